@@ -1,0 +1,64 @@
+//! Events: what a user is told about an object, in the words of the kubelet (`kubectl describe`).
+
+use crate::PodRef;
+
+/// `type` of a Kubernetes event.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EventKind {
+    /// Something expected happened.
+    Normal,
+    /// Something needs a look.
+    Warning,
+}
+
+impl EventKind {
+    /// The API's spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// One event about a pod, or about the node when `pod` is `None`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The pod it is about; `None` for the node.
+    pub pod: Option<PodRef>,
+    /// The part of the pod it is about, such as `spec.containers{web}`.
+    pub field_path: Option<String>,
+    /// Normal or Warning.
+    pub kind: EventKind,
+    /// CamelCase reason; the constants are in [`crate::reason`].
+    pub reason: &'static str,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+impl Event {
+    /// A Normal event about `pod`.
+    #[must_use]
+    pub fn normal(pod: &PodRef, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            pod: Some(pod.clone()),
+            field_path: None,
+            kind: EventKind::Normal,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// A Warning event about `pod`.
+    #[must_use]
+    pub fn warning(pod: &PodRef, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: EventKind::Warning, ..Self::normal(pod, reason, message) }
+    }
+
+    /// The same event about one container, named as in `spec.containers{name}`.
+    #[must_use]
+    pub fn about(self, kind: crate::ContainerKind, container: &str) -> Self {
+        Self { field_path: Some(format!("{}{{{container}}}", kind.field())), ..self }
+    }
+}

@@ -1,0 +1,154 @@
+//! Reasons: the words by which programs and people recognise a state. Names and spelling are Kubernetes' own
+//! (kubelet events, container `waiting` and `terminated` states, pod conditions).
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+    };
+}
+
+/// `state.waiting.reason` of containers.
+pub mod waiting {
+    reasons! {
+        /// The sandbox, the volumes or the image are being prepared.
+        CONTAINER_CREATING = "ContainerCreating";
+        /// Init containers have to finish first.
+        POD_INITIALIZING = "PodInitializing";
+        /// It ended and will be started again after a delay.
+        CRASH_LOOP_BACK_OFF = "CrashLoopBackOff";
+        /// A pull failed.
+        ERR_IMAGE_PULL = "ErrImagePull";
+        /// A pull failed and will be tried again after a delay.
+        IMAGE_PULL_BACK_OFF = "ImagePullBackOff";
+        /// Policy `Never` and the image is not on the node.
+        ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull";
+        /// The runtime could not say whether it has the image.
+        IMAGE_INSPECT_ERROR = "ImageInspectError";
+        /// The image's name cannot be parsed.
+        INVALID_IMAGE_NAME = "InvalidImageName";
+        /// The registry could not be reached.
+        REGISTRY_UNAVAILABLE = "RegistryUnavailable";
+        /// The image's signature is missing or wrong.
+        SIGNATURE_VALIDATION_FAILED = "SignatureValidationFailed";
+        /// The container's configuration could not be made from its spec.
+        CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError";
+        /// The runtime refused to create it.
+        CREATE_CONTAINER_ERROR = "CreateContainerError";
+        /// The step before creation failed.
+        PRE_CREATE_HOOK_ERROR = "PreCreateHookError";
+        /// The step before the start failed.
+        PRE_START_HOOK_ERROR = "PreStartHookError";
+        /// The postStart hook failed, and the container was killed for it.
+        POST_START_HOOK_ERROR = "PostStartHookError";
+        /// The runtime could not start it.
+        RUN_CONTAINER_ERROR = "RunContainerError";
+        /// The sandbox could not be created.
+        CREATE_POD_SANDBOX_ERROR = "CreatePodSandboxError";
+        /// The sandbox's configuration could not be made.
+        CONFIG_POD_SANDBOX_ERROR = "ConfigPodSandboxError";
+        /// The sandbox could not be stopped.
+        KILL_POD_SANDBOX_ERROR = "KillPodSandboxError";
+        /// The container could not be stopped.
+        KILL_CONTAINER_ERROR = "KillContainerError";
+        /// The container could not be removed.
+        REMOVE_CONTAINER_ERROR = "RemoveContainerError";
+    }
+}
+
+/// `state.terminated.reason` of containers.
+pub mod terminated {
+    reasons! {
+        /// Exit code 0.
+        COMPLETED = "Completed";
+        /// Another exit code.
+        ERROR = "Error";
+        /// Killed by the kernel for want of memory.
+        OOM_KILLED = "OOMKilled";
+        /// It could not run at all.
+        CONTAINER_CANNOT_RUN = "ContainerCannotRun";
+        /// The runtime lost it while it ran: exit code 137.
+        CONTAINER_STATUS_UNKNOWN = "ContainerStatusUnknown";
+    }
+}
+
+/// Reasons of pod status and of its conditions.
+pub mod pod {
+    reasons! {
+        /// `activeDeadlineSeconds` is over.
+        DEADLINE_EXCEEDED = "DeadlineExceeded";
+        /// All containers ended well, for good.
+        POD_COMPLETED = "PodCompleted";
+        /// The pod ended in phase Failed.
+        POD_FAILED = "PodFailed";
+        /// No status of the containers is known.
+        UNKNOWN_CONTAINER_STATUSES = "UnknownContainerStatuses";
+        /// Some containers are not ready.
+        CONTAINERS_NOT_READY = "ContainersNotReady";
+        /// Some init containers have not finished.
+        CONTAINERS_NOT_INITIALIZED = "ContainersNotInitialized";
+        /// A readiness gate is not True.
+        READINESS_GATES_NOT_READY = "ReadinessGatesNotReady";
+        /// A rule asked for the restart of all containers.
+        RESTART_ALL_CONTAINERS_STARTED = "RestartAllContainersStarted";
+    }
+}
+
+/// Reasons of events.
+pub mod event {
+    reasons! {
+        /// A container was created.
+        CREATED = "Created";
+        /// A container was started.
+        STARTED = "Started";
+        /// Something to do with a container or image failed.
+        FAILED = "Failed";
+        /// A container is being stopped.
+        KILLING = "Killing";
+        /// A delay before the next attempt.
+        BACK_OFF = "BackOff";
+        /// A pod did not stop in time.
+        EXCEEDED_GRACE_PERIOD = "ExceededGracePeriod";
+        /// A pod could not be stopped.
+        FAILED_KILL_POD = "FailedKillPod";
+        /// The pod's cgroup could not be made.
+        FAILED_CREATE_POD_CONTAINER = "FailedCreatePodContainer";
+        /// The runtime's network is not ready.
+        NETWORK_NOT_READY = "NetworkNotReady";
+        /// An image is being pulled.
+        PULLING = "Pulling";
+        /// An image is there.
+        PULLED = "Pulled";
+        /// The image could not be inspected.
+        INSPECT_FAILED = "InspectFailed";
+        /// Policy Never, no image.
+        ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull";
+        /// Volumes could not be prepared.
+        FAILED_MOUNT = "FailedMount";
+        /// A new sandbox takes the place of an old one.
+        SANDBOX_CHANGED = "SandboxChanged";
+        /// A sandbox could not be created.
+        FAILED_CREATE_POD_SANDBOX = "FailedCreatePodSandBox";
+        /// A new sandbox's state could not be read.
+        FAILED_POD_SANDBOX_STATUS = "FailedPodSandBoxStatus";
+        /// A round of work for the pod failed.
+        FAILED_SYNC = "FailedSync";
+        /// A manifest is not valid.
+        FAILED_VALIDATION = "FailedValidation";
+        /// A postStart hook failed.
+        FAILED_POST_START_HOOK = "FailedPostStartHook";
+        /// A preStop hook failed.
+        FAILED_PRE_STOP_HOOK = "FailedPreStopHook";
+        /// An HTTPS hook was answered in HTTP and tried again so.
+        LIFECYCLE_HTTP_FALLBACK = "LifecycleHTTPFallback";
+        /// `activeDeadlineSeconds` is over.
+        DEADLINE_EXCEEDED = "DeadlineExceeded";
+        /// No cluster DNS is configured for a pod that wants it.
+        MISSING_CLUSTER_DNS = "MissingClusterDNS";
+        /// DNS settings went over a limit and were cut.
+        DNS_CONFIG_FORMING = "DNSConfigForming";
+        /// The agent starts.
+        STARTING = "Starting";
+        /// The node's cgroups are version 1.
+        CGROUP_V1 = "CgroupV1";
+    }
+}
