@@ -1,0 +1,111 @@
+//! `cargo xtask test`: every test this machine can run.
+
+mod nextest;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{sh, tidy};
+
+/// Tests that start a real containerd, or change this machine's cgroups, mounts or network namespaces.
+const REAL: &str = "binary(/^real_/) + test(/(^|::)real_/)";
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only the tests that this nextest filterset matches, and no other check.
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
+}
+
+/// What a suite or a check came to.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
+
+/// The run so far.
+#[derive(Default)]
+struct Run {
+    total: Count,
+    failures: Vec<String>,
+    skips: Vec<String>,
+}
+
+impl Run {
+    fn check(&mut self, name: &str, passed: bool) {
+        self.suite(name, Count { passed: usize::from(passed), failed: usize::from(!passed), skipped: 0 });
+    }
+
+    fn suite(&mut self, name: &str, count: Count) {
+        self.total.passed += count.passed;
+        self.total.failed += count.failed;
+        self.total.skipped += count.skipped;
+        if count.failed > 0 {
+            self.failures.push(format!("{name}: {} failed", count.failed));
+        }
+    }
+
+    fn skip(&mut self, name: &str, tests: usize, why: &str) {
+        self.total.skipped += tests;
+        self.skips.push(format!("{name} ({tests} tests): {why}"));
+    }
+
+    /// Prints what failed, what was skipped and why, and the one line that sums it up.
+    fn finish(&self) -> bool {
+        for skip in &self.skips {
+            println!("skipped {skip}");
+        }
+        for failure in &self.failures {
+            println!("FAILED  {failure}");
+        }
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.total.passed, self.total.failed, self.total.skipped
+        );
+        self.total.failed == 0
+    }
+}
+
+fn within(filter: Option<&str>, suite: &str) -> String {
+    filter.map_or_else(|| suite.to_owned(), |filter| format!("({suite}) & ({filter})"))
+}
+
+pub(crate) async fn run(options: &Options) -> Result<bool> {
+    let mut run = Run::default();
+    let filter = options.filter.as_deref();
+    if filter.is_none() {
+        run.check("cargo fmt", sh::status(&mut sh::cargo(["fmt", "--all", "--check"]))?.success());
+        let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        run.check("cargo clippy", sh::status(&mut sh::cargo(clippy))?.success());
+        run.check("tidy", tidy::run()?.print());
+    }
+    run.suite(
+        "unit, property and fake-runtime tests",
+        nextest::run(&within(filter, &format!("not ({REAL})")))?,
+    );
+    if filter.is_none() {
+        run.check(
+            "doc tests",
+            sh::status(&mut sh::cargo(["test", "--workspace", "--doc", "--quiet"]))?.success(),
+        );
+    }
+
+    let real = within(filter, REAL);
+    match real_is_impossible() {
+        None => run.suite("real containerd on this machine", nextest::run(&real)?),
+        Some(why) => run.skip("real containerd on this machine", nextest::list(&real)?, why),
+    }
+    Ok(run.finish())
+}
+
+/// Why the real suite cannot run on this machine; nothing if it can.
+fn real_is_impossible() -> Option<&'static str> {
+    if !cfg!(target_os = "linux") {
+        return Some("needs Linux");
+    }
+    let root =
+        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    (!root).then_some("needs root")
+}

@@ -1,0 +1,54 @@
+//! The rules of the house that a program can check.
+
+mod docs;
+mod layers;
+mod metrics;
+mod size;
+
+use anyhow::Result;
+
+use crate::workspace;
+
+/// What one rule found.
+#[derive(Default)]
+pub(crate) struct Findings {
+    /// Breaches, each naming the file or crate and what to do.
+    pub(crate) errors: Vec<String>,
+    /// What a reader may want to know, without failing.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What all rules found.
+pub(crate) struct Report {
+    rules: Vec<(&'static str, Findings)>,
+}
+
+impl Report {
+    /// Prints the findings; true if no rule is broken.
+    pub(crate) fn print(&self) -> bool {
+        let mut broken = 0;
+        for (rule, findings) in &self.rules {
+            for note in &findings.notes {
+                println!("tidy {rule}: {note}");
+            }
+            for error in &findings.errors {
+                println!("tidy {rule}: error: {error}");
+            }
+            broken += findings.errors.len();
+        }
+        println!("tidy: {} rules, {broken} breaches", self.rules.len());
+        broken == 0
+    }
+}
+
+/// Checks every rule.
+pub(crate) fn run() -> Result<Report> {
+    let files = workspace::rust_files()?;
+    let rules = vec![
+        ("layers", layers::check()?),
+        ("size", size::check(&files)),
+        ("metrics", metrics::check(&files)?),
+        ("docs", docs::check(&files)),
+    ];
+    Ok(Report { rules })
+}
