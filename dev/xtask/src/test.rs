@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{sh, tidy};
 
 /// Tests that start a real containerd, or change this machine's cgroups, mounts or network namespaces.
-const REAL: &str = "binary(/^real_/) + test(/(^|::)real_/)";
+const REAL: &str = "test(/(^|::)real_/)";
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -36,7 +36,7 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
         for field in fields(file.shipped()) {
             count += 1;
             // The registration writes `field: registry.counter(…)`; a use is written `metrics.field`.
-            let used = Regex::new(&format!(r"\.{field}\b"))?;
+            let used = Regex::new(&format!(r"\.{field}(?-u:\b)"))?;
             // A crate may hand its metrics to the program, which is above it.
             let users = files
                 .iter()
