@@ -12,11 +12,13 @@ pub mod ids;
 pub mod labels;
 pub mod observed;
 pub mod pod;
+pub mod probe;
 pub mod progress;
 pub mod qos;
 pub mod quantity;
 pub mod reason;
 pub mod resources;
+pub mod restart;
 
 /// The Kubernetes API types. The API version is chosen once, in the workspace's `Cargo.toml`.
 pub use k8s_openapi as k8s;
@@ -28,6 +30,8 @@ pub use event::{Event, EventKind};
 pub use ids::{ContainerId, PodName, PodRef, PodUid, SandboxId};
 pub use observed::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, SandboxState};
 pub use pod::ContainerKind;
+pub use probe::{Probes, Verdict};
 pub use progress::{Progress, Step, StepFailure};
 pub use qos::QosClass;
 pub use quantity::Quantity;
+pub use restart::{AfterExit, RestartPolicy};

@@ -119,6 +119,12 @@ impl ContainerState {
         matches!(self, Self::Running { .. } | Self::Unknown)
     }
 
+    /// Whether its process is known to be alive.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
     /// How it ended, if it has.
     #[must_use]
     pub fn exit(&self) -> Option<&Exit> {

@@ -1,0 +1,62 @@
+//! What the probes found of each container instance.
+
+use std::collections::BTreeMap;
+
+use crate::corev1::Container;
+use crate::{ContainerId, ObservedContainer};
+
+/// The probe results of one container instance. A probe that has not answered yet says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// The startup probe: succeeded (`true`), failed its last allowed attempt (`false`), or not known yet.
+    pub startup: Option<bool>,
+    /// The liveness probe: alive or not.
+    pub liveness: Option<bool>,
+    /// The readiness probe: ready or not.
+    pub readiness: Option<bool>,
+}
+
+/// The results of all probes of a pod.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Probes {
+    /// Nothing probes here: a container that runs counts as started and ready.
+    #[default]
+    Off,
+    /// Results by instance. A container with a probe and without a result is not yet started, or not yet ready.
+    On(BTreeMap<ContainerId, Verdict>),
+}
+
+impl Probes {
+    fn verdict(&self, id: &ContainerId) -> Verdict {
+        match self {
+            Self::Off => Verdict::default(),
+            Self::On(verdicts) => verdicts.get(id).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Whether `instance` of `container` has started: it runs, and its startup probe succeeded if it has one.
+    #[must_use]
+    pub fn started(&self, container: &Container, instance: &ObservedContainer) -> bool {
+        let unprobed = container.startup_probe.is_none() || *self == Self::Off;
+        instance.state.is_running() && self.verdict(&instance.id).startup.unwrap_or(unprobed)
+    }
+
+    /// Whether `instance` of `container` is ready: it has started, and its readiness probe succeeded if it has one.
+    #[must_use]
+    pub fn ready(&self, container: &Container, instance: &ObservedContainer) -> bool {
+        let unprobed = container.readiness_probe.is_none() || *self == Self::Off;
+        self.started(container, instance) && self.verdict(&instance.id).readiness.unwrap_or(unprobed)
+    }
+
+    /// Whether the startup probe gave `instance` up.
+    #[must_use]
+    pub fn startup_failed(&self, instance: &ObservedContainer) -> bool {
+        self.verdict(&instance.id).startup == Some(false)
+    }
+
+    /// Whether the liveness probe gave `instance` up.
+    #[must_use]
+    pub fn liveness_failed(&self, instance: &ObservedContainer) -> bool {
+        self.verdict(&instance.id).liveness == Some(false)
+    }
+}
