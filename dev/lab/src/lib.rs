@@ -1,0 +1,14 @@
+//! What tests and the demo need of a real machine: Debian packages, images made without a registry, a private
+//! containerd, and the proof that nothing of it is left behind.
+//!
+//! Decides: how a containerd is configured so that it shares nothing with one that the machine's owner runs, and
+//! what belongs to it. Everything made here is under one directory or carries the instance's name.
+//!
+//! Tasks: none of its own; a [`containerd::Containerd`] is a child process that ends with its owner.
+//!
+//! Does not: use any crate of berth, so that it works while those are being changed.
+
+pub mod containerd;
+pub mod debian;
+pub mod leftovers;
+pub mod oci;
