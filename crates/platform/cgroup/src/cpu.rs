@@ -65,7 +65,9 @@ mod tests {
 
     #[test]
     fn weight_of_shares() {
-        for (shares, expected) in [(0, 1), (2, 1), (102, 4), (1024, 39), (262_144, 10_000), (u64::MAX, 10_000)] {
+        for (shares, expected) in
+            [(0, 1), (2, 1), (102, 4), (1024, 39), (262_144, 10_000), (u64::MAX, 10_000)]
+        {
             assert_eq!(weight(shares), expected, "{shares}");
         }
     }
