@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{DocumentError, ErrorKind};
 use crate::nearest::nearest;
-use crate::path::Path;
+use crate::path::{Path, Segment};
 use crate::tree::{Entry, Location, Node, Parts};
 
 /// A typed object, and what of its document it does not hold.
@@ -34,6 +34,12 @@ pub struct UnknownField {
     pub hint: Option<&'static str>,
 }
 
+impl DocumentError {
+    fn at_link(self, link: Link<'_>, at: Location) -> Self {
+        if self.path.is_some() { self } else { self.at(link.path(), Some(at)) }
+    }
+}
+
 impl de::Error for DocumentError {
     fn custom<T: Display>(message: T) -> Self {
         Self::new(ErrorKind::Type, message.to_string())
@@ -46,20 +52,56 @@ pub(crate) fn decode<T: DeserializeOwned>(
     path: Path,
 ) -> Result<Decoded<T>, DocumentError> {
     let unknown = RefCell::new(Vec::new());
-    let cursor = Cursor { value, node, at: node.at, path, siblings: &[], unknown: &unknown };
+    let link = Link { root: &path, parent: None, step: Step::Root };
+    let cursor = Cursor { value, node, at: node.at, link, siblings: &[], unknown: &unknown };
     let value = T::deserialize(cursor)?;
     let mut unknown = unknown.into_inner();
     unknown.sort_by_key(|field| field.location);
     Ok(Decoded { value, unknown })
 }
 
+/// More unknown fields than this are not listed: a hostile document shall not grow by its report.
+const MAX_UNKNOWN: usize = 1000;
+
+/// The way to a value. A list through the call stack: paths are only built where something is to be said.
+#[derive(Clone, Copy)]
+struct Link<'a> {
+    root: &'a Path,
+    parent: Option<&'a Link<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Link<'a> {
+    fn then(&'a self, step: Step<'a>) -> Link<'a> {
+        Link { root: self.root, parent: Some(self), step }
+    }
+
+    fn path(&self) -> Path {
+        let mut path = self.parent.map_or_else(|| self.root.clone(), Link::path);
+        match self.step {
+            Step::Root => {}
+            Step::Key(key) => path.push(Segment::Key(key.into())),
+            Step::Index(index) => path.push(Segment::Index(index)),
+        }
+        path
+    }
+}
+
 /// One value on the way through a document.
+#[derive(Clone, Copy)]
 struct Cursor<'a> {
     value: &'a Value,
     node: &'a Node,
     /// Where its key is, or itself in a list.
     at: Location,
-    path: Path,
+    link: Link<'a>,
     /// The fields that the type which holds it has; empty if it is no struct.
     siblings: &'static [&'static str],
     unknown: &'a RefCell<Vec<UnknownField>>,
@@ -72,7 +114,7 @@ impl<'a> Cursor<'a> {
         visitor: V,
         fields: &'static [&'static str],
     ) -> Result<V::Value, DocumentError> {
-        let (path, at) = (self.path.clone(), self.node.at);
+        let (link, at) = (self.link, self.node.at);
         let result = match (self.value, &self.node.parts) {
             (Value::Object(map), Parts::Mapping(entries)) => {
                 let rest = entries.iter();
@@ -96,7 +138,7 @@ impl<'a> Cursor<'a> {
             // A node has the shape of its value; anything else would be a null as well.
             (Value::Null | Value::Object(_) | Value::Array(_), _) => visitor.visit_unit(),
         };
-        result.map_err(|error: DocumentError| error.at(path, Some(at)))
+        result.map_err(|error: DocumentError| error.at_link(link, at))
     }
 }
 
@@ -132,8 +174,8 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
                 visitor.visit_newtype_struct(Cursor { value: &text, ..self })
             }
             _ => {
-                let (path, at) = (self.path.clone(), self.node.at);
-                visitor.visit_newtype_struct(self).map_err(|error| error.at(path, Some(at)))
+                let (link, at) = (self.link, self.node.at);
+                visitor.visit_newtype_struct(self).map_err(|error| error.at_link(link, at))
             }
         }
     }
@@ -144,7 +186,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DocumentError> {
-        let (path, at) = (self.path.clone(), self.node.at);
+        let (link, at) = (self.link, self.node.at);
         let result = match self.value {
             Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
             Value::Object(map) if map.len() == 1 => {
@@ -153,17 +195,18 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             }
             _ => Err(de::Error::custom("expected a name")),
         };
-        result.map_err(|error: DocumentError| error.at(path, Some(at)))
+        result.map_err(|error: DocumentError| error.at_link(link, at))
     }
 
     /// What serde ignores is a field that its type does not have.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DocumentError> {
-        let name = match self.path.segments().last() {
-            Some(crate::Segment::Key(key)) => &**key,
-            _ => "",
-        };
-        let hint = nearest(name, self.siblings.iter().copied());
-        self.unknown.borrow_mut().push(UnknownField { path: self.path, location: self.at, hint });
+        let mut unknown = self.unknown.borrow_mut();
+        if unknown.len() < MAX_UNKNOWN
+            && let Step::Key(name) = self.link.step
+        {
+            let hint = nearest(name, self.siblings.iter().copied());
+            unknown.push(UnknownField { path: self.link.path(), location: self.at, hint });
+        }
         visitor.visit_unit()
     }
 
@@ -211,9 +254,9 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
         seed: S,
     ) -> Result<Option<S::Value>, DocumentError> {
         let Some((index, (value, node))) = self.rest.next() else { return Ok(None) };
-        let path = self.parent.path.index(index);
+        let link = self.parent.link.then(Step::Index(index));
         let unknown = self.parent.unknown;
-        seed.deserialize(Cursor { value, node, at: node.at, path, siblings: &[], unknown }).map(Some)
+        seed.deserialize(Cursor { value, node, at: node.at, link, siblings: &[], unknown }).map(Some)
     }
 }
 
@@ -229,10 +272,15 @@ impl<'de> de::MapAccess<'de> for Fields<'_> {
     type Error = DocumentError;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DocumentError> {
-        self.pending = self.rest.next();
+        let (map, fields) = (self.map, self.fields);
+        // To Kubernetes a null is a field that is not set, whatever its type.
+        let unset =
+            |entry: &Entry| map.get(&*entry.key).is_some_and(Value::is_null) && fields.contains(&&*entry.key);
+        self.pending = self.rest.find(|entry| !unset(entry));
         let Some(entry) = self.pending else { return Ok(None) };
         let key: StrDeserializer<'_, DocumentError> = entry.key.as_ref().into_deserializer();
-        let place = |error: DocumentError| error.at(self.parent.path.key(&entry.key), Some(entry.at));
+        let place =
+            |error: DocumentError| error.at_link(self.parent.link.then(Step::Key(&entry.key)), entry.at);
         seed.deserialize(key).map(Some).map_err(place)
     }
 
@@ -240,8 +288,8 @@ impl<'de> de::MapAccess<'de> for Fields<'_> {
         let entry = self.pending.take();
         let found = entry.and_then(|entry| Some((entry, self.map.get(&*entry.key)?)));
         let (entry, value) = found.ok_or_else(|| de::Error::custom("a value was read before its key"))?;
-        let path = self.parent.path.key(&entry.key);
+        let link = self.parent.link.then(Step::Key(&entry.key));
         let (siblings, unknown) = (self.fields, self.parent.unknown);
-        seed.deserialize(Cursor { value, node: &entry.node, at: entry.at, path, siblings, unknown })
+        seed.deserialize(Cursor { value, node: &entry.node, at: entry.at, link, siblings, unknown })
     }
 }

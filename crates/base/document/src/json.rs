@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::error::{DocumentError, ErrorKind};
 use crate::path::{Path, Segment};
-use crate::tree::{Budget, Built, Duplicate, Location, MappingBuilder, Node, Parts, check_depth};
+use crate::tree::{
+    Budget, Built, Duplicate, Location, MappingBuilder, Node, Parts, check_depth, note_duplicate,
+};
 
 /// The value of a JSON text.
 pub(crate) fn parse(text: &str) -> Result<Built, DocumentError> {
@@ -14,7 +16,8 @@ pub(crate) fn parse(text: &str) -> Result<Built, DocumentError> {
         text,
         position: 0,
         line: 1,
-        line_start: 0,
+        column: 1,
+        counted: 0,
         budget: Budget::new(),
         path: Path::default(),
         duplicates: Vec::new(),
@@ -36,7 +39,9 @@ struct Scan<'a> {
     text: &'a str,
     position: usize,
     line: usize,
-    line_start: usize,
+    /// The column of the byte at `counted`, which is no further than `position`: each byte is counted once.
+    column: usize,
+    counted: usize,
     budget: Budget,
     path: Path,
     duplicates: Vec<Duplicate>,
@@ -50,7 +55,7 @@ impl Scan<'_> {
             match byte {
                 b'\n' => {
                     self.line += 1;
-                    self.line_start = self.position + 1;
+                    (self.column, self.counted) = (1, self.position + 1);
                 }
                 b' ' | b'\t' | b'\r' => {}
                 _ => return byte,
@@ -69,8 +74,10 @@ impl Scan<'_> {
 
     fn here(&mut self) -> Location {
         self.peek();
-        let column = self.text.get(self.line_start..self.position).map_or(0, |line| line.chars().count());
-        Location::new(self.line, column + 1)
+        let passed = self.text.get(self.counted..self.position).unwrap_or_default();
+        self.column += passed.chars().count();
+        self.counted = self.position;
+        Location::new(self.line, self.column)
     }
 
     fn value(&mut self, depth: usize) -> Result<(Value, Node), DocumentError> {
@@ -95,7 +102,8 @@ impl Scan<'_> {
             self.path.push(Segment::Key(key.as_str().into()));
             let (value, node) = self.value(depth + 1)?;
             if let Some(first) = mapping.insert(key, key_at, value, node) {
-                self.duplicates.push(Duplicate { path: self.path.clone(), first, again: key_at });
+                let duplicate = Duplicate { path: self.path.clone(), first, again: key_at };
+                note_duplicate(&mut self.duplicates, duplicate)?;
             }
             self.path.pop();
             self.accept(b',');

@@ -183,6 +183,17 @@ pub(crate) fn check_depth(depth: usize, at: Location) -> Result<(), DocumentErro
     Err(DocumentError::new(ErrorKind::TooComplex, message).located(at))
 }
 
+/// Notes a duplicate key. Many are no slip but an attack on whoever must look each up.
+pub(crate) fn note_duplicate(all: &mut Vec<Duplicate>, duplicate: Duplicate) -> Result<(), DocumentError> {
+    const MOST: usize = 100;
+    if all.len() < MOST {
+        all.push(duplicate);
+        return Ok(());
+    }
+    let message = format!("more than {MOST} keys occur twice");
+    Err(DocumentError::new(ErrorKind::TooComplex, message).located(duplicate.again))
+}
+
 /// A mapping as it is read: the last of equal keys wins.
 #[derive(Debug, Default)]
 pub(crate) struct MappingBuilder {

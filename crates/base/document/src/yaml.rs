@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::error::{DocumentError, ErrorKind};
 use crate::path::{Path, Segment};
 use crate::scalar;
-use crate::tree::{Budget, Built, Duplicate, Location, MappingBuilder, Node, Parts, check_depth};
+use crate::tree::{
+    Budget, Built, Duplicate, Location, MappingBuilder, Node, Parts, check_depth, note_duplicate,
+};
 
 /// The value of a YAML text with one document.
 pub(crate) fn parse(text: &str) -> Result<Built, DocumentError> {
@@ -201,7 +203,8 @@ impl<'a> Builder<'a> {
             if merge {
                 merged.push((value, node));
             } else if let Some(first) = mapping.insert(key, key_at, value, node) {
-                self.duplicates.push(Duplicate { path: self.path.clone(), first, again: key_at });
+                let duplicate = Duplicate { path: self.path.clone(), first, again: key_at };
+                note_duplicate(&mut self.duplicates, duplicate)?;
             }
             self.path.pop();
         }
