@@ -46,16 +46,16 @@ impl PodCgroups {
     /// If the kernel or systemd refuses.
     pub async fn setup(&self, together: &Amounts) -> Result<(), CgroupError> {
         self.cgroups.ensure(&self.kubepods, &kubepods_limits(together, &self.page_sizes)).await?;
-        for class in [QosClass::Burstable, QosClass::BestEffort] {
-            let name = self.class(class)?;
-            // Shares of the class are those of its pods, which are not known yet and maybe run already.
-            let limits = if self.cgroups.exists(&name).await? {
-                Limits { cpu_shares: None, ..qos_limits(class, &[], &self.page_sizes) }
-            } else {
-                qos_limits(class, &[], &self.page_sizes)
-            };
-            self.cgroups.ensure(&name, &limits).await?;
+        let best_effort = qos_limits(QosClass::BestEffort, &[], &self.page_sizes);
+        self.cgroups.ensure(&self.class(QosClass::BestEffort)?, &best_effort).await?;
+
+        let name = self.class(QosClass::Burstable)?;
+        let mut burstable = qos_limits(QosClass::Burstable, &[], &self.page_sizes);
+        if self.cgroups.exists(&name).await? {
+            // Its weight is the sum of its pods', which may be running already and are not known here.
+            burstable.cpu_shares = None;
         }
+        self.cgroups.ensure(&name, &burstable).await?;
         Ok(())
     }
 

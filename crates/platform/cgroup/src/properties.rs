@@ -75,8 +75,10 @@ pub(crate) fn of_limits(limits: &Limits, version: Version) -> Vec<Property> {
 
 fn per_second(quota: u64, period: u64) -> u64 {
     let micros = u128::from(quota) * 1_000_000 / u128::from(period.max(1));
-    let micros = u64::try_from(micros).unwrap_or(u64::MAX - QUOTA_STEP);
-    micros.checked_next_multiple_of(QUOTA_STEP).unwrap_or(u64::MAX)
+    u64::try_from(micros)
+        .ok()
+        .and_then(|micros| micros.checked_next_multiple_of(QUOTA_STEP))
+        .unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
