@@ -1,1 +1,22 @@
-//! TODO
+//! What berth asks of Linux itself: mounts, directory watches, opening files beneath a root, `/proc`, sysctls.
+//!
+//! Decides: how a kernel facility is used safely and what to tell the operator when it fails. Where a newer kernel
+//! has a better way (`openat2`, tmpfs `noswap`), it is used when there and done without when not, back to Linux 5.4.
+//!
+//! Tasks: none. A [`watch::DirWatch`] wakes whoever polls it; everything else is a call that returns. Calls on paths
+//! may block for as long as a file system does: a caller that does not trust the path puts a deadline around them.
+//!
+//! Does not: know about pods, cgroups (`cgroup`) or the runtime (`cri`).
+
+pub mod beneath;
+pub mod error;
+pub mod fs;
+pub mod hugepages;
+pub mod mount;
+pub mod mountinfo;
+pub mod proc;
+pub mod statfs;
+pub mod sysctl;
+pub mod watch;
+
+pub use error::PathError;

@@ -1,0 +1,298 @@
+//! Facts about the machine, its kernel and this process, mostly from `/proc`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit};
+
+use crate::PathError;
+
+/// Memory of the machine, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// All memory that the kernel has to give.
+    pub total_bytes: u64,
+    /// What could be given to programs without swapping.
+    pub available_bytes: u64,
+    /// All swap space; 0 without swap.
+    pub swap_total_bytes: u64,
+    /// Swap space not in use.
+    pub swap_free_bytes: u64,
+}
+
+/// What this process uses.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct SelfUsage {
+    /// Resident memory, in bytes.
+    pub resident_bytes: u64,
+    /// Mapped memory, in bytes.
+    pub virtual_bytes: u64,
+    /// CPU time in user and kernel mode since the start.
+    pub cpu: Duration,
+    /// Threads.
+    pub threads: u64,
+    /// Open file descriptors.
+    pub open_fds: u64,
+    /// When the process started, since the machine booted, to 10 ms.
+    pub started_after_boot: Duration,
+}
+
+fn read(path: impl AsRef<Path>) -> Result<String, PathError> {
+    let path = path.as_ref();
+    std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .map_err(PathError::on("read", path))
+}
+
+fn read_trimmed(path: &str) -> Result<String, PathError> {
+    read(path).map(|text| text.trim().to_owned())
+}
+
+/// The machine's memory.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn memory() -> Result<Memory, PathError> {
+    read("/proc/meminfo").map(|text| parse_meminfo(&text))
+}
+
+fn parse_meminfo(text: &str) -> Memory {
+    let bytes = |name| field_kib(text, name).unwrap_or(0).saturating_mul(1024);
+    Memory {
+        total_bytes: bytes("MemTotal"),
+        available_bytes: bytes("MemAvailable"),
+        swap_total_bytes: bytes("SwapTotal"),
+        swap_free_bytes: bytes("SwapFree"),
+    }
+}
+
+/// The number in a line such as `MemTotal:  1234 kB`.
+fn field_kib(text: &str, name: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    value.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// How many CPUs are online. At least 1.
+///
+/// # Errors
+/// If `/sys` is not mounted.
+pub fn online_cpus() -> Result<usize, PathError> {
+    read("/sys/devices/system/cpu/online").map(|text| count_cpu_list(&text).max(1))
+}
+
+/// The number of CPUs in a list such as `0-3,6`.
+fn count_cpu_list(list: &str) -> usize {
+    list.trim()
+        .split(',')
+        .filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+            last.checked_sub(first)?.checked_add(1)
+        })
+        .fold(0, usize::saturating_add)
+}
+
+/// A UUID that is new with each boot (`status.nodeInfo.bootID`).
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn boot_id() -> Result<String, PathError> {
+    read_trimmed("/proc/sys/kernel/random/boot_id")
+}
+
+/// The installation's id (machine-id(5), `status.nodeInfo.machineID`).
+///
+/// # Errors
+/// If neither `/etc/machine-id` nor D-Bus's file is there.
+pub fn machine_id() -> Result<String, PathError> {
+    read_trimmed("/etc/machine-id").or_else(|e| read_trimmed("/var/lib/dbus/machine-id").map_err(|_| e))
+}
+
+/// The hardware's UUID (`status.nodeInfo.systemUUID`): from the firmware's tables or the device tree; the
+/// [`machine_id`] where neither has one.
+///
+/// # Errors
+/// If there is no machine id either.
+pub fn system_uuid() -> Result<String, PathError> {
+    ["/sys/class/dmi/id/product_uuid", "/proc/device-tree/system-id", "/proc/device-tree/vm,uuid"]
+        .into_iter()
+        .find_map(|path| {
+            read(path)
+                .ok()
+                .map(|text| text.trim_matches(['\0', '\n', ' ']).to_owned())
+                .filter(|id| !id.is_empty())
+        })
+        .map_or_else(machine_id, Ok)
+}
+
+/// The kernel's release, such as `6.1.0-18-amd64`.
+#[must_use]
+pub fn kernel_version() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// The machine's host name, as the kernel has it.
+#[must_use]
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The operating system's name for people, such as `Debian GNU/Linux 12 (bookworm)` (os-release(5)); `Linux` where the
+/// file does not say.
+#[must_use]
+pub fn os_pretty_name() -> String {
+    ["/etc/os-release", "/usr/lib/os-release"]
+        .into_iter()
+        .find_map(|path| pretty_name(&read(path).ok()?))
+        .unwrap_or_else(|| "Linux".to_owned())
+}
+
+fn pretty_name(text: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("PRETTY_NAME="))?.trim();
+    let unquoted =
+        ['"', '\''].into_iter().find_map(|q| value.strip_prefix(q)?.strip_suffix(q)).unwrap_or(value);
+    (!unquoted.is_empty()).then(|| unquoted.replace("\\\"", "\"").replace("\\$", "$").replace("\\\\", "\\"))
+}
+
+/// What this process uses now.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn self_usage() -> Result<SelfUsage, PathError> {
+    let status = read("/proc/self/status")?;
+    let stat = read("/proc/self/stat")?;
+    let fds = Path::new("/proc/self/fd");
+    let open_fds = std::fs::read_dir(fds).map_err(PathError::on("list", fds))?.count();
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let bytes = |name| field_kib(&status, name).unwrap_or(0).saturating_mul(1024);
+    Ok(SelfUsage {
+        resident_bytes: bytes("VmRSS"),
+        virtual_bytes: bytes("VmSize"),
+        cpu: Duration::new(
+            u64::try_from(cpu.tv_sec).unwrap_or(0),
+            u32::try_from(cpu.tv_nsec).unwrap_or(0).min(999_999_999),
+        ),
+        threads: field_kib(&status, "Threads").unwrap_or(0),
+        // The listing holds one open itself.
+        open_fds: (open_fds as u64).saturating_sub(1),
+        started_after_boot: start_ticks(&stat)
+            .map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 10)),
+    })
+}
+
+/// Field 22 of `/proc/<pid>/stat`, in hundredths of a second. The second field, the name, may hold anything.
+fn start_ticks(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Which process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Process {
+    /// This one.
+    Current,
+    /// The one with this id.
+    Pid(u32),
+}
+
+/// Sets how readily the kernel kills a process for want of memory, from -1000 (never) to 1000 (first).
+///
+/// # Errors
+/// If the process is gone, or the value is lower than the caller may set.
+pub fn set_oom_score_adj(process: Process, score: i32) -> Result<(), PathError> {
+    let path = match process {
+        Process::Current => PathBuf::from("/proc/self/oom_score_adj"),
+        Process::Pid(pid) => PathBuf::from(format!("/proc/{pid}/oom_score_adj")),
+    };
+    std::fs::write(&path, score.to_string()).map_err(PathError::on("write", &path))
+}
+
+/// The most files this process may have open.
+#[must_use]
+pub fn max_open_files() -> Option<u64> {
+    rustix::process::getrlimit(Resource::Nofile).current
+}
+
+/// Raises the most files this process may have open to `limit`, and its hard limit if that is lower and the caller may.
+/// Returns what it is now, which is less where the hard limit stays lower.
+#[must_use]
+pub fn raise_max_open_files(limit: u64) -> u64 {
+    let present = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: Some(limit), maximum: present.maximum.map(|hard| hard.max(limit)) };
+    let capped = Rlimit { current: present.maximum.map(|hard| hard.min(limit)), maximum: present.maximum };
+    if rustix::process::setrlimit(Resource::Nofile, wanted).is_err() {
+        // Without the right to raise the hard limit, as far as that goes.
+        let _ = rustix::process::setrlimit(Resource::Nofile, capped);
+    }
+    max_open_files().unwrap_or(u64::MAX)
+}
+
+/// The ids of the processes whose executable's name is `name` (cut to 15 bytes, as the kernel does).
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn pids_of(name: &str) -> Result<Vec<u32>, PathError> {
+    let proc = Path::new("/proc");
+    let wanted = &name.as_bytes()[..name.len().min(15)];
+    let entries = std::fs::read_dir(proc).map_err(PathError::on("list", proc))?;
+    Ok(entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let comm = std::fs::read(entry.path().join("comm")).ok()?;
+            (comm.trim_ascii_end() == wanted).then_some(pid)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo() {
+        let text = "MemTotal:        2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\nSwapTotal: 0 kB\n";
+        let memory = parse_meminfo(text);
+        assert_eq!(
+            (memory.total_bytes, memory.available_bytes, memory.swap_total_bytes),
+            (2 << 20, 1 << 20, 0)
+        );
+        assert_eq!(parse_meminfo("garbage\nMemTotal: x"), Memory::default());
+    }
+
+    #[test]
+    fn cpu_lists() {
+        for (list, count) in
+            [("0\n", 1), ("0-3", 4), ("0-3,6,8-9\n", 7), ("", 0), ("3-1", 0), ("0-18446744073709551615", 0)]
+        {
+            assert_eq!(count_cpu_list(list), count, "{list}");
+        }
+    }
+
+    #[test]
+    fn pretty_names() {
+        assert_eq!(pretty_name("ID=x\nPRETTY_NAME=\"A \\\"B\\\" 1\"\n").as_deref(), Some("A \"B\" 1"));
+        assert_eq!(pretty_name("PRETTY_NAME='C'").as_deref(), Some("C"));
+        assert_eq!(pretty_name("PRETTY_NAME=D").as_deref(), Some("D"));
+        assert_eq!(pretty_name("PRETTY_NAME=\"\""), None);
+        assert_eq!(pretty_name("NAME=D"), None);
+    }
+
+    #[test]
+    fn names_of_processes_may_hold_anything() {
+        assert_eq!(start_ticks("1 (a) b) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 123 4 5"), Some(123));
+        assert_eq!(start_ticks("1 (a"), None);
+    }
+
+    #[test]
+    fn this_machine_answers() {
+        assert!(memory().unwrap().total_bytes > 0);
+        assert!(online_cpus().unwrap() > 0);
+        assert_eq!(boot_id().unwrap().len(), 36);
+        assert!(!kernel_version().is_empty());
+        let usage = self_usage().unwrap();
+        assert!(usage.resident_bytes > 0 && usage.threads > 0 && usage.open_fds >= 3, "{usage:?}");
+        assert!(usage.started_after_boot > Duration::ZERO);
+        let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
+        assert!(pids_of(comm.trim()).unwrap().contains(&std::process::id()));
+    }
+}
