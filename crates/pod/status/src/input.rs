@@ -1,0 +1,67 @@
+//! What a status is derived from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodStatus;
+use types::{ObservedPod, Pod, Probes};
+
+/// Everything that [`crate::derive`] goes by. There is nothing else: equal inputs give equal statuses.
+#[derive(Clone, Copy, Debug)]
+pub struct DeriveInput<'a> {
+    /// The pod's spec and metadata. Its own `status` is not looked at, give it as `previous`.
+    pub pod: &'a Pod,
+    /// What the runtime has of it.
+    pub observed: &'a ObservedPod,
+    /// What the probes found.
+    pub probes: &'a Probes,
+    /// Why the next start of a container fails or waits, by container name.
+    pub failures: &'a BTreeMap<String, Failure>,
+    /// The status before this one: transition times, phases that are final and containers that the runtime has lost
+    /// come from it.
+    pub previous: Option<&'a PodStatus>,
+    /// How far the pod's life has got.
+    pub life: Life,
+    /// Why the node ended the pod, if it did.
+    pub ended: Option<&'a Ended>,
+    /// The node's IPs, the one of its primary family first, at most one per family.
+    pub host_ips: &'a [IpAddr],
+    /// What the runtime calls itself: the scheme of `containerID`, as in `containerd://`.
+    pub runtime_name: &'a str,
+    /// The time of conditions that change.
+    pub now: Timestamp,
+}
+
+/// Why the next start of a container fails or waits: `state.waiting` of its status.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// CamelCase reason, such as `ErrImagePull` or `CrashLoopBackOff`.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// How far the pod's life has got, as its worker sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Life {
+    /// It ought to run.
+    Running,
+    /// Its containers are being stopped, and none is started any more.
+    Terminating,
+    /// Nothing of it runs, nor will.
+    Terminated,
+}
+
+/// Why the node ended a pod: refusal at admission, a deadline, eviction, preemption, shutdown. Its phase becomes
+/// `Failed`, unless it has succeeded before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// `status.reason`, such as `Evicted` or `DeadlineExceeded`.
+    pub reason: String,
+    /// `status.message`.
+    pub message: String,
+    /// Whether the node disrupted the pod for ends of its own (eviction, preemption, shutdown): then the condition
+    /// `DisruptionTarget` says so, with reason `TerminationByKubelet`.
+    pub disruption: bool,
+}
