@@ -1,5 +1,7 @@
 //! The QoS tree on cgroup v2, laid out in a directory that stands for the mount point.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "test code")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
