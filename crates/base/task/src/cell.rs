@@ -1,0 +1,109 @@
+//! What the world may know of a pod's worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use types::{PodRef, Progress, Step, StepFailure};
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Phase {
+    /// It waits until an older pod of the same name is gone.
+    Queued,
+    /// Its worker brings it towards its spec and keeps it there.
+    Running,
+    /// Its containers are being stopped.
+    Terminating,
+    /// No container of it runs; volumes and cgroup are being taken down.
+    Terminated,
+    /// It ended by itself, or was refused; its status stays until its source drops it.
+    Finished,
+}
+
+/// Why the next start of a container failed: the `waiting` state it will show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// CamelCase reason, such as `ErrImagePull`.
+    pub reason: String,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+/// Failures by container name.
+pub type Failures = BTreeMap<String, Failure>;
+
+/// The published state of one pod's worker. Written by the worker and by what runs on its behalf; read by status,
+/// by the local API and by tests.
+#[derive(Debug)]
+pub struct PodCell {
+    /// Whose state it is.
+    pub pod: PodRef,
+    /// Where it stands, for `berth why`.
+    pub progress: watch::Sender<Progress>,
+    /// Containers whose next start failed.
+    pub failures: watch::Sender<Arc<Failures>>,
+    /// Where it is in its life.
+    pub phase: watch::Sender<Phase>,
+}
+
+impl PodCell {
+    /// The cell of a pod that is at `phase`.
+    #[must_use]
+    pub fn new(pod: PodRef, phase: Phase) -> Self {
+        let step = if phase == Phase::Queued { Step::Queued } else { Step::Admission };
+        Self {
+            pod,
+            progress: watch::Sender::new(Progress::at(step, Timestamp::now())),
+            failures: watch::Sender::default(),
+            phase: watch::Sender::new(phase),
+        }
+    }
+
+    /// Says that the worker is now at `step`, about `subject`, waiting for `waiting_for`. The latest failure stays
+    /// until [`PodCell::recovered`].
+    pub fn at(&self, step: Step, subject: Option<&str>, waiting_for: impl Into<String>) {
+        let waiting_for = waiting_for.into();
+        self.progress.send_if_modified(|progress| {
+            let same = progress.step == step
+                && progress.subject.as_deref() == subject
+                && progress.waiting_for == waiting_for;
+            if same {
+                return false;
+            }
+            if progress.step != step || progress.subject.as_deref() != subject {
+                progress.since = Timestamp::now();
+            }
+            progress.step = step;
+            progress.subject = subject.map(Arc::from);
+            progress.waiting_for = waiting_for;
+            true
+        });
+    }
+
+    /// Says that the step failed.
+    pub fn failed(&self, failure: StepFailure) {
+        self.progress.send_modify(|progress| progress.failure = Some(failure));
+    }
+
+    /// Says that the latest failure has been got over.
+    pub fn recovered(&self) {
+        self.progress.send_if_modified(|progress| progress.failure.take().is_some());
+    }
+
+    /// Sets or clears the failure of the next start of `container`.
+    pub fn container_failure(&self, container: &str, failure: Option<Failure>) {
+        self.failures.send_if_modified(|failures| {
+            if failures.get(container) == failure.as_ref() {
+                return false;
+            }
+            let map = Arc::make_mut(failures);
+            match failure {
+                Some(failure) => map.insert(container.to_owned(), failure),
+                None => map.remove(container),
+            };
+            true
+        });
+    }
+}

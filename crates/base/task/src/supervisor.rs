@@ -1,0 +1,101 @@
+//! The tasks of the program, by name.
+
+use std::collections::HashMap;
+
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// A task that ended though the program goes on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Ended {
+    /// It returned.
+    #[error("task {0:?} ended")]
+    Returned(&'static str),
+    /// It panicked.
+    #[error("task {0:?} panicked")]
+    Panicked(&'static str),
+    /// It failed.
+    #[error("task {name:?} failed: {error}")]
+    Failed {
+        /// Its name.
+        name: &'static str,
+        /// Why, with the chain of causes.
+        error: String,
+    },
+}
+
+/// Runs tasks that are meant to last as long as the program.
+#[derive(Debug, Default)]
+pub struct Supervisor {
+    tasks: JoinSet<Result<(), String>>,
+    names: HashMap<Id, &'static str>,
+    shutdown: CancellationToken,
+}
+
+impl Supervisor {
+    /// No tasks yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The token that is cancelled when the program is to end.
+    #[must_use]
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Starts a task that never ends by itself.
+    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_fallible(name, async {
+            task.await;
+            Ok(())
+        });
+    }
+
+    /// Starts a task whose failure, told with its chain of causes, is the program's.
+    pub fn spawn_fallible(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let id = self.tasks.spawn(task).id();
+        self.names.insert(id, name);
+    }
+
+    /// Waits for the first task that ends. Pending as long as none does.
+    pub async fn first_end(&mut self) -> Ended {
+        let Some(end) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
+        let name = |id| self.names.get(&id).copied().unwrap_or("unnamed");
+        match end {
+            Ok((id, Ok(()))) => Ended::Returned(name(id)),
+            Ok((id, Err(error))) => Ended::Failed { name: name(id), error },
+            Err(error) => Ended::Panicked(name(error.id())),
+        }
+    }
+
+    /// Tells all tasks to end and drops those that have not by `deadline`.
+    pub async fn stop(mut self, deadline: std::time::Duration) {
+        self.shutdown.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::debug!("Some tasks were still busy and were dropped");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_the_one_that_ended() {
+        let mut supervisor = Supervisor::new();
+        supervisor.spawn("waiter", std::future::pending());
+        supervisor.spawn("ender", async {});
+        assert_eq!(supervisor.first_end().await, Ended::Returned("ender"));
+        supervisor.spawn_fallible("failer", async { Err("no socket".into()) });
+        let failed = supervisor.first_end().await;
+        assert_eq!(failed.to_string(), "task \"failer\" failed: no socket");
+    }
+}
