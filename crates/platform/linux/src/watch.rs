@@ -39,6 +39,8 @@ pub enum ChangeKind {
     Appeared,
     /// A file that was open for writing was closed.
     Written,
+    /// A file was written to or cut. Only told by [`DirWatch::with_modifications`].
+    Modified,
     /// Mode, owner, times or number of links changed.
     Attributes,
     /// The name was removed, or renamed away.
@@ -69,6 +71,22 @@ impl DirWatch {
     /// # Panics
     /// Outside of a tokio runtime with I/O, as all of tokio's I/O.
     pub fn new(path: &Path) -> Result<Self, PathError> {
+        Self::watching(path, WatchFlags::empty())
+    }
+
+    /// As [`DirWatch::new`], and every write to a file in it is told as [`ChangeKind::Modified`] as it happens: for
+    /// files that are followed while somebody keeps them open.
+    ///
+    /// # Errors
+    /// As [`DirWatch::new`].
+    ///
+    /// # Panics
+    /// As [`DirWatch::new`].
+    pub fn with_modifications(path: &Path) -> Result<Self, PathError> {
+        Self::watching(path, WatchFlags::MODIFY)
+    }
+
+    fn watching(path: &Path, also: WatchFlags) -> Result<Self, PathError> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(PathError::on("watch", path))?;
         let what = WatchFlags::CREATE
@@ -77,7 +95,8 @@ impl DirWatch {
             | WatchFlags::DELETE
             | WatchFlags::ATTRIB
             | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF;
+            | WatchFlags::MOVE_SELF
+            | also;
         inotify::add_watch(&fd, path, what | WatchFlags::ONLYDIR | WatchFlags::EXCL_UNLINK)
             .map_err(PathError::on("watch", path))?;
         // SAFETY: the descriptor must stay open, and the same one, for as long as it is registered. An `OwnedFd` is one
@@ -164,6 +183,8 @@ fn kind_of(events: ReadFlags) -> Option<ChangeKind> {
         Some(ChangeKind::Appeared)
     } else if any(ReadFlags::CLOSE_WRITE) {
         Some(ChangeKind::Written)
+    } else if any(ReadFlags::MODIFY) {
+        Some(ChangeKind::Modified)
     } else {
         any(ReadFlags::ATTRIB).then_some(ChangeKind::Attributes)
     }
@@ -177,7 +198,7 @@ fn push(pending: &mut VecDeque<Change>, name: Option<&OsStr>, kind: ChangeKind) 
     } else if pending.front().is_some_and(|first| first.kind == ChangeKind::Rescan) {
         return; // The reader will read the whole directory anyway.
     } else if let Some(at) = pending.iter().position(|change| change.name.as_deref() == name) {
-        if kind == ChangeKind::Attributes {
+        if matches!(kind, ChangeKind::Attributes | ChangeKind::Modified) {
             return; // Whatever came before says more, and makes the reader look anyway.
         }
         pending.remove(at);
@@ -209,6 +230,19 @@ mod tests {
         assert_eq!(next(&mut watch).await, ("b".into(), ChangeKind::Vanished));
         assert_eq!(next(&mut watch).await, ("c".into(), ChangeKind::Appeared));
         assert_eq!(next(&mut watch).await, ("a".into(), ChangeKind::Vanished));
+    }
+
+    #[tokio::test]
+    async fn writes_are_told_while_the_file_is_open() {
+        use std::io::Write;
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::create(dir.path().join("log")).unwrap();
+        let mut watch = DirWatch::with_modifications(dir.path()).unwrap();
+        for _ in 0..3 {
+            file.write_all(b"x").unwrap();
+        }
+        assert_eq!(next(&mut watch).await, ("log".into(), ChangeKind::Modified));
     }
 
     #[tokio::test]
