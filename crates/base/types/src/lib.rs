@@ -6,6 +6,7 @@
 //! Does not: read manifests (`source`), default or validate them (`schema`), talk to a runtime (`cri`).
 
 pub mod change;
+pub mod downward;
 pub mod event;
 pub mod hash;
 pub mod ids;
@@ -31,7 +32,7 @@ pub use ids::{ContainerId, PodName, PodRef, PodUid, SandboxId};
 pub use observed::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, SandboxState};
 pub use pod::ContainerKind;
 pub use probe::{Probes, Verdict};
-pub use progress::{Progress, Step, StepFailure};
+pub use progress::{Failure, Failures, Progress, Step, StepFailure};
 pub use qos::QosClass;
 pub use quantity::Quantity;
 pub use restart::{AfterExit, RestartPolicy};
