@@ -1,4 +1,4 @@
-//! Exponential back-off by key.
+//! Delays between attempts that double with each failure, kept by key.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,14 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    delay: Duration,
-    failed_at: Instant,
-}
-
-/// Delays by key: the first failure waits `initial`, each further one twice as long, up to `max`. A key that has not
-/// failed for `2 * max` is forgotten.
+/// Delays by key. An entry is forgotten when twice the longest delay has gone by without a failure. Owned by one task;
+/// it has no lock and reads no clock.
 #[derive(Debug)]
 pub struct Backoff<K> {
     initial: Duration,
@@ -21,45 +15,55 @@ pub struct Backoff<K> {
     entries: HashMap<K, Entry>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    delay: Duration,
+    failed_at: Instant,
+}
+
 impl<K: Hash + Eq> Backoff<K> {
-    /// Delays from `initial` to `max`.
+    /// Delays that begin at `initial` and double up to `max`.
     #[must_use]
     pub fn new(initial: Duration, max: Duration) -> Self {
-        Self { initial, max, entries: HashMap::new() }
+        Self { initial: initial.min(max), max, entries: HashMap::new() }
     }
 
-    /// How long `key` has to wait at `now`; `None` if it may be tried.
+    /// How long to wait until the next attempt; `None` when it may be made at once.
     #[must_use]
     pub fn remaining(&self, key: &K, now: Instant) -> Option<Duration> {
-        let entry = self.entries.get(key)?;
-        let left = (entry.failed_at + entry.delay).saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
+        let entry = self.current(key, now)?;
+        let remaining = (entry.failed_at + entry.delay).saturating_duration_since(now);
+        (!remaining.is_zero()).then_some(remaining)
     }
 
-    /// Notes a failure of `key` at `now`.
-    pub fn failed(&mut self, key: &K, now: Instant)
+    /// The whole delay that the latest failure brought; `None` when there was none, or long ago.
+    #[must_use]
+    pub fn delay(&self, key: &K, now: Instant) -> Option<Duration> {
+        Some(self.current(key, now)?.delay)
+    }
+
+    /// Takes note of a failure at `at`, and returns the delay that follows it.
+    pub fn failed(&mut self, key: &K, at: Instant) -> Duration
     where
         K: Clone,
     {
-        let forgotten = self.max * 2;
-        let delay = match self.entries.get(key) {
-            Some(entry) if now.saturating_duration_since(entry.failed_at) <= forgotten => {
-                (entry.delay * 2).min(self.max)
-            }
-            _ => self.initial.min(self.max),
+        let delay = match self.current(key, at) {
+            Some(entry) => entry.delay.saturating_mul(2).min(self.max),
+            None => self.initial,
         };
-        self.entries.insert(key.clone(), Entry { delay, failed_at: now });
+        self.entries.insert(key.clone(), Entry { delay, failed_at: at });
+        delay
     }
 
-    /// Forgets `key`, because it succeeded.
+    /// Forgets `key`, as after a success.
     pub fn reset(&mut self, key: &K) {
         self.entries.remove(key);
     }
 
-    /// Forgets keys that have not failed for `2 * max`.
+    /// Drops the entries that are forgotten by now, so that keys that are gone take no memory.
     pub fn prune(&mut self, now: Instant) {
-        let forgotten = self.max * 2;
-        self.entries.retain(|_, entry| now.saturating_duration_since(entry.failed_at) <= forgotten);
+        let keep = self.keep();
+        self.entries.retain(|_, entry| now.saturating_duration_since(entry.failed_at) <= keep);
     }
 
     /// How many keys are remembered.
@@ -73,6 +77,15 @@ impl<K: Hash + Eq> Backoff<K> {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    fn current(&self, key: &K, now: Instant) -> Option<Entry> {
+        let entry = self.entries.get(key)?;
+        (now.saturating_duration_since(entry.failed_at) <= self.keep()).then_some(*entry)
+    }
+
+    fn keep(&self) -> Duration {
+        self.max.saturating_mul(2)
+    }
 }
 
 #[cfg(test)]
@@ -81,39 +94,47 @@ mod tests {
 
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
 
-    #[tokio::test(start_paused = true)]
-    async fn doubles_resets_and_forgets() {
-        let mut backoff = Backoff::new(10 * SECOND, 300 * SECOND);
-        let mut now = Instant::now();
-        assert_eq!(backoff.remaining(&"a", now), None);
-        for expected in [10, 20, 40, 80, 160, 300, 300] {
-            backoff.failed(&"a", now);
-            assert_eq!(backoff.remaining(&"a", now), Some(expected * SECOND));
-            now += expected * SECOND;
-            assert_eq!(backoff.remaining(&"a", now), None);
-        }
-        now += 601 * SECOND;
-        backoff.failed(&"a", now);
-        assert_eq!(backoff.remaining(&"a", now), Some(10 * SECOND));
-        backoff.reset(&"a");
-        assert!(backoff.is_empty());
-        backoff.failed(&"b", now);
-        backoff.prune(now + 601 * SECOND);
+    #[test]
+    fn doubles_up_to_the_longest_delay() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(secs(10), secs(300));
+        assert_eq!(backoff.remaining(&"web", now), None);
+        let delays: Vec<_> = (0..7).map(|_| backoff.failed(&"web", now).as_secs()).collect();
+        assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(backoff.remaining(&"web", now + secs(100)), Some(secs(200)));
+        assert_eq!(backoff.remaining(&"web", now + secs(300)), None);
+        assert_eq!(backoff.delay(&"web", now + secs(300)), Some(secs(300)));
+        backoff.reset(&"web");
+        assert_eq!(backoff.failed(&"web", now), secs(10));
+    }
+
+    #[test]
+    fn forgets_after_twice_the_longest_delay() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(secs(10), secs(300));
+        backoff.failed(&1, now);
+        assert_eq!(backoff.failed(&1, now + secs(600)), secs(20));
+        assert_eq!(backoff.failed(&1, now + secs(1201)), secs(10));
+        backoff.prune(now + secs(1801));
+        assert_eq!(backoff.len(), 1);
+        backoff.prune(now + secs(1802));
         assert!(backoff.is_empty());
     }
 
     proptest! {
         #[test]
-        fn never_waits_longer_than_the_maximum(gaps in proptest::collection::vec(0u64..2000, 1..40)) {
-            let mut backoff = Backoff::new(10 * SECOND, 300 * SECOND);
-            let mut now = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async { Instant::now() });
+        fn never_longer_than_the_longest(gaps in prop::collection::vec(0..2000u64, 1..50)) {
+            let mut at = Instant::now();
+            let mut backoff = Backoff::new(secs(10), secs(300));
             for gap in gaps {
-                now += Duration::from_secs(gap);
-                backoff.failed(&0, now);
-                let left = backoff.remaining(&0, now).unwrap();
-                prop_assert!(left >= 10 * SECOND && left <= 300 * SECOND);
+                at += secs(gap);
+                let delay = backoff.failed(&(), at);
+                prop_assert!((secs(10)..=secs(300)).contains(&delay));
+                prop_assert_eq!(backoff.remaining(&(), at), Some(delay));
             }
         }
     }

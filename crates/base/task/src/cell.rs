@@ -1,11 +1,10 @@
 //! What the world may know of a pod's worker.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use types::{PodRef, Progress, Step, StepFailure};
+use types::{Failure, Failures, PodRef, Progress, Step, StepFailure};
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -21,18 +20,6 @@ pub enum Phase {
     /// It ended by itself, or was refused; its status stays until its source drops it.
     Finished,
 }
-
-/// Why the next start of a container failed: the `waiting` state it will show.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// CamelCase reason, such as `ErrImagePull`.
-    pub reason: String,
-    /// A sentence for a person.
-    pub message: String,
-}
-
-/// Failures by container name.
-pub type Failures = BTreeMap<String, Failure>;
 
 /// The published state of one pod's worker. Written by the worker and by what runs on its behalf; read by status,
 /// by the local API and by tests.

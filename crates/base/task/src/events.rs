@@ -1,36 +1,59 @@
-//! Where events go: a bounded queue that never holds up the one who tells.
+//! The way of events to whoever publishes them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::mpsc;
 use types::Event;
 
-/// Takes events. Clones share the queue.
+/// Hands events over. Clones hand over to the same receiver.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: mpsc::Sender<Event>,
+    sender: mpsc::Sender<Event>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Recorder {
-    /// A recorder whose queue holds `capacity` events, and the queue's other end.
+    /// A recorder, and where its events come out. `capacity` (at least 1) of them wait there at most.
     #[must_use]
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Event>) {
-        let (queue, receiver) = mpsc::channel(capacity);
-        (Self { queue, dropped: Arc::default() }, receiver)
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        (Self { sender, dropped: Arc::default() }, receiver)
     }
 
-    /// Queues `event`; drops it when the queue is full.
+    /// Records `event`. Never waits: when there is no room, or nobody listens any more, the event is dropped and
+    /// counted.
     pub fn record(&self, event: Event) {
-        if self.queue.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if self.sender.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
         }
     }
 
-    /// How many events were dropped so far.
+    /// How many events have been dropped so far.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{PodName, PodRef};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn drops_and_counts_what_does_not_fit() {
+        let pod = PodRef { name: PodName::new("default", "web"), uid: "1".into() };
+        let (recorder, mut events) = Recorder::channel(2);
+        for message in ["a", "b", "c"] {
+            recorder.clone().record(Event::normal(&pod, types::reason::event::CREATED, message));
+        }
+        assert_eq!(recorder.dropped(), 1);
+        assert_eq!(events.recv().await.unwrap().message, "a");
+        assert_eq!(events.recv().await.unwrap().message, "b");
+        drop(events);
+        recorder.record(Event::normal(&pod, types::reason::event::CREATED, "d"));
+        assert_eq!(recorder.dropped(), 2);
     }
 }

@@ -1,36 +1,51 @@
-//! Files that are whole or not there.
+//! Files that are written whole or not at all.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Writes `bytes` to `path` with `mode`, so that a reader, or a start after a crash at any instant, sees the old
-/// content or the new one, whole: to a hidden file beside it, synced to disk, and renamed.
+/// Writes `bytes` to `path` with the permissions `mode` (the umask does not apply), so that after a crash at any
+/// instant there is either the old file or the new one. The new content is on the disk when this returns.
+///
+/// It goes to a file beside it first (`.NAME.new`), which a crash may leave behind and the next write replaces; so one
+/// path must not be written by two at once.
+///
+/// Blocks; call it from a blocking thread unless the file system is known to be quick.
 ///
 /// # Errors
-/// If the directory is missing or cannot be written.
+/// As the file system answers. The file at `path` is untouched then.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    let hidden: PathBuf = dir.join(hidden);
-    let written = write_synced(&hidden, bytes, mode).and_then(|()| fs::rename(&hidden, path));
+    let (dir, temp) = beside(path)?;
+    match fs::remove_file(&temp) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = write_new(&temp, bytes, mode).and_then(|()| fs::rename(&temp, path));
     if let Err(error) = written {
-        let _ = fs::remove_file(&hidden);
+        // What went wrong first is what counts.
+        let _ = fs::remove_file(&temp);
         return Err(error);
     }
+    // Without this a crash may undo the rename.
     File::open(dir)?.sync_all()
 }
 
-fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    // The umask does not apply to what another program may have to read.
-    file.set_permissions(Permissions::from_mode(mode))?;
+fn beside(path: &Path) -> io::Result<(&Path, PathBuf)> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temp = OsString::from(".");
+    temp.push(name);
+    temp.push(".new");
+    Ok((dir, dir.join(temp)))
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // Never opens what is there, be it a link: the name is expected to be free.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o700).open(path)?;
     file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
 
@@ -38,16 +53,42 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn names(dir: &Path) -> Vec<OsString> {
+        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
-    fn replaces_and_leaves_nothing_behind() {
+    fn replaces_content_and_mode() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        for text in ["one", "two"] {
-            write_atomic(&path, text.as_bytes(), 0o640).unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        }
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write_atomic(&dir.path().join("missing/state"), b"", 0o600).is_err());
+        write_atomic(&path, b"one", 0o600).unwrap();
+        write_atomic(&path, b"two", 0o666).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o666);
+        assert_eq!(names(dir.path()), ["state"]);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_replaced_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "keep").unwrap();
+        std::os::unix::fs::symlink(&precious, dir.path().join(".state.new")).unwrap();
+        write_atomic(&dir.path().join("state"), b"new", 0o644).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"keep");
+        assert_eq!(names(dir.path()), ["precious", "state"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("inside"), "").unwrap();
+        write_atomic(&path, b"new", 0o644).unwrap_err();
+        assert_eq!(names(dir.path()), ["taken"]);
+        assert_eq!(write_atomic(Path::new("/"), b"", 0o644).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -1,54 +1,75 @@
-//! A token bucket: so many per second, and a burst above that.
-
-use std::time::Duration;
+//! A bound on how often something happens.
 
 use tokio::time::Instant;
 
-/// A rate limit that never waits: it says yes or no.
-#[derive(Debug)]
+/// A token bucket: `qps` tokens come in each second, and at most `burst` are kept.
+#[derive(Clone, Debug)]
 pub struct TokenBucket {
-    per_second: f64,
+    qps: f64,
     burst: f64,
     tokens: f64,
+    /// Up to when tokens have come in; `None` before the first request.
     filled_at: Option<Instant>,
 }
 
 impl TokenBucket {
-    /// `per_second` on average, at most `burst` at once. 0 per second means no limit.
+    /// A full bucket. A `qps` of 0 or less is no bound at all; a `burst` below 1 counts as 1.
     #[must_use]
-    pub fn new(per_second: f64, burst: u32) -> Self {
+    pub fn new(qps: f64, burst: u32) -> Self {
         let burst = f64::from(burst.max(1));
-        Self { per_second, burst, tokens: burst, filled_at: None }
+        Self { qps, burst, tokens: burst, filled_at: None }
     }
 
-    /// Whether one more is allowed at `now`; if so, it is taken.
+    /// Takes a token, if there is one.
     pub fn try_take(&mut self, now: Instant) -> bool {
-        if self.per_second <= 0.0 {
+        if self.qps <= 0.0 {
             return true;
         }
-        let passed = self.filled_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        self.filled_at = Some(now);
-        self.tokens = (self.tokens + passed.as_secs_f64() * self.per_second).min(self.burst);
-        if self.tokens < 1.0 {
-            return false;
+        let since = self.filled_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.filled_at = Some(self.filled_at.map_or(now, |at| at.max(now)));
+        self.tokens = (self.tokens + since * self.qps).min(self.burst);
+        let taken = self.tokens >= 1.0;
+        if taken {
+            self.tokens -= 1.0;
         }
-        self.tokens -= 1.0;
-        true
+        taken
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn allows_a_burst_then_the_rate() {
+    #[test]
+    fn burst_then_rate() {
+        let start = Instant::now();
         let mut bucket = TokenBucket::new(5.0, 10);
-        let now = Instant::now();
-        assert_eq!((0..20).filter(|_| bucket.try_take(now)).count(), 10);
-        assert!(bucket.try_take(now + Duration::from_millis(210)));
-        assert!(!bucket.try_take(now + Duration::from_millis(220)));
-        let mut unlimited = TokenBucket::new(0.0, 1);
-        assert!((0..1000).all(|_| unlimited.try_take(now)));
+        let taken = |bucket: &mut TokenBucket, at| (0..100).filter(|_| bucket.try_take(at)).count();
+        assert_eq!(taken(&mut bucket, start), 10);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(1)), 5);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(60)), 10);
+        assert_eq!(taken(&mut TokenBucket::new(0.0, 1), start), 100);
+        assert_eq!(taken(&mut TokenBucket::new(1.0, 0), start), 1);
+    }
+
+    proptest! {
+        /// Over any stretch of time no more comes out than the burst and what came in.
+        #[test]
+        fn never_more_than_allowed(gaps in prop::collection::vec(0..3000u64, 1..200), qps in 1..50u32, burst in 1..50u32) {
+            let start = Instant::now();
+            let mut bucket = TokenBucket::new(f64::from(qps), burst);
+            let mut at = start;
+            let mut taken = 0u32;
+            for gap in gaps {
+                at += Duration::from_millis(gap);
+                taken += u32::from(bucket.try_take(at));
+                let allowed = f64::from(burst) + (at - start).as_secs_f64() * f64::from(qps);
+                prop_assert!(f64::from(taken) <= allowed + 1e-6);
+            }
+        }
     }
 }

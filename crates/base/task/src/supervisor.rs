@@ -1,8 +1,10 @@
 //! The tasks of the program, by name.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// A task that ended though the program goes on.
@@ -66,7 +68,7 @@ impl Supervisor {
     /// Waits for the first task that ends. Pending as long as none does.
     pub async fn first_end(&mut self) -> Ended {
         let Some(end) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
-        let name = |id| self.names.get(&id).copied().unwrap_or("unnamed");
+        let mut name = |id| self.names.remove(&id).unwrap_or("unnamed");
         match end {
             Ok((id, Ok(()))) => Ended::Returned(name(id)),
             Ok((id, Err(error))) => Ended::Failed { name: name(id), error },
@@ -74,13 +76,17 @@ impl Supervisor {
         }
     }
 
-    /// Tells all tasks to end and drops those that have not by `deadline`.
-    pub async fn stop(mut self, deadline: std::time::Duration) {
+    /// Tells all tasks to end and drops those that have not by `deadline`. Returns the names of those, sorted.
+    pub async fn stop(mut self, deadline: Duration) -> Vec<&'static str> {
         self.shutdown.cancel();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(deadline, all).await.is_err() {
-            tracing::debug!("Some tasks were still busy and were dropped");
+        let deadline = Instant::now() + deadline;
+        while let Ok(Some(end)) = timeout_at(deadline, self.tasks.join_next_with_id()).await {
+            let id = end.map_or_else(|error| error.id(), |(id, _)| id);
+            self.names.remove(&id);
         }
+        let mut busy: Vec<_> = self.names.into_values().collect();
+        busy.sort_unstable();
+        busy
     }
 }
 
@@ -97,5 +103,17 @@ mod tests {
         supervisor.spawn_fallible("failer", async { Err("no socket".into()) });
         let failed = supervisor.first_end().await;
         assert_eq!(failed.to_string(), "task \"failer\" failed: no socket");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stop_names_those_that_do_not_follow() {
+        let mut supervisor = Supervisor::new();
+        let token = supervisor.shutdown();
+        supervisor.spawn("follows", async move { token.cancelled().await });
+        supervisor.spawn("hangs", std::future::pending());
+        let begun = Instant::now();
+        assert_eq!(supervisor.stop(Duration::from_secs(3)).await, ["hangs"]);
+        assert_eq!(begun.elapsed().as_secs(), 3);
+        assert!(Supervisor::new().stop(Duration::from_secs(3)).await.is_empty());
     }
 }

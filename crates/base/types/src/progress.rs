@@ -1,5 +1,6 @@
 //! What a pod's worker is doing and what holds it up: the matter of `berth why`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -107,3 +108,15 @@ pub struct StepFailure {
     /// When it will be tried again; `None`: only when something changes.
     pub retry_at: Option<Timestamp>,
 }
+
+/// Why the next start of a container fails or waits: `state.waiting` of its status.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// CamelCase reason, such as `ErrImagePull` or `CrashLoopBackOff`.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// Failures by container name.
+pub type Failures = BTreeMap<String, Failure>;

@@ -107,7 +107,7 @@ pub fn may_restart_all(pod: &Pod) -> bool {
 }
 
 fn has_rules(kind: ContainerKind, container: &Container) -> bool {
-    matches!(kind, ContainerKind::Init | ContainerKind::Regular)
+    kind != ContainerKind::Ephemeral
         && container.restart_policy.is_some()
         && container.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())
 }

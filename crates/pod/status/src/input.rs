@@ -1,11 +1,10 @@
 //! What a status is derived from.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
-use types::{ObservedPod, Pod, Probes};
+use types::{Failures, ObservedPod, Pod, Probes};
 
 /// Everything that [`crate::derive`] goes by. There is nothing else: equal inputs give equal statuses.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +16,7 @@ pub struct DeriveInput<'a> {
     /// What the probes found.
     pub probes: &'a Probes,
     /// Why the next start of a container fails or waits, by container name.
-    pub failures: &'a BTreeMap<String, Failure>,
+    pub failures: &'a Failures,
     /// The status before this one: transition times, phases that are final and containers that the runtime has lost
     /// come from it.
     pub previous: Option<&'a PodStatus>,
@@ -31,15 +30,6 @@ pub struct DeriveInput<'a> {
     pub runtime_name: &'a str,
     /// The time of conditions that change.
     pub now: Timestamp,
-}
-
-/// Why the next start of a container fails or waits: `state.waiting` of its status.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// CamelCase reason, such as `ErrImagePull` or `CrashLoopBackOff`.
-    pub reason: String,
-    /// What happened.
-    pub message: String,
 }
 
 /// How far the pod's life has got, as its worker sees it.

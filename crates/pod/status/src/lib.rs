@@ -12,7 +12,7 @@ mod input;
 mod store;
 pub mod transition;
 
-pub use input::{DeriveInput, Ended, Failure, Life};
+pub use input::{DeriveInput, Ended, Life};
 pub use store::StatusStore;
 
 use k8s_openapi::api::core::v1::PodStatus;
