@@ -1,10 +1,11 @@
 //! What a plan is made from.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use types::{ObservedPod, Pod, Probes};
+
+use super::BackOff;
 
 /// Everything that [`super::plan`] goes by. There is nothing else: equal inputs give equal plans.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +22,4 @@ pub struct PlanInput<'a> {
     pub terminating: bool,
     /// The time that back-off is measured at.
     pub now: Timestamp,
-}
-
-/// The crash back-off of one container.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BackOff {
-    /// The delay between its latest end and its next start.
-    pub delay: Duration,
-    /// When the delay is over: the latest end plus `delay`.
-    pub until: Timestamp,
 }

@@ -1,33 +1,67 @@
 //! From a pod and what the runtime has of it to what has to be done: pure, without memory. Each round compares the
 //! whole of both, so that a round that was cut short anywhere, by a crash of berth for instance, is simply gone on
 //! with by the next.
+//!
+//! A container of an earlier sandbox is history: it says how the container ended last, and how often it was started,
+//! but not how far the pod has got in its present sandbox.
 
 mod action;
+mod back_off;
+mod grace;
+mod init;
 mod input;
+mod regular;
+mod restart_all;
+mod round;
+mod sandbox;
+mod termination;
+#[cfg(test)]
+mod tests;
 
 pub use action::{BackedOff, Kill, KillReason, Plan, Sandbox, Start, Termination};
-pub use input::{BackOff, PlanInput};
+pub use back_off::{BackOff, CrashLoop};
+pub use grace::{grace_seconds, stop_timeout_seconds};
+pub use input::PlanInput;
+pub use termination::termination;
 
-use types::{ObservedPod, Pod};
+use init::Initialization;
+use round::Round;
+use sandbox::Verdict;
+use types::pod;
 
-/// What has to be done to bring the runtime to what the pod asks for.
+/// What has to be done to bring the runtime to what the pod asks for. Empty when nothing has.
 #[must_use]
 pub fn plan(input: &PlanInput<'_>) -> Plan {
-    let _ = input;
-    Plan::default()
+    if input.terminating || pod::is_deleting(input.pod) {
+        return end(input);
+    }
+    let current = match sandbox::judge(input.pod, input.observed) {
+        Verdict::Fit(current) => current,
+        Verdict::Replace { attempt } => return sandbox::replace(input, attempt),
+    };
+    let mut round = Round::new(input, current);
+    if restart_all::plan(&mut round) {
+        return round.finish();
+    }
+    for ephemeral in pod::ephemeral_containers(input.pod) {
+        round.start_ephemeral(ephemeral);
+    }
+    match init::plan(&mut round) {
+        Initialization::Failed => return end(input),
+        Initialization::Pending => {}
+        Initialization::Done => {
+            if !regular::plan(&mut round) {
+                return end(input);
+            }
+        }
+    }
+    round.kill_surplus();
+    round.finish()
 }
 
-/// How to stop everything of the pod that lives. `grace_override` (seconds) takes the place of the pod's own grace.
-#[must_use]
-pub fn termination(pod: &Pod, observed: &ObservedPod, grace_override: Option<i64>) -> Termination {
-    let _ = (pod, observed, grace_override);
-    Termination::default()
-}
-
-/// The timeout for CRI's `StopContainer`, when `spent_seconds` of the grace have gone by: at least 2 s, so that a
-/// process that ends at SIGTERM is hardly ever killed.
-#[must_use]
-pub fn stop_timeout_seconds(grace_seconds: i64, spent_seconds: i64) -> i64 {
-    const MINIMUM: i64 = 2;
-    grace_seconds.saturating_sub(spent_seconds).max(MINIMUM)
+/// The plan for a pod of which nothing shall run any more.
+fn end(input: &PlanInput<'_>) -> Plan {
+    let live = input.observed.live().next().is_some();
+    let stop_sandboxes = sandbox::to_stop(input.observed, live);
+    Plan { kill_pod: live || !stop_sandboxes.is_empty(), stop_sandboxes, ..Plan::default() }
 }
