@@ -1,0 +1,1 @@
+//! Log lines in klog's text and JSON formats.
