@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy`.
+//! The project's own commands: `cargo xtask demo`, `test`, `vm`, `tidy`.
 //!
 //! Decides: what a complete test run is, and which rules of the house are checked by a program.
 //! Does not: contain anything that berth needs at run time.
@@ -9,9 +9,11 @@
     reason = "a command-line program: its output is its purpose"
 )]
 
+mod demo;
 mod sh;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -27,8 +29,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run berth with the examples on a private containerd, show what happens, and take everything down.
+    Demo(demo::Options),
     /// Run every test this machine can run, and say which were skipped and why.
     Test(test::Options),
+    /// Run the tests, or a command, in an emulated Debian with systemd, cgroup v2 and containerd 2.x.
+    Vm(vm::Options),
     /// Check the rules of the house: layers, file sizes, metrics, flags, crate documentation.
     Tidy,
 }
@@ -36,7 +42,9 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options).await,
         Command::Test(options) => test::run(&options).await,
+        Command::Vm(options) => vm::run(&options).await,
         Command::Tidy => tidy::run().map(|report| report.print()),
     };
     match result {

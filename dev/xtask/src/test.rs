@@ -1,20 +1,28 @@
 //! `cargo xtask test`: every test this machine can run.
 
-mod nextest;
+pub(crate) mod nextest;
+
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::{sh, tidy};
+use crate::{sh, tidy, vm, workspace};
 
 /// Tests that start a real containerd, or change this machine's cgroups, mounts or network namespaces.
-const REAL: &str = "test(/(^|::)real_/)";
+pub(crate) const REAL: &str = "test(/(^|::)real_/)";
+
+/// The emulated machine is ten to twenty times as slow as this one.
+const VM_WITHIN: Duration = Duration::from_secs(45 * 60);
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Run only the tests that this nextest filterset matches, and no other check.
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
+    /// Leave the emulated machine out.
+    #[arg(long)]
+    no_vm: bool,
 }
 
 /// What a suite or a check came to.
@@ -97,6 +105,15 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         None => run.suite("real containerd on this machine", nextest::run(&real)?),
         Some(why) => run.skip("real containerd on this machine", nextest::list(&real)?, why),
     }
+    let emulated = within(filter, &vm::default_filter());
+    let why_not = if options.no_vm { Some("--no-vm") } else { vm::is_impossible() };
+    match why_not {
+        None => run.suite(
+            "real containerd in the emulated machine",
+            vm::tests(&vm::default_packages(), &emulated, VM_WITHIN).await?,
+        ),
+        Some(why) => run.skip("real containerd in the emulated machine", nextest::list(&emulated)?, why),
+    }
     Ok(run.finish())
 }
 
@@ -105,7 +122,5 @@ fn real_is_impossible() -> Option<&'static str> {
     if !cfg!(target_os = "linux") {
         return Some("needs Linux");
     }
-    let root =
-        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    (!root).then_some("needs root")
+    (!workspace::is_root()).then_some("needs root")
 }

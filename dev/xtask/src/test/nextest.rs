@@ -7,10 +7,10 @@ use super::Count;
 use crate::{sh, workspace};
 
 /// nextest's exit status when tests ran and some failed.
-const TESTS_FAILED: i32 = 100;
+pub(crate) const TESTS_FAILED: i32 = 100;
 
 /// Runs the workspace's tests that the filterset matches.
-pub(super) fn run(filter: &str) -> Result<Count> {
+pub(crate) fn run(filter: &str) -> Result<Count> {
     let report = workspace::target().join("nextest/default/junit.xml");
     // A report of an earlier run must not be taken for this one's.
     if report.exists() {
@@ -29,7 +29,7 @@ pub(super) fn run(filter: &str) -> Result<Count> {
 }
 
 /// The number of tests that the filterset matches.
-pub(super) fn list(filter: &str) -> Result<usize> {
+pub(crate) fn list(filter: &str) -> Result<usize> {
     let args = [
         "nextest",
         "list",
@@ -48,7 +48,7 @@ pub(super) fn list(filter: &str) -> Result<usize> {
 }
 
 /// Reads the numbers out of the opening tag of a JUnit report.
-pub(super) fn count(report: &str) -> Option<Count> {
+pub(crate) fn count(report: &str) -> Option<Count> {
     let tag = report.split_once("<testsuites ")?.1.split('>').next()?;
     let number = |name: &str| {
         let value = tag.split_once(&format!("{name}=\""))?.1.split('"').next()?;
