@@ -71,7 +71,7 @@ impl Root {
             child: None,
         };
         let open = |root| {
-            let metrics = Metrics::default();
+            let metrics = Metrics::register(&telemetry::metrics::Registry::default());
             Cgroups::open(version, driver, mount_point, root, metrics)
         };
         open(CgroupName::root()).await.unwrap().ensure(&name, &cgroup::Limits::default()).await.unwrap();
@@ -219,7 +219,7 @@ async fn without_systemd_its_driver_says_what_to_do() {
         return;
     }
     let version = Version::detect(Path::new(MOUNT_POINT)).unwrap();
-    let metrics = Metrics::default();
+    let metrics = Metrics::register(&telemetry::metrics::Registry::default());
     let refused =
         Cgroups::open(version, Driver::Systemd, Path::new(MOUNT_POINT), CgroupName::root(), metrics).await;
     assert!(refused.unwrap_err().to_string().contains("SystemdCgroup = false"));

@@ -30,7 +30,7 @@ impl Node {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("cgroup.controllers"), CONTROLLERS).unwrap();
-        let metrics = Metrics::default();
+        let metrics = Metrics::register(&telemetry::metrics::Registry::default());
         let cgroups = Cgroups::open(Version::V2, Driver::Cgroupfs, dir.path(), CgroupName::root(), metrics)
             .await
             .unwrap();
@@ -158,7 +158,7 @@ async fn impossible_names_are_refused() {
 async fn a_root_that_does_not_exist_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let root = CgroupName::new(["mine"]).unwrap();
-    let metrics = Metrics::default();
+    let metrics = Metrics::register(&telemetry::metrics::Registry::default());
     let refused =
         Cgroups::open(Version::V2, Driver::Cgroupfs, dir.path(), root.clone(), metrics.clone()).await;
     assert!(matches!(refused, Err(CgroupError::NoSuchCgroup { field: "cgroupRoot", .. })));
