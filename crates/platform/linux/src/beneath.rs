@@ -1,23 +1,27 @@
 //! Opening and making files beneath a directory, where someone else (a container) may put links in the way.
 //!
-//! Names are resolved by the kernel with `openat2` (Linux 5.6), or one segment at a time on older ones, where links
-//! are refused altogether. Nothing here ever looks up a path that a link could lead out of the root.
+//! Names are resolved by the kernel with `openat2` (Linux 5.6), or one segment at a time on older ones. Nothing here
+//! ever looks up a path that a link could lead out of the root.
 
-use std::ffi::OsStr;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
+
+use crate::mountinfo::MountTable;
 
 mod remove;
 
 /// How links inside the root are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Links {
-    /// Followed as long as they stay beneath the root. On Linux before 5.6: refused.
+    /// Followed as long as they stay beneath the root. Absolute links are refused.
     Beneath,
     /// Refused.
     Refuse,
@@ -85,6 +89,9 @@ pub struct Root {
     path: PathBuf,
 }
 
+/// As many links as the kernel follows in one path.
+const MAX_LINKS: usize = 40;
+
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Root {
@@ -107,12 +114,12 @@ impl Root {
         &self.path
     }
 
-    /// The directory `path` beneath this one, as a root of its own. Links are refused.
+    /// The directory `path` beneath this one, as a root of its own.
     ///
     /// # Errors
     /// If it is missing, no directory, or a link is in the way.
-    pub fn sub(&self, path: &Path) -> Result<Self, BeneathError> {
-        let fd = self.open_with(path, DIRECTORY, Links::Refuse)?;
+    pub fn sub(&self, path: &Path, links: Links) -> Result<Self, BeneathError> {
+        let fd = self.open_with(path, DIRECTORY, links)?;
         Ok(Self { fd, path: self.path.join(path) })
     }
 
@@ -230,36 +237,70 @@ impl Root {
         segments(path)?;
         match openat2(self.fd.as_fd(), path.as_os_str(), flags, links) {
             Ok(fd) => Ok(fd),
-            Err(Errno::NOSYS) => self.open_by_segments(path, flags),
+            Err(Errno::NOSYS) => self.open_by_segments(path, flags, links),
             Err(Errno::LOOP | Errno::XDEV) => Err(self.link(path)),
             Err(e) => Err(self.io("open", path, e.into())),
         }
     }
 
-    /// What `openat2` does with [`Links::Refuse`], for kernels that do not have it.
-    fn open_by_segments(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, BeneathError> {
-        let names = segments(path)?;
-        let Some((last, above)) = names.split_last() else { return Err(not_relative(path)) };
-        let mut dir = self.fd.try_clone().map_err(|e| self.io("open directory", path, e))?;
-        for name in above {
-            dir = rustix::fs::openat(&dir, *name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
-                .map_err(|e| self.refused_segment(&dir, name, path, e))?;
+    /// What `openat2` does, for kernels that do not have it: the directories on the way are kept open, so that `..` in a
+    /// link goes back to the one it came from, and never above the root.
+    fn open_by_segments(&self, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd, BeneathError> {
+        let failed = |e: Errno| self.io("open", path, e.into());
+        let root = self.fd.try_clone().map_err(|e| self.io("open directory", path, e))?;
+        let mut dirs = vec![root];
+        let mut names: VecDeque<OsString> = segments(path)?.into_iter().map(OsStr::to_owned).collect();
+        let mut followed = 0;
+        while let Some(name) = names.pop_front() {
+            if name == ".." {
+                dirs.pop();
+            }
+            let Some(dir) = dirs.last() else { return Err(self.link(path)) };
+            if name == ".." {
+                continue;
+            }
+            match rustix::fs::readlinkat(dir, name.as_os_str(), Vec::new()) {
+                Ok(_) if links == Links::Refuse || followed == MAX_LINKS => return Err(self.link(path)),
+                Ok(target) => {
+                    followed += 1;
+                    let target = Path::new(OsStr::from_bytes(target.to_bytes()));
+                    for component in target.components().rev() {
+                        match component {
+                            Component::CurDir => {}
+                            Component::Normal(_) | Component::ParentDir => {
+                                names.push_front(component.as_os_str().to_owned());
+                            }
+                            Component::RootDir | Component::Prefix(_) => return Err(self.link(path)),
+                        }
+                    }
+                    continue;
+                }
+                // Not a link.
+                Err(Errno::INVAL) => {}
+                Err(e) => return Err(failed(e)),
+            }
+            let flags = if names.is_empty() { flags } else { DIRECTORY };
+            let fd = rustix::fs::openat(dir, name.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|e| self.refused_segment(dir, &name, path, e))?;
+            // With O_PATH, O_NOFOLLOW opens a link itself; one may have come since we looked.
+            if is_link(&fd).map_err(failed)? {
+                return Err(self.link(path));
+            }
+            dirs.push(fd);
         }
-        let fd = rustix::fs::openat(&dir, *last, flags | OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|e| self.refused_segment(&dir, last, path, e))?;
-        // O_PATH with O_NOFOLLOW opens the link itself.
-        let is_link = rustix::fs::fstat(&fd).is_ok_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Symlink
-        });
-        if is_link { Err(self.link(path)) } else { Ok(fd) }
+        // `..` at the end of a link leads to a directory that was opened to walk through: open it as it was asked for.
+        let fd = dirs.pop().ok_or_else(|| not_relative(path))?;
+        rustix::fs::openat(&fd, c".", flags, Mode::empty()).or_else(|e| match e {
+            Errno::NOTDIR => Ok(fd),
+            e => Err(failed(e)),
+        })
     }
 
     /// `O_DIRECTORY | O_NOFOLLOW` answers ENOTDIR to a link: tells that from other things that are no directory.
     fn refused_segment(&self, dir: &OwnedFd, name: &OsStr, path: &Path, errno: Errno) -> BeneathError {
         let is_link = || {
-            rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
-                rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Symlink
-            })
+            rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
         };
         if matches!(errno, Errno::LOOP | Errno::NOTDIR) && is_link() {
             return self.link(path);
@@ -289,12 +330,25 @@ pub fn fd_path(fd: impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
 
-/// Whether something is mounted at exactly what `fd` is open on; `None` if the kernel does not say (before 5.8).
-#[must_use]
-pub fn is_mount_root(fd: impl AsFd) -> Option<bool> {
-    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
-    let known = stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
-    known.then(|| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+/// Whether something is mounted at exactly what `fd` is open on.
+///
+/// # Errors
+/// If neither the kernel (before 5.8) nor `/proc` tells.
+pub fn is_mount_root(fd: impl AsFd) -> io::Result<bool> {
+    let stat = rustix::fs::statx(fd.as_fd(), c"", AtFlags::EMPTY_PATH, StatxFlags::empty());
+    if let Ok(stat) = stat
+        && stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+    {
+        return Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
+    let path = std::fs::read_link(fd_path(fd))?;
+    let table = MountTable::read().map_err(|e| e.source)?;
+    Ok(table.is_mount_point(&path))
+}
+
+fn is_link(fd: &OwnedFd) -> Result<bool, Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
 }
 
 /// `openat2` beneath `dir`, again when a rename somewhere got in its way.

@@ -3,13 +3,12 @@
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::{BeneathError, DIRECTORY, is_mount_root};
-use crate::mountinfo::MountTable;
 
 /// Directories open at once. A deeper tree is taken apart: what lies deeper is moved up first.
 const MAX_DEPTH: usize = 48;
@@ -121,15 +120,11 @@ impl Removal {
         if rustix::fs::fstat(&dir)?.st_dev != self.device {
             return Err(Errno::XDEV);
         }
-        let mounted = match is_mount_root(&dir) {
-            Some(mounted) => mounted,
-            None => {
-                let path = rustix::fs::readlink(super::fd_path(&dir), Vec::new())?;
-                let path = PathBuf::from(OsStr::from_bytes(path.to_bytes()));
-                MountTable::read().map_err(|_| Errno::NOTSUP)?.is_mount_point(&path)
-            }
-        };
-        if mounted { Err(Errno::XDEV) } else { Ok(dir) }
+        match is_mount_root(&dir) {
+            Ok(false) => Ok(dir),
+            Ok(true) => Err(Errno::XDEV),
+            Err(e) => Err(Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+        }
     }
 }
 
