@@ -1,1 +1,23 @@
-//! TODO
+//! The pod lifecycle event generator: what the runtime did, told to the pods it concerns.
+//!
+//! Decides: when a pod has to be looked at again ([`changes`]), and whether the runtime's event stream can be
+//! believed ([`trust`]).
+//!
+//! Tasks: [`Pleg::run`] reads the runtime's event stream and relists, writes each pod's `watch` channel, the list of
+//! pods and [`Health`], and wakes on an event, on the relist timer and when an expected event is overdue. Each pod is
+//! inspected by a task of its own, so that one that hangs delays no other.
+//!
+//! The relist is the safety net: rare while events flow, every second while they do not. A pod's own worker asks for
+//! a look at its pod right after it acted ([`Pleg::refresh`]) and does not wait for either.
+//!
+//! Does not: decide what to do about a change.
+
+mod changes;
+mod health;
+mod metrics;
+mod pleg;
+mod trust;
+
+pub use health::{Health, Mode};
+pub use metrics::Metrics;
+pub use pleg::{Options, Pleg};

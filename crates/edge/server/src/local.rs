@@ -1,0 +1,144 @@
+//! The local API: the pods with their status, why they are where they are, their logs, health and metrics.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures::Stream;
+use serde::{Deserialize, Serialize};
+use types::Pod;
+
+use crate::why::Why;
+
+/// A manifest that could not be used, or not wholly.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// The file or URL.
+    pub origin: String,
+    /// Line, from 1; none if the whole file is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// Machine-readable reason.
+    pub reason: String,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Whether the pod runs all the same.
+    pub warning: bool,
+}
+
+/// Which part of a container's log is wanted (the names are those of `PodLogOptions`).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogQuery {
+    /// Go on as the log grows.
+    pub follow: bool,
+    /// The instance before the current one.
+    pub previous: bool,
+    /// Each line with its time.
+    pub timestamps: bool,
+    /// Only the last lines.
+    pub tail_lines: Option<u64>,
+    /// At most so many bytes.
+    pub limit_bytes: Option<u64>,
+    /// Only what is younger than this.
+    pub since_seconds: Option<u64>,
+}
+
+/// A log to be read: the stream of its bytes.
+pub type LogFile = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Vec<u8>>> + Send>>;
+
+/// What the local API needs of the agent.
+pub trait Local: Send + Sync + 'static {
+    /// All pods, with their status.
+    fn pods(&self) -> Vec<Pod>;
+    /// Why pods are where they are; of all of them, or of those called `name` (`[namespace/]name`).
+    fn why(&self, name: Option<&str>) -> Vec<Why>;
+    /// Manifests with problems.
+    fn problems(&self) -> Vec<Problem>;
+    /// The log of a container; the error is told to the client as it is.
+    fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String>;
+    /// What is wrong with the agent itself; and its metrics in Prometheus' text format.
+    fn health(&self) -> Result<(), String>;
+    /// The metrics in Prometheus' text format.
+    fn metrics(&self) -> String;
+}
+
+/// The routes of the local socket.
+pub fn local_api(local: Arc<dyn Local>) -> Router {
+    Router::new()
+        .route("/pods", get(pods))
+        .route("/why", get(why))
+        .route("/problems", get(problems))
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(container_log))
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(local)
+}
+
+/// The routes of the healthz port.
+pub fn healthz(local: Arc<dyn Local>) -> Router {
+    Router::new().route("/healthz", get(health)).with_state(local)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PodList {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: serde_json::Map<String, serde_json::Value>,
+    items: Vec<Pod>,
+}
+
+async fn pods(State(local): State<Arc<dyn Local>>) -> impl IntoResponse {
+    Json(PodList {
+        kind: "PodList",
+        api_version: "v1",
+        metadata: serde_json::Map::new(),
+        items: local.pods(),
+    })
+}
+
+#[derive(Deserialize)]
+struct WhyQuery {
+    pod: Option<String>,
+}
+
+async fn why(State(local): State<Arc<dyn Local>>, Query(query): Query<WhyQuery>) -> impl IntoResponse {
+    Json(local.why(query.pod.as_deref()))
+}
+
+async fn problems(State(local): State<Arc<dyn Local>>) -> impl IntoResponse {
+    Json(local.problems())
+}
+
+async fn container_log(
+    State(local): State<Arc<dyn Local>>,
+    Path((namespace, pod, container)): Path<(String, String, String)>,
+    Query(query): Query<LogQuery>,
+) -> Response {
+    match local.log(&namespace, &pod, &container, &query) {
+        Ok(stream) => {
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(stream)).into_response()
+        }
+        Err(message) => (StatusCode::NOT_FOUND, message).into_response(),
+    }
+}
+
+async fn health(State(local): State<Arc<dyn Local>>) -> Response {
+    match local.health() {
+        Ok(()) => (StatusCode::OK, "ok").into_response(),
+        Err(problem) => (StatusCode::INTERNAL_SERVER_ERROR, problem).into_response(),
+    }
+}
+
+async fn metrics(State(local): State<Arc<dyn Local>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics())
+}

@@ -1,0 +1,106 @@
+//! `berth why`: what holds a pod up, since when, and what to do about it.
+
+use serde::{Deserialize, Serialize};
+use types::{Progress, Step};
+
+/// The answer for one pod.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Why {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// UID of the pod.
+    pub uid: String,
+    /// The phase of its status.
+    pub phase: String,
+    /// The step its worker is at (machine-readable).
+    pub step: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// What the step is about: a container, a volume, an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What is being waited for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waiting_for: String,
+    /// The latest failures that have not been got over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<WhyFailure>,
+    /// What to do.
+    pub advice: String,
+    /// The latest events about the pod, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+}
+
+/// One failure.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhyFailure {
+    /// The container it is about; none for the pod as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// CamelCase reason.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// When it will be tried again, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<String>,
+}
+
+/// What an operator can do about a pod at this point.
+#[must_use]
+pub fn advice(progress: &Progress, failures: &[WhyFailure]) -> &'static str {
+    if let Some(text) = failures.iter().find_map(|failure| advice_for(&failure.reason)) {
+        return text;
+    }
+    match progress.step {
+        Step::Running => "Nothing holds it up.",
+        Step::Done => "It has ended. Remove its manifest, or change it, to have it run again.",
+        Step::Queued => {
+            "Wait: the older pod of this name must stop first. `berth why` of that one tells what holds it."
+        }
+        Step::Admission => "It does not fit on this node as it is: change the manifest or make room.",
+        Step::Runtime => "Look at the container runtime: is it running, and is its network (CNI) configured?",
+        Step::Cgroup => "Look at the cgroup named in the failure; the node's journal has the details.",
+        Step::Volumes => "Check the volume's path on the node; a mount whose server is gone can hang.",
+        Step::StartSlot => {
+            "Wait: other pods are being started. If this lasts, one of them hangs in the runtime."
+        }
+        Step::Sandbox => {
+            "The runtime is making the sandbox. If this lasts, look at the CNI plugins and the runtime's log."
+        }
+        Step::Image => "The image is being pulled. If this lasts, check the registry from this node.",
+        Step::Create | Step::Start => "The runtime is at work. If this lasts, look at the runtime's log.",
+        Step::Hook => "A lifecycle hook runs; it ends with the hook or with the grace period.",
+        Step::BackOff => "It is tried again after the delay. `berth logs --previous` shows why it ended.",
+        Step::Init => {
+            "An init container or a sidecar has to get ready first. `berth logs -c` shows what it does."
+        }
+        Step::Stopping => "Its containers are being stopped; they are killed when the grace period is over.",
+        Step::Cleanup => "Volumes and cgroup are being taken down; a busy mount can hold this up.",
+    }
+}
+
+fn advice_for(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "CrashLoopBackOff" => {
+            "Its container ends again and again. `berth logs --previous` shows its last words."
+        }
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
+            "Check the image's name, the registry and the node's credentials (config.json in the root directory)."
+        }
+        "ErrImageNeverPull" => "Load the image onto the node, or change imagePullPolicy.",
+        "InvalidImageName" => "Correct the image's name in the manifest.",
+        "CreateContainerConfigError" => "Correct the container's spec as the message says.",
+        "CreateContainerError" | "RunContainerError" => {
+            "The runtime refused the container; its message says why. Check command, mounts and security context."
+        }
+        "PostStartHookError" => "Correct the postStart hook: the container is killed when it fails.",
+        "FailedMount" => "Check the volume's path on the node as the message says.",
+        _ => return None,
+    })
+}

@@ -1,0 +1,78 @@
+//! What differs between two looks at a pod.
+
+use types::{ContainerId, ContainerState, ObservedPod, SandboxId, SandboxState};
+
+/// The coarse state of a container, which a listing shows as well as an inspection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) enum Coarse {
+    Created,
+    Running,
+    Exited,
+    Unknown,
+}
+
+impl Coarse {
+    pub(crate) fn of(state: &ContainerState) -> Self {
+        match state {
+            ContainerState::Created => Self::Created,
+            ContainerState::Running { .. } => Self::Running,
+            ContainerState::Exited(_) => Self::Exited,
+            ContainerState::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// What a listing tells of a pod: enough to see that something happened, without asking for details.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Outline {
+    sandboxes: Vec<(SandboxId, SandboxState)>,
+    containers: Vec<(ContainerId, Coarse)>,
+}
+
+impl Outline {
+    pub(crate) fn of(pod: &ObservedPod) -> Self {
+        let mut sandboxes: Vec<_> = pod.sandboxes.iter().map(|s| (s.id.clone(), s.state)).collect();
+        let mut containers: Vec<_> =
+            pod.containers.iter().map(|c| (c.id.clone(), Coarse::of(&c.state))).collect();
+        sandboxes.sort_by(|a, b| a.0.cmp(&b.0));
+        containers.sort();
+        Self { sandboxes, containers }
+    }
+
+    /// Containers that have come to run, or to an end, between `before` and `self`: the transitions that the
+    /// runtime says an event about.
+    pub(crate) fn transitions<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a ContainerId, Coarse)> {
+        self.containers
+            .iter()
+            .filter(|(_, state)| matches!(state, Coarse::Running | Coarse::Exited))
+            .filter(|entry| before.containers.binary_search(entry).is_err())
+            .map(|(id, state)| (id, *state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(containers: &[(&str, Coarse)]) -> Outline {
+        let mut containers: Vec<_> = containers.iter().map(|(id, s)| (ContainerId::from(*id), *s)).collect();
+        containers.sort();
+        Outline { sandboxes: Vec::new(), containers }
+    }
+
+    #[test]
+    fn transitions_are_starts_and_exits_that_are_new() {
+        let before = outline(&[("a", Coarse::Created), ("b", Coarse::Running), ("c", Coarse::Exited)]);
+        let after = outline(&[
+            ("a", Coarse::Running),
+            ("b", Coarse::Exited),
+            ("c", Coarse::Exited),
+            ("d", Coarse::Created),
+        ]);
+        let found: Vec<_> = after.transitions(&before).map(|(id, s)| (id.as_str(), s)).collect();
+        assert_eq!(found, [("a", Coarse::Running), ("b", Coarse::Exited)]);
+    }
+}

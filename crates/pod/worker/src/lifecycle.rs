@@ -1,0 +1,101 @@
+//! What a worker needs of the rest of the house.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use types::{ObservedPod, Pod, PodRef};
+
+use crate::PodCell;
+
+/// The pod that a round is about.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A pod that a source gave us.
+    Configured(Arc<Pod>),
+    /// A pod that only the runtime knows.
+    RuntimeOnly(PodRef),
+}
+
+impl Target {
+    /// The pod's spec, if there is one.
+    #[must_use]
+    pub fn pod(&self) -> Option<&Arc<Pod>> {
+        match self {
+            Self::Configured(pod) => Some(pod),
+            Self::RuntimeOnly(_) => None,
+        }
+    }
+}
+
+/// What a round works on.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The pod.
+    pub target: Target,
+    /// Where progress and failures are told.
+    pub cell: Arc<PodCell>,
+}
+
+/// How a round went that did not fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Round {
+    /// The pod has ended for good: stop what is left of it and clean up.
+    pub ended: bool,
+    /// Look again after this time even if nothing happens; `None`: after the resync period.
+    pub again_in: Option<Duration>,
+}
+
+/// A round that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RoundError {
+    /// What happened, with the chain of causes.
+    pub message: String,
+    /// When to try again; `None`: after the back-off period.
+    pub again_in: Option<Duration>,
+}
+
+/// Whether a pod may run here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It may.
+    Run,
+    /// It may not; it is shown as Failed with this reason and message.
+    Reject {
+        /// CamelCase reason.
+        reason: String,
+        /// A sentence for a person.
+        message: String,
+    },
+}
+
+/// The steps of a pod's life. Each is called again until it succeeds, may be dropped at any await, and decides from
+/// what is, not from what it did before.
+pub trait Lifecycle: Send + Sync + 'static {
+    /// Whether `pod` may run beside `active`. Called once per pod, in the order of admission.
+    fn admit(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict;
+
+    /// The pod's state in the runtime, as it changes.
+    fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>>;
+
+    /// One round towards the pod's spec.
+    fn sync(&self, job: &Job) -> impl Future<Output = Result<Round, RoundError>> + Send;
+
+    /// Stops every container and the sandbox. `grace_seconds` takes the place of the pod's own grace period.
+    fn stop(
+        &self,
+        job: &Job,
+        grace_seconds: Option<u64>,
+    ) -> impl Future<Output = Result<(), RoundError>> + Send;
+
+    /// Takes down volumes and cgroup; with `removed`, also what was kept of its containers.
+    fn clean_up(&self, job: &Job, removed: bool) -> impl Future<Output = Result<(), RoundError>> + Send;
+
+    /// Derives the pod's status from what is known now and publishes it.
+    fn publish(&self, job: &Job);
+
+    /// The pod is gone and nothing will be said of it any more.
+    fn forget(&self, pod: &PodRef);
+}

@@ -1,0 +1,405 @@
+//! The set of pods and their actors.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use types::{Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
+
+use crate::actor::{Actor, End};
+use crate::lifecycle::{Job, Lifecycle, Target, Verdict};
+use crate::metrics::Metrics;
+use crate::order::{Order, Stop};
+use crate::{Phase, PodCell};
+
+/// Grace period of pods that only the runtime knows, in seconds.
+const ORPHAN_GRACE_SECONDS: u64 = 1;
+
+/// One pod as others see it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its spec, or only its name when no source knows it.
+    pub target: Target,
+    /// Its worker's published state.
+    pub cell: Arc<PodCell>,
+    /// Why it was refused, if it was.
+    pub rejected: Option<(String, String)>,
+}
+
+/// All pods, by UID.
+pub type Table = BTreeMap<PodUid, Entry>;
+
+/// A pod of the set.
+struct Member {
+    entry: Entry,
+    orders: watch::Sender<Order>,
+    first_seen: Instant,
+    life: Life,
+    /// Wanted again under the same UID while it was being stopped.
+    again: Option<Arc<Pod>>,
+}
+
+/// Who takes care of a pod now.
+enum Life {
+    /// Nobody yet: a pod of the same name has to go first.
+    Queued,
+    /// Its actor.
+    Worked,
+    /// Nobody any more: it ended or was refused, and its source still has it.
+    Resting,
+}
+
+/// The owner of the set of pods.
+pub struct Workers<L> {
+    lifecycle: Arc<L>,
+    members: HashMap<PodUid, Member>,
+    actors: JoinSet<(PodUid, End)>,
+    running: HashMap<Id, PodUid>,
+    /// Sources that have not been read whole yet.
+    unseen: BTreeSet<SourceKind>,
+    table: watch::Sender<Arc<Table>>,
+    resync: Duration,
+    metrics: Metrics,
+}
+
+impl<L: Lifecycle> Workers<L> {
+    /// Workers for the pods of `sources`, with a look at each idle pod every `resync`. The receiver shows the set.
+    #[must_use]
+    pub fn new(
+        lifecycle: Arc<L>,
+        sources: impl IntoIterator<Item = SourceKind>,
+        resync: Duration,
+        metrics: Metrics,
+    ) -> (Self, watch::Receiver<Arc<Table>>) {
+        let (table, receiver) = watch::channel(Arc::default());
+        let workers = Self {
+            lifecycle,
+            members: HashMap::new(),
+            actors: JoinSet::new(),
+            running: HashMap::new(),
+            unseen: sources.into_iter().collect(),
+            table,
+            resync,
+            metrics,
+        };
+        (workers, receiver)
+    }
+
+    /// Takes pod changes until their sender is gone. `runtime` lists the pods that the runtime has; `None` until it
+    /// has been asked once. Dropping the future leaves every container as it is.
+    pub async fn run(
+        mut self,
+        mut changes: mpsc::Receiver<PodChange>,
+        mut runtime: watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>,
+    ) {
+        self.stop_orphans(&runtime);
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(change) => {
+                        self.apply(change);
+                        // A burst of changes makes one snapshot.
+                        while let Ok(change) = changes.try_recv() {
+                            self.apply(change);
+                        }
+                    }
+                    None => return,
+                },
+                Some(end) = self.actors.join_next_with_id() => self.actor_ended(end),
+                Ok(()) = runtime.changed() => {}
+            }
+            self.stop_orphans(&runtime);
+            self.publish();
+        }
+    }
+
+    fn apply(&mut self, change: PodChange) {
+        match change {
+            PodChange::Set(pod) => self.set(pod),
+            PodChange::Remove(pod) => self.remove(&pod.uid),
+            PodChange::Seen(source) => {
+                self.unseen.remove(&source);
+            }
+        }
+    }
+
+    fn set(&mut self, pod: Arc<Pod>) {
+        let pod_ref = PodRef::of(&pod);
+        let Some(member) = self.members.get_mut(&pod_ref.uid) else {
+            return self.add(pod_ref, pod);
+        };
+        let stopping = matches!(&*member.orders.borrow(), Order::Stop(_));
+        if stopping && !pod::is_deleting(&pod) {
+            tracing::info!(pod = %pod_ref, "Pod is wanted again under the same UID; it starts afresh once it is gone");
+            member.again = Some(pod);
+            return;
+        }
+        let order = if pod::is_deleting(&pod) {
+            let grace = pod.metadata.deletion_grace_period_seconds.and_then(|s| u64::try_from(s).ok());
+            Order::Stop(Stop { grace_seconds: grace, removed: false })
+        } else {
+            Order::Run(Arc::clone(&pod))
+        };
+        member.entry.target = Target::Configured(pod);
+        give(&member.orders, &order);
+    }
+
+    fn add(&mut self, pod_ref: PodRef, pod: Arc<Pod>) {
+        tracing::info!(pod = %pod_ref, uid = %pod_ref.uid, "Pod added");
+        let queued = pod::is_static(&pod) && self.name_is_taken(&pod_ref.name);
+        let phase = if queued { Phase::Queued } else { Phase::Running };
+        let target = Target::Configured(Arc::clone(&pod));
+        let cell = Arc::new(PodCell::new(pod_ref.clone(), phase));
+        if queued {
+            cell.at(Step::Queued, None, "an older pod of the same name is still being stopped");
+        }
+        let member = Member {
+            entry: Entry { target, cell, rejected: None },
+            orders: watch::Sender::new(Order::Run(pod)),
+            first_seen: Instant::now(),
+            life: Life::Queued,
+            again: None,
+        };
+        self.members.insert(pod_ref.uid.clone(), member);
+        if !queued {
+            self.admit(&pod_ref.uid);
+        }
+    }
+
+    fn name_is_taken(&self, name: &PodName) -> bool {
+        self.members.values().any(|m| m.entry.cell.pod.name == *name && !matches!(m.life, Life::Resting))
+    }
+
+    /// Admits the pod and starts its actor, or lets it rest as refused.
+    fn admit(&mut self, uid: &PodUid) {
+        let active = self.active_pods(uid);
+        let Some(member) = self.members.get_mut(uid) else { return };
+        let order = member.orders.borrow().clone();
+        if let Order::Run(pod) = &order
+            && let Verdict::Reject { reason, message } = self.lifecycle.admit(pod, &active)
+        {
+            tracing::warn!(pod = %member.entry.cell.pod, reason, message, "Pod was refused");
+            self.metrics.admission_rejections.inc(&[&reason]);
+            let cell = &member.entry.cell;
+            cell.at(Step::Admission, None, "");
+            cell.failed(types::StepFailure {
+                step: Step::Admission,
+                reason: reason.clone(),
+                message: message.clone(),
+                at: jiff::Timestamp::now(),
+                retry_at: None,
+            });
+            cell.phase.send_replace(Phase::Finished);
+            member.entry.rejected = Some((reason, message));
+            member.life = Life::Resting;
+            let job = Job { target: member.entry.target.clone(), cell: Arc::clone(cell) };
+            self.lifecycle.publish(&job);
+            return;
+        }
+        self.start_actor(uid);
+    }
+
+    fn start_actor(&mut self, uid: &PodUid) {
+        let Some(member) = self.members.get_mut(uid) else { return };
+        self.metrics.worker_start.observe(&[], member.first_seen.elapsed().as_secs_f64());
+        let actor = Actor {
+            lifecycle: Arc::clone(&self.lifecycle),
+            cell: Arc::clone(&member.entry.cell),
+            orders: member.orders.subscribe(),
+            target: member.entry.target.clone(),
+            resync: jittered(self.resync, uid),
+            metrics: self.metrics.clone(),
+        };
+        let key = uid.clone();
+        let handle = self.actors.spawn(async move { (key, actor.run().await) });
+        member.life = Life::Worked;
+        self.running.insert(handle.id(), uid.clone());
+    }
+
+    /// Pods that count against the node's resources when `newcomer` is admitted.
+    fn active_pods(&self, newcomer: &PodUid) -> Vec<Arc<Pod>> {
+        self.members
+            .iter()
+            .filter(|(uid, member)| *uid != newcomer && matches!(member.life, Life::Worked))
+            .filter_map(|(_, member)| member.entry.target.pod().cloned())
+            .collect()
+    }
+
+    fn remove(&mut self, uid: &PodUid) {
+        let Some(member) = self.members.get_mut(uid) else { return };
+        tracing::info!(pod = %member.entry.cell.pod, %uid, "Pod removed");
+        member.again = None;
+        let stop = Order::Stop(Stop { grace_seconds: None, removed: true });
+        give(&member.orders, &stop);
+        match member.life {
+            Life::Worked => {}
+            // An actor comes back to remove what was kept of the pod.
+            Life::Resting if member.entry.rejected.is_none() => self.start_actor(uid),
+            Life::Queued | Life::Resting => self.drop_member(uid),
+        }
+    }
+
+    fn drop_member(&mut self, uid: &PodUid) {
+        let Some(member) = self.members.remove(uid) else { return };
+        let pod = member.entry.cell.pod.clone();
+        self.lifecycle.forget(&pod);
+        if let Some(again) = member.again {
+            self.metrics.restarted_pods.inc(&[static_label(&member.entry.target)]);
+            self.set(again);
+        }
+        self.start_next_of(&pod.name);
+    }
+
+    /// Starts the pod of `name` that has waited longest, if none of that name is worked on.
+    fn start_next_of(&mut self, name: &PodName) {
+        let of_name = |m: &&Member| m.entry.cell.pod.name == *name;
+        if self.members.values().filter(of_name).any(|m| matches!(m.life, Life::Worked)) {
+            return;
+        }
+        let next = self
+            .members
+            .values()
+            .filter(of_name)
+            .filter(|m| matches!(m.life, Life::Queued))
+            .min_by_key(|m| m.first_seen)
+            .map(|m| m.entry.cell.pod.uid.clone());
+        if let Some(uid) = next {
+            self.admit(&uid);
+        }
+    }
+
+    fn actor_ended(&mut self, end: Result<(Id, (PodUid, End)), JoinError>) {
+        match end {
+            Ok((id, (uid, end))) => {
+                self.running.remove(&id);
+                match (end, self.members.get_mut(&uid)) {
+                    (End::Finished, Some(member)) => {
+                        member.life = Life::Resting;
+                        // The order may have come between the actor's last look and now.
+                        let removed = matches!(&*member.orders.borrow(), Order::Stop(stop) if stop.removed);
+                        let name = member.entry.cell.pod.name.clone();
+                        if removed {
+                            self.start_actor(&uid);
+                        } else {
+                            self.start_next_of(&name);
+                        }
+                    }
+                    (_, _) => self.drop_member(&uid),
+                }
+            }
+            Err(error) => {
+                // A panic in one pod's worker is that pod's misfortune: it starts over from what is.
+                let Some(uid) = self.running.remove(&error.id()) else { return };
+                if error.is_panic() {
+                    tracing::error!(%uid, %error, "A pod's worker panicked; it starts over");
+                    self.start_actor(&uid);
+                }
+            }
+        }
+    }
+
+    /// Stops pods that the runtime has and no source knows, once every source has been read.
+    fn stop_orphans(&mut self, runtime: &watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>) {
+        if !self.unseen.is_empty() {
+            return;
+        }
+        let Some(pods) = runtime.borrow().clone() else { return };
+        for pod in pods.iter().filter(|pod| !self.members.contains_key(&pod.uid)).cloned().collect::<Vec<_>>()
+        {
+            tracing::info!(pod = %pod, uid = %pod.uid, "The runtime has a pod that no source knows; it is stopped");
+            self.metrics.orphaned_runtime_pods.inc(&[]);
+            let stop = Stop { grace_seconds: Some(ORPHAN_GRACE_SECONDS), removed: true };
+            let cell = Arc::new(PodCell::new(pod.clone(), Phase::Terminating));
+            let member = Member {
+                entry: Entry { target: Target::RuntimeOnly(pod.clone()), cell, rejected: None },
+                orders: watch::Sender::new(Order::Stop(stop)),
+                first_seen: Instant::now(),
+                life: Life::Queued,
+                again: None,
+            };
+            self.members.insert(pod.uid.clone(), member);
+            self.start_actor(&pod.uid);
+        }
+    }
+
+    fn publish(&self) {
+        let table: Table = self.members.iter().map(|(uid, m)| (uid.clone(), m.entry.clone())).collect();
+        self.count(&table);
+        self.table.send_replace(Arc::new(table));
+    }
+
+    fn count(&self, table: &Table) {
+        let mut desired = BTreeMap::from([("", 0), ("true", 0)]);
+        let mut active = desired.clone();
+        let mut working: BTreeMap<[&str; 3], usize> = BTreeMap::new();
+        for lifecycle in ["sync", "terminating", "terminated"] {
+            for (config, is_static) in [
+                ("desired", ""),
+                ("desired", "true"),
+                ("orphan", ""),
+                ("orphan", "true"),
+                ("runtime_only", "unknown"),
+            ] {
+                working.insert([lifecycle, config, is_static], 0);
+            }
+        }
+        for (uid, entry) in table {
+            let label = static_label(&entry.target);
+            let removed = self
+                .members
+                .get(uid)
+                .is_some_and(|m| matches!(&*m.orders.borrow(), Order::Stop(stop) if stop.removed));
+            let config = match &entry.target {
+                Target::RuntimeOnly(_) => "runtime_only",
+                Target::Configured(_) if removed => "orphan",
+                Target::Configured(_) => "desired",
+            };
+            let phase = *entry.cell.phase.borrow();
+            if config == "desired" {
+                *desired.entry(label).or_default() += 1;
+                if phase != Phase::Finished {
+                    *active.entry(label).or_default() += 1;
+                }
+            }
+            let lifecycle = match phase {
+                Phase::Queued | Phase::Running => "sync",
+                Phase::Terminating => "terminating",
+                Phase::Terminated | Phase::Finished => "terminated",
+            };
+            *working.entry([lifecycle, config, label]).or_default() += 1;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "counts of pods are far below 2^52")]
+        let number = |n: usize| n as f64;
+        for (label, n) in desired {
+            self.metrics.desired_pods.set(&[label], number(n));
+        }
+        for (label, n) in active {
+            self.metrics.active_pods.set(&[label], number(n));
+        }
+        for (labels, n) in working {
+            self.metrics.working_pods.set(&labels, number(n));
+        }
+    }
+}
+
+fn static_label(target: &Target) -> &'static str {
+    match target {
+        Target::Configured(pod) if pod::is_static(pod) => "true",
+        Target::Configured(_) => "",
+        Target::RuntimeOnly(_) => "unknown",
+    }
+}
+
+/// Merges `order` into the slot.
+fn give(slot: &watch::Sender<Order>, order: &Order) {
+    slot.send_modify(|now| *now = now.merged(order));
+}
+
+/// `period` times 1 to 1.5, the same for the same pod, so that idle pods are not looked at all at once.
+fn jittered(period: Duration, uid: &PodUid) -> Duration {
+    let share = f64::from(types::hash::fnv1a_32(uid.as_str().as_bytes())) / f64::from(u32::MAX);
+    period.mul_f64(1.0 + share / 2.0)
+}

@@ -1,0 +1,230 @@
+//! The set of pods over a lifecycle whose steps do as the test says.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use types::{ObservedPod, Pod, PodChange, PodRef, SourceKind};
+use worker::{Job, Lifecycle, Metrics, Phase, Round, RoundError, Table, Verdict, Workers};
+
+#[derive(Default)]
+struct Script {
+    /// Pods whose sync never ends.
+    hung: HashSet<String>,
+    /// Pods whose containers have all ended.
+    ended: HashSet<String>,
+    /// Pods whose next sync panics.
+    panics: HashSet<String>,
+    /// Pods that are refused.
+    refused: HashSet<String>,
+}
+
+struct Fake {
+    script: Mutex<Script>,
+    journal: watch::Sender<Vec<String>>,
+    observed: Mutex<HashMap<String, watch::Sender<Arc<ObservedPod>>>>,
+}
+
+impl Fake {
+    fn note(&self, what: &str, job: &Job) {
+        self.journal.send_modify(|journal| journal.push(format!("{what} {}", job.cell.pod.uid)));
+    }
+}
+
+impl Lifecycle for Fake {
+    fn admit(&self, pod: &Arc<Pod>, _: &[Arc<Pod>]) -> Verdict {
+        if self.script.lock().unwrap().refused.contains(pod.metadata.uid.as_deref().unwrap()) {
+            return Verdict::Reject { reason: "OutOfcpu".into(), message: "no room".into() };
+        }
+        Verdict::Run
+    }
+
+    fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>> {
+        let mut all = self.observed.lock().unwrap();
+        let absent = || watch::Sender::new(Arc::new(ObservedPod::absent(pod.clone())));
+        all.entry(pod.uid.to_string()).or_insert_with(absent).subscribe()
+    }
+
+    async fn sync(&self, job: &Job) -> Result<Round, RoundError> {
+        self.note("sync", job);
+        let uid = job.cell.pod.uid.to_string();
+        let (hung, ended, panics) = {
+            let mut script = self.script.lock().unwrap();
+            (script.hung.contains(&uid), script.ended.contains(&uid), script.panics.remove(&uid))
+        };
+        assert!(!panics, "on purpose");
+        if hung {
+            std::future::pending::<()>().await;
+        }
+        Ok(Round { ended, again_in: None })
+    }
+
+    async fn stop(&self, job: &Job, grace_seconds: Option<u64>) -> Result<(), RoundError> {
+        self.note(&format!("stop({grace_seconds:?})"), job);
+        Ok(())
+    }
+
+    async fn clean_up(&self, job: &Job, removed: bool) -> Result<(), RoundError> {
+        self.note(if removed { "remove" } else { "clean" }, job);
+        Ok(())
+    }
+
+    fn publish(&self, _: &Job) {}
+
+    fn forget(&self, pod: &PodRef) {
+        self.journal.send_modify(|journal| journal.push(format!("forget {}", pod.uid)));
+    }
+}
+
+struct Bed {
+    fake: Arc<Fake>,
+    changes: mpsc::Sender<PodChange>,
+    runtime: watch::Sender<Option<Arc<BTreeSet<PodRef>>>>,
+    table: watch::Receiver<Arc<Table>>,
+    journal: watch::Receiver<Vec<String>>,
+}
+
+impl Bed {
+    fn new(script: Script) -> Self {
+        let journal = watch::Sender::new(Vec::new());
+        let seen = journal.subscribe();
+        let fake = Arc::new(Fake { script: Mutex::new(script), journal, observed: Mutex::default() });
+        let metrics = Metrics::register(&telemetry::metrics::Registry::new());
+        let (workers, table) =
+            Workers::new(Arc::clone(&fake), [SourceKind::File], Duration::from_secs(60), metrics);
+        let (changes, receiver) = mpsc::channel(16);
+        let runtime = watch::Sender::new(None);
+        tokio::spawn(workers.run(receiver, runtime.subscribe()));
+        Self { fake, changes, runtime, table, journal: seen }
+    }
+
+    async fn set(&self, pod: Pod) {
+        self.changes.send(PodChange::Set(Arc::new(pod))).await.unwrap();
+    }
+
+    async fn remove(&self, pod: &Pod) {
+        self.changes.send(PodChange::Remove(PodRef::of(pod))).await.unwrap();
+    }
+
+    /// Waits until the journal has `lines` in this order, with others between them.
+    async fn until(&mut self, lines: &[&str]) {
+        let in_order = |journal: &Vec<String>| {
+            let mut rest = journal.iter();
+            lines.iter().all(|line| rest.any(|entry| entry == line))
+        };
+        let limit = Duration::from_secs(600);
+        let came =
+            tokio::time::timeout(limit, self.journal.wait_for(in_order)).await.is_ok_and(|came| came.is_ok());
+        assert!(came, "{lines:?} did not come; the journal is {:?}", *self.journal.borrow());
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.journal.borrow().iter().filter(|entry| *entry == line).count()
+    }
+}
+
+fn pod(name: &str, uid: &str) -> Pod {
+    serde_json::from_value(serde_json::json!({
+        "metadata": {"name": name, "namespace": "default", "uid": uid, "annotations": {"kubernetes.io/config.source": "file"}},
+        "spec": {"containers": [{"name": "c"}]},
+    }))
+    .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_runs_until_it_is_removed() {
+    let mut bed = Bed::new(Script::default());
+    let a = pod("a", "1");
+    bed.set(a.clone()).await;
+    bed.until(&["sync 1"]).await;
+    bed.remove(&a).await;
+    bed.until(&["sync 1", "stop(None) 1", "remove 1", "forget 1"]).await;
+    bed.table.wait_for(|table| table.is_empty()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn removal_interrupts_a_hung_round_and_others_do_not_wait() {
+    let mut bed = Bed::new(Script { hung: ["1".to_owned()].into(), ..Script::default() });
+    let (a, b) = (pod("a", "1"), pod("b", "2"));
+    bed.set(a.clone()).await;
+    bed.until(&["sync 1"]).await;
+    let begun = tokio::time::Instant::now();
+    bed.set(b).await;
+    bed.until(&["sync 2"]).await;
+    bed.remove(&a).await;
+    bed.until(&["stop(None) 1", "forget 1"]).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_one_name_follow_one_another() {
+    let mut bed = Bed::new(Script::default());
+    let (old, new) = (pod("a", "1"), pod("a", "2"));
+    bed.set(old.clone()).await;
+    bed.set(new).await;
+    bed.until(&["sync 1"]).await;
+    bed.table.wait_for(|table| table.len() == 2).await.unwrap();
+    assert_eq!(*bed.table.borrow()["2"].cell.phase.borrow(), Phase::Queued);
+    bed.remove(&old).await;
+    bed.until(&["remove 1", "forget 1", "sync 2"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_back_under_its_uid_starts_afresh() {
+    let mut bed = Bed::new(Script::default());
+    let a = pod("a", "1");
+    bed.set(a.clone()).await;
+    bed.until(&["sync 1"]).await;
+    bed.remove(&a).await;
+    bed.set(a).await;
+    bed.until(&["stop(None) 1", "remove 1", "forget 1", "sync 1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_rests_until_its_source_drops_it() {
+    let mut bed = Bed::new(Script { ended: ["1".to_owned()].into(), ..Script::default() });
+    let a = pod("a", "1");
+    bed.set(a.clone()).await;
+    bed.until(&["sync 1", "stop(None) 1", "clean 1"]).await;
+    let phase =
+        bed.table.wait_for(|table| table.contains_key("1")).await.unwrap()["1"].cell.phase.subscribe();
+    let mut phase = phase;
+    phase.wait_for(|phase| *phase == Phase::Finished).await.unwrap();
+    assert_eq!(bed.count("forget 1"), 0);
+    bed.remove(&a).await;
+    bed.until(&["clean 1", "remove 1", "forget 1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_pod_is_shown_and_never_worked_on() {
+    let mut bed = Bed::new(Script { refused: ["1".to_owned()].into(), ..Script::default() });
+    let a = pod("a", "1");
+    bed.set(a.clone()).await;
+    let table = bed.table.wait_for(|table| table.contains_key("1")).await.unwrap().clone();
+    assert_eq!(table["1"].rejected.as_ref().unwrap().0, "OutOfcpu");
+    bed.remove(&a).await;
+    bed.until(&["forget 1"]).await;
+    assert_eq!(bed.count("sync 1"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn orphans_are_stopped_only_when_every_source_was_seen() {
+    let mut bed = Bed::new(Script::default());
+    let (known, orphan) = (pod("a", "1"), pod("b", "2"));
+    bed.runtime.send_replace(Some(Arc::new([PodRef::of(&known), PodRef::of(&orphan)].into())));
+    bed.set(known).await;
+    bed.until(&["sync 1"]).await;
+    assert_eq!(bed.count("stop(Some(1)) 2"), 0);
+    bed.changes.send(PodChange::Seen(SourceKind::File)).await.unwrap();
+    bed.until(&["stop(Some(1)) 2", "remove 2", "forget 2"]).await;
+    assert_eq!(bed.count("stop(Some(1)) 1"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_panics_starts_over() {
+    let mut bed = Bed::new(Script { panics: ["1".to_owned()].into(), ..Script::default() });
+    bed.set(pod("a", "1")).await;
+    bed.until(&["sync 1", "sync 1"]).await;
+    assert!(bed.fake.script.lock().unwrap().panics.is_empty());
+}
