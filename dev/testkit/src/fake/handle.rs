@@ -17,7 +17,7 @@ use super::store::Store;
 /// A running fake runtime. Dropping it is a crash.
 #[derive(Debug)]
 pub struct FakeRuntime {
-    served: Served,
+    pub(super) served: Served,
     socket: PathBuf,
     listener: Option<Listener>,
     _directory: tempfile::TempDir,

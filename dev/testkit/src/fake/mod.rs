@@ -5,6 +5,7 @@
 //! [`FakeRuntime::restart`], as containers outlive a restart of their runtime. What no kubelet should ever do is
 //! recorded as a violation ([`Store::violations`]), whether the runtime refuses it or not.
 
+mod config;
 mod fault;
 mod handle;
 mod image_service;
@@ -17,6 +18,7 @@ mod stats;
 mod store;
 mod view;
 
+pub use config::{IMAGE, container_config, sandbox_config};
 pub use fault::{Fault, FaultGuard, Match};
 pub use handle::{FakeRuntime, NotSeen};
 pub use logs::LogStream;
