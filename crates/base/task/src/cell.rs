@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use types::{Failure, Failures, PodRef, Progress, Step, StepFailure};
+use types::{Ended, Failure, Failures, PodRef, Progress, Step, StepFailure};
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -33,6 +33,8 @@ pub struct PodCell {
     pub failures: watch::Sender<Arc<Failures>>,
     /// Where it is in its life.
     pub phase: watch::Sender<Phase>,
+    /// Why the node ended it, if it did.
+    pub ended: watch::Sender<Option<Ended>>,
 }
 
 impl PodCell {
@@ -45,6 +47,7 @@ impl PodCell {
             progress: watch::Sender::new(Progress::at(step, Timestamp::now())),
             failures: watch::Sender::default(),
             phase: watch::Sender::new(phase),
+            ended: watch::Sender::new(None),
         }
     }
 

@@ -32,7 +32,7 @@ pub use ids::{ContainerId, PodName, PodRef, PodUid, SandboxId};
 pub use observed::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, SandboxState};
 pub use pod::ContainerKind;
 pub use probe::{Probes, Verdict};
-pub use progress::{Failure, Failures, Progress, Step, StepFailure};
+pub use progress::{Ended, Failure, Failures, Progress, Step, StepFailure};
 pub use qos::QosClass;
 pub use quantity::Quantity;
 pub use restart::{AfterExit, RestartPolicy};

@@ -120,3 +120,16 @@ pub struct Failure {
 
 /// Failures by container name.
 pub type Failures = BTreeMap<String, Failure>;
+
+/// Why the node ended a pod: refusal at admission, a deadline, eviction, preemption, shutdown. Its phase becomes
+/// `Failed`, unless it has succeeded before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// `status.reason`, such as `Evicted` or `DeadlineExceeded`.
+    pub reason: String,
+    /// `status.message`.
+    pub message: String,
+    /// Whether the node disrupted the pod for ends of its own (eviction, preemption, shutdown): then the condition
+    /// `DisruptionTarget` says so, with reason `TerminationByKubelet`.
+    pub disruption: bool,
+}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
-use types::{Failures, ObservedPod, Pod, Probes};
+use types::{Ended, Failures, ObservedPod, Pod, Probes};
 
 /// Everything that [`crate::derive`] goes by. There is nothing else: equal inputs give equal statuses.
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +41,4 @@ pub enum Life {
     Terminating,
     /// Nothing of it runs, nor will.
     Terminated,
-}
-
-/// Why the node ended a pod: refusal at admission, a deadline, eviction, preemption, shutdown. Its phase becomes
-/// `Failed`, unless it has succeeded before.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ended {
-    /// `status.reason`, such as `Evicted` or `DeadlineExceeded`.
-    pub reason: String,
-    /// `status.message`.
-    pub message: String,
-    /// Whether the node disrupted the pod for ends of its own (eviction, preemption, shutdown): then the condition
-    /// `DisruptionTarget` says so, with reason `TerminationByKubelet`.
-    pub disruption: bool,
 }

@@ -1,25 +1,27 @@
 //! The status of a pod, as the API shows it.
 //!
 //! Decides: the whole `PodStatus` of a pod from its spec, what the runtime has of it, what the probes found and the
-//! status before ([`derive`]); which statuses contradict the one before ([`transition`]).
+//! status before ([`derive()`]); whether the pod has come to its end ([`is_over`]); which statuses contradict the one
+//! before ([`transition`]).
 //!
 //! Tasks: none. Each pod's worker derives its own status and puts it into the [`StatusStore`], which wakes those who
 //! watch it.
 //!
-//! Does not: write to the API server; decide what is started or stopped (`sync`).
+//! Does not: write to the API server; decide what is started or stopped (`sync`); read termination messages (`cri`).
 
+mod condition;
+mod container;
+mod derive;
 mod input;
+mod normalise;
+mod phase;
+mod resources;
 mod store;
+#[cfg(test)]
+mod tests;
 pub mod transition;
 
-pub use input::{DeriveInput, Ended, Life};
+pub use derive::{derive, is_over};
+pub use input::{DeriveInput, Life};
+pub use normalise::normalise;
 pub use store::StatusStore;
-
-use k8s_openapi::api::core::v1::PodStatus;
-
-/// The status of a pod.
-#[must_use]
-pub fn derive(input: &DeriveInput<'_>) -> PodStatus {
-    let _ = input;
-    PodStatus::default()
-}

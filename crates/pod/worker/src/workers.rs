@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use types::{Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
+use types::{Ended, Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
 
 use crate::actor::{Actor, End};
 use crate::lifecycle::{Job, Lifecycle, Target, Verdict};
@@ -25,8 +25,6 @@ pub struct Entry {
     pub target: Target,
     /// Its worker's published state.
     pub cell: Arc<PodCell>,
-    /// Why it was refused, if it was.
-    pub rejected: Option<(String, String)>,
 }
 
 /// All pods, by UID.
@@ -44,12 +42,14 @@ struct Member {
 
 /// Who takes care of a pod now.
 enum Life {
-    /// Nobody yet: a pod of the same name has to go first.
+    /// Nobody yet: the runtime has not been asked what it has, or a pod of the same name has to go first.
     Queued,
     /// Its actor.
     Worked,
-    /// Nobody any more: it ended or was refused, and its source still has it.
+    /// Nobody any more: it ended, and its source still has it.
     Resting,
+    /// Nobody: it was refused at admission, and nothing of it exists.
+    Refused,
 }
 
 /// The owner of the set of pods.
@@ -60,6 +60,9 @@ pub struct Workers<L> {
     running: HashMap<Id, PodUid>,
     /// Sources that have not been read whole yet.
     unseen: BTreeSet<SourceKind>,
+    /// Whether the runtime has told what it has. Until then nobody is admitted: a pod that runs already must not be
+    /// measured against what is left.
+    runtime_known: bool,
     table: watch::Sender<Arc<Table>>,
     resync: Duration,
     metrics: Metrics,
@@ -81,6 +84,7 @@ impl<L: Lifecycle> Workers<L> {
             actors: JoinSet::new(),
             running: HashMap::new(),
             unseen: sources.into_iter().collect(),
+            runtime_known: false,
             table,
             resync,
             metrics,
@@ -95,8 +99,10 @@ impl<L: Lifecycle> Workers<L> {
         mut changes: mpsc::Receiver<PodChange>,
         mut runtime: watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>,
     ) {
-        self.stop_orphans(&runtime);
         loop {
+            self.admit_waiting(&runtime);
+            self.stop_orphans(&runtime);
+            self.publish();
             tokio::select! {
                 change = changes.recv() => match change {
                     Some(change) => {
@@ -111,8 +117,6 @@ impl<L: Lifecycle> Workers<L> {
                 Some(end) = self.actors.join_next_with_id() => self.actor_ended(end),
                 Ok(()) = runtime.changed() => {}
             }
-            self.stop_orphans(&runtime);
-            self.publish();
         }
     }
 
@@ -149,15 +153,18 @@ impl<L: Lifecycle> Workers<L> {
 
     fn add(&mut self, pod_ref: PodRef, pod: Arc<Pod>) {
         tracing::info!(pod = %pod_ref, uid = %pod_ref.uid, "Pod added");
-        let queued = pod::is_static(&pod) && self.name_is_taken(&pod_ref.name);
+        let behind = pod::is_static(&pod) && self.name_is_taken(&pod_ref.name);
+        let queued = behind || !self.runtime_known;
         let phase = if queued { Phase::Queued } else { Phase::Running };
         let target = Target::Configured(Arc::clone(&pod));
         let cell = Arc::new(PodCell::new(pod_ref.clone(), phase));
-        if queued {
+        if behind {
             cell.at(Step::Queued, None, "an older pod of the same name is still being stopped");
+        } else if queued {
+            cell.at(Step::Runtime, None, "the container runtime to tell what it runs");
         }
         let member = Member {
-            entry: Entry { target, cell, rejected: None },
+            entry: Entry { target, cell },
             orders: watch::Sender::new(Order::Run(pod)),
             first_seen: Instant::now(),
             life: Life::Queued,
@@ -169,8 +176,30 @@ impl<L: Lifecycle> Workers<L> {
         }
     }
 
+    /// Admits those who waited for the runtime's first answer: pods that it has already come first.
+    fn admit_waiting(&mut self, runtime: &watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>) {
+        let Some(present) = runtime.borrow().clone().filter(|_| !self.runtime_known) else { return };
+        self.runtime_known = true;
+        let mut waiting: Vec<_> = self
+            .members
+            .values()
+            .map(|member| {
+                (!present.contains(&member.entry.cell.pod), member.first_seen, member.entry.cell.pod.clone())
+            })
+            .collect();
+        waiting.sort();
+        for (_, _, pod) in waiting {
+            let worked = |m: &Member| m.entry.cell.pod.name == pod.name && matches!(m.life, Life::Worked);
+            if !self.members.values().any(worked) {
+                self.admit(&pod.uid);
+            }
+        }
+    }
+
     fn name_is_taken(&self, name: &PodName) -> bool {
-        self.members.values().any(|m| m.entry.cell.pod.name == *name && !matches!(m.life, Life::Resting))
+        self.members
+            .values()
+            .any(|m| m.entry.cell.pod.name == *name && matches!(m.life, Life::Queued | Life::Worked))
     }
 
     /// Admits the pod and starts its actor, or lets it rest as refused.
@@ -193,8 +222,8 @@ impl<L: Lifecycle> Workers<L> {
                 retry_at: None,
             });
             cell.phase.send_replace(Phase::Finished);
-            member.entry.rejected = Some((reason, message));
-            member.life = Life::Resting;
+            cell.ended.send_replace(Some(Ended { reason, message, disruption: false }));
+            member.life = Life::Refused;
             let job = Job { target: member.entry.target.clone(), cell: Arc::clone(cell) };
             self.lifecycle.publish(&job);
             return;
@@ -237,8 +266,8 @@ impl<L: Lifecycle> Workers<L> {
         match member.life {
             Life::Worked => {}
             // An actor comes back to remove what was kept of the pod.
-            Life::Resting if member.entry.rejected.is_none() => self.start_actor(uid),
-            Life::Queued | Life::Resting => self.drop_member(uid),
+            Life::Resting => self.start_actor(uid),
+            Life::Queued | Life::Refused => self.drop_member(uid),
         }
     }
 
@@ -256,7 +285,9 @@ impl<L: Lifecycle> Workers<L> {
     /// Starts the pod of `name` that has waited longest, if none of that name is worked on.
     fn start_next_of(&mut self, name: &PodName) {
         let of_name = |m: &&Member| m.entry.cell.pod.name == *name;
-        if self.members.values().filter(of_name).any(|m| matches!(m.life, Life::Worked)) {
+        if !self.runtime_known
+            || self.members.values().filter(of_name).any(|m| matches!(m.life, Life::Worked))
+        {
             return;
         }
         let next = self
@@ -314,7 +345,7 @@ impl<L: Lifecycle> Workers<L> {
             let stop = Stop { grace_seconds: Some(ORPHAN_GRACE_SECONDS), removed: true };
             let cell = Arc::new(PodCell::new(pod.clone(), Phase::Terminating));
             let member = Member {
-                entry: Entry { target: Target::RuntimeOnly(pod.clone()), cell, rejected: None },
+                entry: Entry { target: Target::RuntimeOnly(pod.clone()), cell },
                 orders: watch::Sender::new(Order::Stop(stop)),
                 first_seen: Instant::now(),
                 life: Life::Queued,

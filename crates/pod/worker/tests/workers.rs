@@ -1,5 +1,7 @@
 //! The set of pods over a lifecycle whose steps do as the test says.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -94,7 +96,7 @@ impl Bed {
         let (workers, table) =
             Workers::new(Arc::clone(&fake), [SourceKind::File], Duration::from_secs(60), metrics);
         let (changes, receiver) = mpsc::channel(16);
-        let runtime = watch::Sender::new(None);
+        let runtime = watch::Sender::new(Some(Arc::default()));
         tokio::spawn(workers.run(receiver, runtime.subscribe()));
         Self { fake, changes, runtime, table, journal: seen }
     }
@@ -202,7 +204,7 @@ async fn a_refused_pod_is_shown_and_never_worked_on() {
     let a = pod("a", "1");
     bed.set(a.clone()).await;
     let table = bed.table.wait_for(|table| table.contains_key("1")).await.unwrap().clone();
-    assert_eq!(table["1"].rejected.as_ref().unwrap().0, "OutOfcpu");
+    assert_eq!(table["1"].cell.ended.borrow().as_ref().unwrap().reason, "OutOfcpu");
     bed.remove(&a).await;
     bed.until(&["forget 1"]).await;
     assert_eq!(bed.count("sync 1"), 0);
@@ -227,4 +229,17 @@ async fn a_worker_that_panics_starts_over() {
     bed.set(pod("a", "1")).await;
     bed.until(&["sync 1", "sync 1"]).await;
     assert!(bed.fake.script.lock().unwrap().panics.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_admitted_before_the_runtime_was_asked_and_running_pods_come_first() {
+    let mut bed = Bed::new(Script::default());
+    bed.runtime.send_replace(None);
+    let (new, running) = (pod("a", "1"), pod("b", "2"));
+    bed.set(new).await;
+    bed.set(running.clone()).await;
+    bed.table.wait_for(|table| table.len() == 2).await.unwrap();
+    assert!(bed.journal.borrow().is_empty());
+    bed.runtime.send_replace(Some(Arc::new([PodRef::of(&running)].into())));
+    bed.until(&["sync 2", "sync 1"]).await;
 }
