@@ -190,6 +190,8 @@ pub struct ObservedContainer {
 pub struct ObservedMount {
     /// Where the container sees it.
     pub container_path: String,
+    /// What the node has there.
+    pub host_path: String,
     /// Whether it is read-only.
     pub readonly: bool,
     /// Whether it is read-only down to the mounts below it.

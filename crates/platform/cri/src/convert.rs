@@ -159,6 +159,7 @@ fn container_state(status: &v1::ContainerStatus) -> ContainerState {
 fn mount(mount: v1::Mount) -> ObservedMount {
     ObservedMount {
         container_path: mount.container_path,
+        host_path: mount.host_path,
         readonly: mount.readonly,
         recursive_read_only: mount.recursive_read_only,
     }
@@ -429,7 +430,7 @@ mod tests {
         };
         let observed = container_status(status, "s1".into());
         let mount =
-            ObservedMount { container_path: "/data".into(), readonly: true, recursive_read_only: true };
+            ObservedMount { container_path: "/data".into(), host_path: String::new(), readonly: true, recursive_read_only: true };
         assert_eq!(observed.mounts, [mount]);
         let user = ObservedUser { uid: 1000, gid: 1, supplemental_groups: vec![2, 3] };
         assert_eq!(observed.user, Some(user));
