@@ -1,0 +1,121 @@
+//! The whole status, put together.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use types::{ContainerKind, QosClass, pod};
+
+use crate::condition::conditions;
+use crate::normalise::normalise;
+use crate::phase::{self, Phase};
+use crate::{DeriveInput, Life, container};
+
+/// The status of a pod. A phase that is final is only shown once nothing of the pod may run ([`Life::Terminated`]),
+/// and never changes again. Deriving again from the result as `previous` gives the same result.
+#[must_use]
+pub fn derive(input: &DeriveInput<'_>) -> PodStatus {
+    let statuses = container::statuses(input);
+    let (phase, final_by) = phase_of(input, phase::of(input.pod, &statuses, input.life));
+    let (reason, message) = match final_by {
+        Final::Now => input.ended.map(|ended| (Some(ended.reason.clone()), Some(ended.message.clone()))),
+        Final::Before => input.previous.map(|old| (old.reason.clone(), old.message.clone())),
+        Final::No => None,
+    }
+    .unwrap_or_default();
+    let conditions = conditions(input, phase, &statuses);
+    let of_kind = |kinds: &[ContainerKind]| {
+        let list = statuses.iter().filter(|(kind, _)| kinds.contains(kind)).map(|(_, status)| status.clone());
+        Some(list.collect::<Vec<_>>()).filter(|list| !list.is_empty())
+    };
+    let ips = ips(input);
+    let mut status = PodStatus {
+        conditions: Some(conditions),
+        container_statuses: of_kind(&[ContainerKind::Regular]),
+        ephemeral_container_statuses: of_kind(&[ContainerKind::Ephemeral]),
+        host_ip: input.host_ips.first().map(ToString::to_string),
+        host_ips: non_empty(input.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
+        init_container_statuses: of_kind(&[ContainerKind::Init, ContainerKind::Sidecar]),
+        message,
+        observed_generation: input.pod.metadata.generation,
+        phase: Some(phase.as_str().to_owned()),
+        pod_ip: ips.first().cloned(),
+        pod_ips: non_empty(ips.into_iter().map(|ip| PodIP { ip }).collect()),
+        qos_class: Some(QosClass::of(input.pod).as_str().to_owned()),
+        reason,
+        start_time: Some(input.previous.and_then(|old| old.start_time.clone()).unwrap_or(Time(input.now))),
+        // What others write stays as it is.
+        ..input.previous.cloned().unwrap_or_default()
+    };
+    normalise(&mut status);
+    status
+}
+
+/// Whether the pod has come to its end: by itself, because none of its containers will be started again, or by the
+/// node ([`DeriveInput::ended`]). What of it still lives has to be stopped; only then does its phase say so.
+#[must_use]
+pub fn is_over(input: &DeriveInput<'_>) -> bool {
+    let before = input.previous.and_then(|old| old.phase.as_deref()).is_some_and(pod::is_terminal_phase);
+    before
+        || input.ended.is_some()
+        || phase::of(input.pod, &container::statuses(input), input.life).is_terminal()
+}
+
+/// Whence the phase is final.
+enum Final {
+    /// It is not.
+    No,
+    /// The previous status had it.
+    Before,
+    /// It has become so.
+    Now,
+}
+
+fn phase_of(input: &DeriveInput<'_>, computed: Phase) -> (Phase, Final) {
+    let previous = input.previous.and_then(|old| Phase::parse(old.phase.as_deref()?));
+    if let Some(previous) = previous.filter(|phase| phase.is_terminal()) {
+        return (previous, Final::Before);
+    }
+    let may_run = input.life != Life::Terminated || input.observed.live().next().is_some();
+    let verdict = match (input.ended, computed) {
+        // Whoever ends a pod that has just succeeded comes too late.
+        (Some(_), Phase::Succeeded) if input.life == Life::Terminated => Phase::Succeeded,
+        (Some(_), _) => Phase::Failed,
+        // A pod that is over without having come to an end of its own has failed.
+        (None, Phase::Pending | Phase::Running) if input.life == Life::Terminated => Phase::Failed,
+        (None, computed) => computed,
+    };
+    if !verdict.is_terminal() {
+        (verdict, Final::No)
+    } else if may_run {
+        let started = !input.observed.containers.is_empty();
+        (previous.unwrap_or(if started { Phase::Running } else { Phase::Pending }), Final::No)
+    } else {
+        (verdict, Final::Now)
+    }
+}
+
+/// The pod's IPs, at most one per family, in the order of the node's. They outlive the sandbox of a pod that stops.
+fn ips(input: &DeriveInput<'_>) -> Vec<String> {
+    let previous = input.previous.and_then(|old| old.pod_ips.as_deref()).unwrap_or_default();
+    let previous = || previous.iter().map(|ip| ip.ip.clone()).collect::<Vec<_>>();
+    if pod::host_network(input.pod) {
+        // Those once shown stay; a family that the node gains later is added.
+        let mut ips = previous();
+        if ips.len() < input.host_ips.len() {
+            ips.extend(input.host_ips[ips.len()..].iter().map(ToString::to_string));
+        }
+        return ips;
+    }
+    let ips = input.observed.ips();
+    if ips.is_empty() {
+        return if input.life == Life::Running { Vec::new() } else { previous() };
+    }
+    let v6_first = input.host_ips.first().is_some_and(IpAddr::is_ipv6);
+    let first_of = |v6: bool| ips.iter().find(|ip| ip.is_ipv6() == v6).map(ToString::to_string);
+    [v6_first, !v6_first].into_iter().filter_map(first_of).collect()
+}
+
+fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
+}
