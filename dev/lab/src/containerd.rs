@@ -298,8 +298,11 @@ mod tests {
         let second = Containerd::start(two.path(), Options::default()).await.unwrap();
         assert_ne!(first.instance().subnet(), second.instance().subnet());
 
-        let run = ["run", "--detach", oci::BUSYBOX, "sleeper", "sleep", "1000"];
-        first.ctr(&run).await.unwrap();
+        // The CRI plugin is told where runc keeps its state; ctr must be told too.
+        let runc = first.instance().dir().join("runc");
+        let run =
+            ["run", "--detach", "--null-io", "--runc-root", runc.to_str().unwrap(), oci::BUSYBOX, "sleeper"];
+        first.ctr(&[&run[..], &["sleep", "1000"]].concat()).await.unwrap();
         first.kill().await.unwrap();
         first.resume().await.unwrap();
         assert!(first.ctr(&["tasks", "list"]).await.unwrap().contains("RUNNING"));

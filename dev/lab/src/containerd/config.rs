@@ -12,7 +12,7 @@ use crate::oci;
 const CNI_FOLDERS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /// Plugins that a node agent's containerd has no use for; each takes time at every start.
-const UNNEEDED: [&str; 11] = [
+const UNNEEDED: [&str; 10] = [
     "io.containerd.snapshotter.v1.aufs",
     "io.containerd.snapshotter.v1.blockfile",
     "io.containerd.snapshotter.v1.btrfs",
@@ -23,7 +23,6 @@ const UNNEEDED: [&str; 11] = [
     "io.containerd.monitor.container.v1.restart",
     "io.containerd.internal.v1.tracing",
     "io.containerd.tracing.processor.v1.otlp",
-    "io.containerd.image-verifier.v1.bindir",
 ];
 
 /// The folder with the CNI plugins.

@@ -9,9 +9,9 @@ use hyper_util::rt::TokioIo;
 use prost::Message;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
-use tonic::Request;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 #[derive(Clone, PartialEq, Message)]
@@ -55,18 +55,14 @@ impl Probe {
         Ok(Self { grpc: Grpc::new(channel) })
     }
 
-    async fn call<Req, Res>(&mut self, path: &'static str, request: Req) -> Result<Res>
+    async fn call<Req, Res>(&mut self, path: &'static str, request: Req) -> Result<Res, Status>
     where
         Req: Message + 'static,
         Res: Message + Default + 'static,
     {
-        self.grpc.ready().await.context("containerd's connection is closed")?;
+        self.grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let codec = ProstCodec::<Req, Res>::default();
-        let response = self
-            .grpc
-            .unary(Request::new(request), PathAndQuery::from_static(path), codec)
-            .await
-            .with_context(|| format!("call {path}"))?;
+        let response = self.grpc.unary(Request::new(request), PathAndQuery::from_static(path), codec).await?;
         Ok(response.into_inner())
     }
 
@@ -75,8 +71,9 @@ impl Probe {
         loop {
             match self.call::<(), ()>("/runtime.v1.RuntimeService/Version", ()).await {
                 Ok(()) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(error.context("containerd's CRI plugin does not answer"));
+                // The plugin has not been loaded: the log says why, and waiting does not help.
+                Err(status) if status.code() == Code::Unimplemented || Instant::now() >= deadline => {
+                    return Err(status).context("containerd's CRI plugin does not answer");
                 }
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }
