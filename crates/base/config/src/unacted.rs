@@ -1,0 +1,130 @@
+//! What is accepted, but not acted on yet.
+
+/// Fields (by path) and flags (with dashes) that are read and validated, but that nothing acts on yet. Whoever makes
+/// something act on one removes it here.
+pub const UNACTED: &[&str] = &[
+    "--bootstrap-kubeconfig",
+    "--cert-dir",
+    "--cloud-provider",
+    "--experimental-allocatable-ignore-eviction",
+    "--experimental-mounter-path",
+    "--housekeeping-interval",
+    "--image-credential-provider-bin-dir",
+    "--image-credential-provider-config",
+    "--kubeconfig",
+    "--max-housekeeping-interval",
+    "--node-labels",
+    "--runtime-cgroups",
+    "address",
+    "allowedUnsafeSysctls",
+    "authentication",
+    "authorization",
+    "configMapAndSecretChangeDetectionStrategy",
+    "contentType",
+    "cpuManagerPolicy",
+    "cpuManagerPolicyOptions",
+    "cpuManagerReconcilePeriod",
+    "enableContentionProfiling",
+    "enableControllerAttachDetach",
+    "enableDebugFlagsHandler",
+    "enableDebuggingHandlers",
+    "enableProfilingHandler",
+    "enableServer",
+    "enableSystemLogHandler",
+    "enableSystemLogQuery",
+    "eventBurst",
+    "eventRecordQPS",
+    "evictionMaxPodGracePeriod",
+    "evictionMinimumReclaim",
+    "evictionPressureTransitionPeriod",
+    "evictionSoft",
+    "evictionSoftGracePeriod",
+    "imageGCHighThresholdPercent",
+    "imageGCLowThresholdPercent",
+    "imageMaximumGCAge",
+    "imageMinimumGCAge",
+    "imagePullCredentialsVerificationPolicy",
+    "kernelMemcgNotification",
+    "kubeAPIBurst",
+    "kubeAPIQPS",
+    "kubeReservedCgroup",
+    "kubeletCgroups",
+    "localStorageCapacityIsolation",
+    "makeIPTablesUtilChains",
+    "memoryManagerPolicy",
+    "memoryReservationPolicy",
+    "memoryThrottlingFactor",
+    "nodeLeaseDurationSeconds",
+    "nodeStatusMaxImages",
+    "nodeStatusReportFrequency",
+    "nodeStatusUpdateFrequency",
+    "podCIDR",
+    "port",
+    "preloadedImagesVerificationAllowlist",
+    "providerID",
+    "qosReserved",
+    "readOnlyPort",
+    "registerNode",
+    "registerWithTaints",
+    "reservedMemory",
+    "rotateCertificates",
+    "serverTLSBootstrap",
+    "showHiddenMetricsForVersion",
+    "shutdownGracePeriod",
+    "shutdownGracePeriodByPodPriority",
+    "shutdownGracePeriodCriticalPods",
+    "systemCgroups",
+    "systemReservedCgroup",
+    "tlsCertFile",
+    "tlsCipherSuites",
+    "tlsCurvePreferences",
+    "tlsMinVersion",
+    "tlsPrivateKeyFile",
+    "topologyManagerPolicy",
+    "topologyManagerPolicyOptions",
+    "topologyManagerScope",
+    "tracing",
+    "volumePluginDir",
+    "volumeStatsAggPeriod",
+];
+
+/// The fields and flags that nothing acts on yet.
+#[must_use]
+pub fn unacted() -> &'static [&'static str] {
+    UNACTED
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::flags::{FLAGS, Target};
+    use crate::layer::get;
+    use crate::{KubeletConfiguration, unacted};
+
+    #[test]
+    fn names_exist_and_are_in_order() {
+        let fields = serde_json::to_value(KubeletConfiguration::default()).unwrap();
+        for name in unacted() {
+            let flag = name.strip_prefix("--");
+            let known = match flag {
+                Some(flag) => FLAGS.iter().any(|known| known.name == flag && known.target == Target::Own),
+                // Only `tracing` is left out of the default's text.
+                None => get(&fields, name).is_some() || *name == "tracing",
+            };
+            assert!(known, "{name}");
+        }
+        assert!(unacted().is_sorted());
+    }
+
+    #[test]
+    fn each_flag_has_a_field() {
+        let fields = serde_json::to_value(KubeletConfiguration::default()).unwrap();
+        let own = serde_json::to_value(crate::Flags::default()).unwrap();
+        for flag in FLAGS {
+            match flag.target {
+                Target::Field(path) => assert!(get(&fields, path).is_some(), "--{} -> {path}", flag.name),
+                Target::Own => assert!(own.get(flag.name).is_some(), "--{}", flag.name),
+                Target::Nowhere => {}
+            }
+        }
+    }
+}

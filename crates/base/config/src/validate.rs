@@ -1,0 +1,600 @@
+//! Which configurations are valid. Every mistake is found, not just the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::net::IpAddr;
+
+use types::Quantity;
+
+use crate::choice::Choice;
+use crate::flags::Flags;
+use crate::gates::{Gate, Gates};
+use crate::{Duration, KubeletConfiguration, MemoryReservation, PullVerification, cpuset};
+
+/// A field's path, and what is wrong with it.
+pub(crate) type Found = (String, String);
+
+/// What is wrong with `config`, as far as that can be told without looking at the node.
+pub(crate) fn config(config: &KubeletConfiguration, gates: &Gates) -> Vec<Found> {
+    let mut check = Check { config, gates, found: Vec::new() };
+    check.words();
+    check.ranges();
+    check.addresses();
+    check.images();
+    check.cgroups();
+    check.eviction();
+    check.allocatable();
+    check.shutdown();
+    check.memory();
+    check.logs();
+    check.taints();
+    check.rest();
+    check.found
+}
+
+/// What is wrong with the flags that are no field.
+pub(crate) fn flags(flags: &Flags) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut wrong = |flag: &str, message: &str| found.push((flag.to_owned(), message.to_owned()));
+    if flags.exit_on_lock_contention && flags.lock_file.as_os_str().is_empty() {
+        wrong("exit-on-lock-contention", "needs --lock-file");
+    }
+    if !matches!(flags.cloud_provider.as_str(), "" | "external") {
+        wrong("cloud-provider", "must be empty or external: cloud providers are no part of the node agent");
+    }
+    let addresses: Vec<Option<IpAddr>> = match flags.node_ip.as_str() {
+        "" => Vec::new(),
+        text => text.split(',').map(|part| part.trim().parse().ok()).collect(),
+    };
+    match addresses.as_slice() {
+        [] | [Some(_)] => {}
+        [Some(one), Some(other)] if one.is_ipv4() != other.is_ipv4() => {
+            if one.is_unspecified() || other.is_unspecified() {
+                wrong("node-ip", "an unspecified address must stand alone");
+            }
+        }
+        _ => wrong("node-ip", "must be one IP address, or one IPv4 and one IPv6 address"),
+    }
+    for label in flags.node_labels.keys().filter(|label| !may_label(label)) {
+        let message = format!("a node may not give itself the label {label}");
+        wrong("node-labels", &message);
+    }
+    found
+}
+
+/// Whether the node restriction of the API server lets a node set `label` on itself.
+fn may_label(label: &str) -> bool {
+    const ALLOWED: [&str; 11] = [
+        "kubernetes.io/hostname",
+        "kubernetes.io/os",
+        "kubernetes.io/arch",
+        "topology.kubernetes.io/zone",
+        "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "beta.kubernetes.io/instance-type",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+        "node.kubernetes.io/instance-type",
+    ];
+    let Some((namespace, _)) = label.split_once('/') else { return true };
+    let under = |domain: &str| {
+        namespace.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    !(under("kubernetes.io") || under("k8s.io"))
+        || ALLOWED.contains(&label)
+        || under("kubelet.kubernetes.io")
+        || under("node.kubernetes.io")
+}
+
+struct Check<'a> {
+    config: &'a KubeletConfiguration,
+    gates: &'a Gates,
+    found: Vec<Found>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.found.push((path.into(), message.into()));
+    }
+
+    fn require(&mut self, valid: bool, path: &str, message: &str) {
+        if !valid {
+            self.wrong(path, message);
+        }
+    }
+
+    fn word<C: Choice>(&mut self, path: &str, word: &C) {
+        if !word.is_allowed() {
+            let allowed: Vec<&str> = C::ALLOWED.iter().copied().filter(|word| !word.is_empty()).collect();
+            let text = word.to_string();
+            let hint = document::nearest(&text, allowed.iter().copied());
+            let hint = hint.map(|hint| format!("; did you mean {hint}?")).unwrap_or_default();
+            self.wrong(path, format!("{text:?} is none of {}{hint}", allowed.join(", ")));
+        }
+    }
+
+    fn words(&mut self) {
+        let config = self.config;
+        self.word("authorization.mode", &config.authorization.mode);
+        self.word(
+            "imagePullCredentialsVerificationPolicy",
+            &config.image_pull_credentials_verification_policy,
+        );
+        self.word("cgroupDriver", &config.cgroup_driver);
+        self.word("cpuManagerPolicy", &config.cpu_manager_policy);
+        self.word("memoryManagerPolicy", &config.memory_manager_policy);
+        self.word("topologyManagerPolicy", &config.topology_manager_policy);
+        self.word("topologyManagerScope", &config.topology_manager_scope);
+        self.word("hairpinMode", &config.hairpin_mode);
+        self.word("memorySwap.swapBehavior", &config.memory_swap.swap_behavior);
+        self.word(
+            "configMapAndSecretChangeDetectionStrategy",
+            &config.config_map_and_secret_change_detection_strategy,
+        );
+        self.word("memoryReservationPolicy", &config.memory_reservation_policy);
+        self.word("logging.format", &config.logging.format);
+    }
+
+    fn range<T: PartialOrd + Display + Copy>(&mut self, path: &str, value: T, least: T, most: T) {
+        if value < least || value > most {
+            self.wrong(path, format!("{value} is not between {least} and {most}"));
+        }
+    }
+
+    fn at_least<T: PartialOrd + Display + Copy>(&mut self, path: &str, value: T, least: T) {
+        if value < least {
+            self.wrong(path, format!("{value} is less than {least}"));
+        }
+    }
+
+    fn ranges(&mut self) {
+        let c = self.config;
+        self.range("port", c.port, 1, 65535);
+        self.range("readOnlyPort", c.read_only_port, 0, 65535);
+        self.range("healthzPort", c.healthz_port, 0, 65535);
+        self.range("oomScoreAdj", c.oom_score_adj, -1000, 1000);
+        self.range("imageGCHighThresholdPercent", c.image_gc_high_threshold_percent, 0, 100);
+        self.range("imageGCLowThresholdPercent", c.image_gc_low_threshold_percent, 0, 100);
+        self.range("iptablesMasqueradeBit", c.iptables_masquerade_bit, 0, 31);
+        self.range("iptablesDropBit", c.iptables_drop_bit, 0, 31);
+        for (path, value) in [
+            ("registryPullQPS", c.registry_pull_qps),
+            ("registryBurst", c.registry_burst),
+            ("eventRecordQPS", c.event_record_qps),
+            ("eventBurst", c.event_burst),
+            ("kubeAPIQPS", c.kube_api_qps),
+            ("kubeAPIBurst", c.kube_api_burst),
+            ("maxPods", c.max_pods),
+            ("podsPerCore", c.pods_per_core),
+        ] {
+            self.at_least(path, value, 0);
+        }
+        self.at_least("nodeLeaseDurationSeconds", c.node_lease_duration_seconds, 1);
+        self.at_least("nodeStatusMaxImages", c.node_status_max_images, -1);
+        self.at_least("maxOpenFiles", c.max_open_files, 0);
+        self.at_least("containerLogMaxFiles", c.container_log_max_files, 2);
+        self.at_least("containerLogMaxWorkers", c.container_log_max_workers, 1);
+        self.at_least("containerLogMonitorInterval", c.container_log_monitor_interval, Duration::seconds(3));
+        self.at_least("syncFrequency", c.sync_frequency, Duration::nanos(1));
+        self.range("cpuCFSQuotaPeriod", c.cpu_cfs_quota_period, Duration::millis(1), Duration::seconds(1));
+        if c.cpu_cfs_quota_period != Duration::millis(100)
+            && !self.gates.enabled(Gate::CustomCPUCFSQuotaPeriod)
+        {
+            self.wrong("cpuCFSQuotaPeriod", "must be 100ms while the gate CustomCPUCFSQuotaPeriod is off");
+        }
+        if !(c.memory_throttling_factor > 0.0 && c.memory_throttling_factor <= 1.0) {
+            self.wrong("memoryThrottlingFactor", "must be more than 0 and not more than 1");
+        }
+        self.require(!c.run_once, "runOnce", "this mode is gone: it must be false");
+    }
+
+    fn addresses(&mut self) {
+        let c = self.config;
+        for (path, address) in [("address", &c.address), ("healthzBindAddress", &c.healthz_bind_address)] {
+            if address.parse::<IpAddr>().is_err() {
+                self.wrong(path, format!("{address:?} is not an IP address"));
+            }
+        }
+        let text = c.pod_logs_dir.to_string_lossy();
+        self.require(c.pod_logs_dir.is_absolute(), "podLogsDir", "must be an absolute path");
+        let clean = *crate::file::clean(&c.pod_logs_dir).to_string_lossy() == *text;
+        self.require(clean, "podLogsDir", "must not contain . or .. or needless slashes");
+        self.require(text.is_ascii(), "podLogsDir", "must be ASCII: runtimes cannot be told of other paths");
+        let endpoint = !c.container_runtime_endpoint.is_empty();
+        self.require(endpoint, "containerRuntimeEndpoint", "must name the socket of the runtime");
+    }
+
+    fn images(&mut self) {
+        let c = self.config;
+        self.at_least("imageMinimumGCAge", c.image_minimum_gc_age, Duration::ZERO);
+        self.at_least("imageMaximumGCAge", c.image_maximum_gc_age, Duration::ZERO);
+        if c.image_maximum_gc_age > Duration::ZERO && c.image_maximum_gc_age <= c.image_minimum_gc_age {
+            self.wrong("imageMaximumGCAge", "must be more than imageMinimumGCAge");
+        }
+        if c.image_gc_low_threshold_percent >= c.image_gc_high_threshold_percent {
+            self.wrong("imageGCLowThresholdPercent", "must be less than imageGCHighThresholdPercent");
+        }
+        match c.max_parallel_image_pulls {
+            Some(pulls) if pulls < 1 => self.wrong("maxParallelImagePulls", "must be at least 1"),
+            Some(pulls) if pulls > 1 && c.serialize_image_pulls => {
+                self.wrong("maxParallelImagePulls", "more than 1 contradicts serializeImagePulls: true");
+            }
+            _ => {}
+        }
+        let policy = &c.image_pull_credentials_verification_policy;
+        let path = "imagePullCredentialsVerificationPolicy";
+        let gate = self.gates.enabled(Gate::KubeletEnsureSecretPulledImages);
+        if gate && *policy == PullVerification::Unset {
+            self.wrong(path, "must not be empty");
+        } else if !gate && *policy != PullVerification::Unset {
+            self.wrong(path, "must not be set while the gate KubeletEnsureSecretPulledImages is off");
+        }
+        let allowlist = &c.preloaded_images_verification_allowlist;
+        if !allowlist.is_empty() && *policy != PullVerification::NeverVerifyAllowlistedImages {
+            let message = format!("needs {path}: NeverVerifyAllowlistedImages");
+            self.wrong("preloadedImagesVerificationAllowlist", message);
+        }
+        for (index, image) in allowlist.iter().enumerate() {
+            if let Err(message) = image_pattern(image) {
+                self.wrong(format!("preloadedImagesVerificationAllowlist[{index}]"), message);
+            }
+        }
+    }
+
+    fn cgroups(&mut self) {
+        let c = self.config;
+        if !c.system_cgroups.is_empty() && c.cgroup_root.is_empty() {
+            self.wrong("systemCgroups", "needs cgroupRoot");
+        }
+        let ids = c.user_namespaces.ids_per_pod;
+        let path = "userNamespaces.idsPerPod";
+        self.range(path, ids, 65536, i64::from(u32::MAX));
+        self.require(ids % 65536 == 0, path, "must be a multiple of 65536");
+        if let Some(longest) = c.crash_loop_back_off.max_container_restart_period {
+            let path = "crashLoopBackOff.maxContainerRestartPeriod";
+            self.range(path, longest, Duration::seconds(1), Duration::seconds(300));
+            let gate = self.gates.enabled(Gate::KubeletCrashLoopBackOffMax);
+            self.require(gate, path, "must not be set while the gate KubeletCrashLoopBackOffMax is off");
+        }
+    }
+
+    fn eviction(&mut self) {
+        let c = self.config;
+        for (name, thresholds) in [
+            ("evictionHard", &c.eviction_hard),
+            ("evictionSoft", &c.eviction_soft),
+            ("evictionMinimumReclaim", &c.eviction_minimum_reclaim),
+        ] {
+            for (signal, threshold) in thresholds {
+                let path = format!("{name}[{signal}]");
+                if !SIGNALS.contains(&signal.as_str()) {
+                    let hint = document::nearest(signal, SIGNALS.iter().copied());
+                    let hint = hint.map(|hint| format!("; did you mean {hint}?")).unwrap_or_default();
+                    self.wrong(&path, format!("no such eviction signal{hint}"));
+                }
+                if let Err(message) = amount_or_percentage(threshold) {
+                    self.wrong(&path, message);
+                }
+            }
+        }
+        for signal in
+            c.eviction_soft.keys().filter(|signal| !c.eviction_soft_grace_period.contains_key(*signal))
+        {
+            self.wrong(format!("evictionSoft[{signal}]"), "needs an entry in evictionSoftGracePeriod");
+        }
+        for (signal, period) in &c.eviction_soft_grace_period {
+            let path = format!("evictionSoftGracePeriod[{signal}]");
+            match period.parse::<Duration>() {
+                Err(error) => self.wrong(&path, error.to_string()),
+                Ok(period) if period.is_negative() => self.wrong(&path, "must not be negative"),
+                Ok(_) => {}
+            }
+            if !c.eviction_soft.contains_key(signal) {
+                self.wrong(&path, "needs an entry in evictionSoft");
+            }
+        }
+    }
+
+    fn reserved(&mut self, name: &str, reserved: &BTreeMap<String, String>) {
+        for (resource, amount) in reserved {
+            let path = format!("{name}[{resource}]");
+            if !matches!(resource.as_str(), "cpu" | "memory" | "ephemeral-storage" | "pid") {
+                self.wrong(&path, "only cpu, memory, ephemeral-storage and pid can be reserved");
+            }
+            match amount.parse::<Quantity>() {
+                Err(error) => self.wrong(&path, error.to_string()),
+                Ok(amount) if amount.is_negative() => self.wrong(&path, "must not be negative"),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn allocatable(&mut self) {
+        let c = self.config;
+        self.reserved("systemReserved", &c.system_reserved);
+        self.reserved("kubeReserved", &c.kube_reserved);
+        let path = "enforceNodeAllocatable";
+        let all: BTreeSet<&str> = c.enforce_node_allocatable.iter().map(String::as_str).collect();
+        self.require(all.len() == c.enforce_node_allocatable.len(), path, "an entry occurs twice");
+        let has = |name: &str| all.contains(name);
+        for entry in &all {
+            let cgroup = match *entry {
+                "none" | "pods" => None,
+                "system-reserved" | "system-reserved-compressible" => {
+                    Some(("systemReservedCgroup", &c.system_reserved_cgroup))
+                }
+                "kube-reserved" | "kube-reserved-compressible" => {
+                    Some(("kubeReservedCgroup", &c.kube_reserved_cgroup))
+                }
+                _ => {
+                    let allowed = "none, pods, system-reserved, system-reserved-compressible, kube-reserved, \
+                                   kube-reserved-compressible";
+                    self.wrong(path, format!("{entry:?} is none of {allowed}"));
+                    continue;
+                }
+            };
+            if let Some((field, _)) = cgroup.filter(|(_, cgroup)| cgroup.is_empty()) {
+                self.wrong(path, format!("{entry} needs {field}"));
+            }
+            if *entry != "none" && !c.cgroups_per_qos {
+                self.wrong(path, format!("{entry} needs cgroupsPerQOS: true"));
+            }
+        }
+        self.require(!has("none") || all.len() == 1, path, "none must stand alone");
+        for name in ["system-reserved", "kube-reserved"] {
+            if has(name) && has(&format!("{name}-compressible")) {
+                self.wrong(path, format!("{name} and {name}-compressible exclude each other"));
+            }
+        }
+        match cpuset::parse(&c.reserved_system_cpus) {
+            Err(message) => self.wrong("reservedSystemCPUs", message),
+            Ok(cpus) if cpus.is_empty() => {}
+            Ok(_) => {
+                let cgroups = c.system_reserved_cgroup.is_empty() && c.kube_reserved_cgroup.is_empty();
+                let message = "excludes systemReservedCgroup and kubeReservedCgroup";
+                self.require(cgroups, "reservedSystemCPUs", message);
+            }
+        }
+    }
+
+    fn shutdown(&mut self) {
+        let c = self.config;
+        let second = Duration::seconds(1);
+        for (path, period) in [
+            ("shutdownGracePeriod", c.shutdown_grace_period),
+            ("shutdownGracePeriodCriticalPods", c.shutdown_grace_period_critical_pods),
+        ] {
+            self.require(period.is_zero() || period >= second, path, "must be 0s, or at least 1s");
+        }
+        if c.shutdown_grace_period_critical_pods > c.shutdown_grace_period {
+            let message = "is part of shutdownGracePeriod, and must not be more than it";
+            self.wrong("shutdownGracePeriodCriticalPods", message);
+        }
+        if !c.shutdown_grace_period_by_pod_priority.is_empty() {
+            let path = "shutdownGracePeriodByPodPriority";
+            let alone = c.shutdown_grace_period.is_zero() && c.shutdown_grace_period_critical_pods.is_zero();
+            let message = "excludes shutdownGracePeriod and shutdownGracePeriodCriticalPods";
+            self.require(alone, path, message);
+            let gate = self.gates.enabled(Gate::GracefulNodeShutdownBasedOnPodPriority);
+            self.require(gate, path, "needs the gate GracefulNodeShutdownBasedOnPodPriority");
+        }
+        let some = !c.shutdown_grace_period.is_zero();
+        if some && !self.gates.enabled(Gate::GracefulNodeShutdown) {
+            self.wrong("shutdownGracePeriod", "needs the gate GracefulNodeShutdown");
+        }
+    }
+
+    fn memory(&mut self) {
+        let c = self.config;
+        let mut seen = BTreeSet::new();
+        for (index, reserved) in c.reserved_memory.iter().enumerate() {
+            for (kind, amount) in &reserved.limits {
+                let path = format!("reservedMemory[{index}].limits[{kind}]");
+                if kind != "memory" && !kind.starts_with("hugepages-") {
+                    self.wrong(&path, "only memory and hugepages-SIZE can be reserved");
+                }
+                match amount.parse::<Quantity>() {
+                    Err(error) => self.wrong(&path, error.to_string()),
+                    Ok(amount) if amount.is_zero() || amount.is_negative() => {
+                        self.wrong(&path, "must be more than zero");
+                    }
+                    Ok(_) => {}
+                }
+                if !seen.insert((reserved.numa_node, kind)) {
+                    self.wrong(&path, format!("is reserved twice on NUMA node {}", reserved.numa_node));
+                }
+            }
+        }
+        if c.memory_reservation_policy == MemoryReservation::TieredReservation
+            && !self.gates.enabled(Gate::MemoryQoS)
+        {
+            self.wrong("memoryReservationPolicy", "TieredReservation needs the gate MemoryQoS");
+        }
+        for (resource, share) in &c.qos_reserved {
+            let path = format!("qosReserved[{resource}]");
+            self.require(resource == "memory", &path, "only memory can be reserved");
+            let percent = share.strip_suffix('%').and_then(|number| number.parse::<u32>().ok());
+            self.require(percent.is_some_and(|share| share <= 100), &path, "must be a percentage up to 100%");
+        }
+        if !c.qos_reserved.is_empty() && !self.gates.enabled(Gate::QOSReserved) {
+            self.wrong("qosReserved", "needs the gate QOSReserved");
+        }
+    }
+
+    fn logs(&mut self) {
+        let c = self.config;
+        if let Err(error) = c.container_log_max_size.parse::<Quantity>() {
+            self.wrong("containerLogMaxSize", error.to_string());
+        }
+        let logging = &c.logging;
+        self.at_least("logging.flushFrequency", logging.flush_frequency, Duration::nanos(1));
+        let most = i32::MAX.unsigned_abs();
+        self.range("logging.verbosity", logging.verbosity, 0, most);
+        if !logging.vmodule.is_empty() && logging.format != crate::LogFormat::Text {
+            self.wrong("logging.vmodule", "works only with logging.format: text");
+        }
+        for (index, module) in logging.vmodule.iter().enumerate() {
+            let path = format!("logging.vmodule[{index}]");
+            let pattern = &module.file_pattern;
+            let valid = !pattern.is_empty() && !pattern.contains(['=', ',']);
+            self.require(valid, &format!("{path}.filePattern"), "must not be empty, nor contain = or ,");
+            self.range(&format!("{path}.verbosity"), module.verbosity, 0, most);
+        }
+        for (path, options) in [("text", &logging.options.text), ("json", &logging.options.json)] {
+            let path = format!("logging.options.{path}");
+            let buffer = options.info_buffer_size.parse::<Quantity>();
+            if let Err(error) = &buffer {
+                self.wrong(format!("{path}.infoBufferSize"), error.to_string());
+            }
+            let used = options.split_stream || buffer.is_ok_and(|buffer| !buffer.is_zero());
+            let gate = self.gates.enabled(Gate::LoggingAlphaOptions);
+            self.require(!used || gate, &path, "needs the gate LoggingAlphaOptions");
+        }
+    }
+
+    fn taints(&mut self) {
+        for (index, taint) in self.config.register_with_taints.iter().enumerate() {
+            let path = format!("registerWithTaints[{index}]");
+            self.require(is_label_key(&taint.key), &format!("{path}.key"), "is no valid label key");
+            let value = taint.value.is_empty() || is_label_name(&taint.value);
+            self.require(value, &format!("{path}.value"), "is no valid label value");
+            let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+            if !effects.contains(&taint.effect.as_str()) {
+                self.wrong(format!("{path}.effect"), format!("must be one of {}", effects.join(", ")));
+            }
+            self.require(taint.time_added.is_none(), &format!("{path}.timeAdded"), "must not be set");
+        }
+    }
+
+    fn rest(&mut self) {
+        let c = self.config;
+        if c.enable_system_log_query && !c.enable_system_log_handler {
+            self.wrong("enableSystemLogQuery", "needs enableSystemLogHandler: true");
+        }
+        if c.server_tls_bootstrap && !self.gates.enabled(Gate::RotateKubeletServerCertificate) {
+            self.wrong("serverTLSBootstrap", "needs the gate RotateKubeletServerCertificate");
+        }
+        let versions = ["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"];
+        let known = versions.contains(&c.tls_min_version.as_str());
+        self.require(known, "tlsMinVersion", "must be one of VersionTLS10 to VersionTLS13");
+        let hidden = c.show_hidden_metrics_for_version.as_str();
+        let message = "must be empty or the previous minor version, 1.35";
+        self.require(matches!(hidden, "" | "1.35"), "showHiddenMetricsForVersion", message);
+        if let Some(tracing) = &c.tracing {
+            let rate = tracing.sampling_rate_per_million.unwrap_or(0);
+            self.range("tracing.samplingRatePerMillion", rate, 0, 1_000_000);
+            let endpoint = tracing.endpoint.as_deref().unwrap_or_default();
+            let scheme = endpoint.split_once("://").map(|(scheme, _)| scheme).or_else(|| {
+                let (scheme, rest) = endpoint.split_once(':')?;
+                let port = rest.bytes().all(|byte| byte.is_ascii_digit());
+                (!port && !scheme.contains(['.', '['])).then_some(scheme)
+            });
+            let valid = matches!(scheme, None | Some("dns" | "unix" | "unix-abstract"));
+            self.require(valid, "tracing.endpoint", "its scheme must be dns, unix or unix-abstract");
+        }
+        for (index, sysctl) in c.allowed_unsafe_sysctls.iter().enumerate() {
+            let path = format!("allowedUnsafeSysctls[{index}]");
+            self.require(is_sysctl_pattern(sysctl), &path, "is no sysctl, nor a prefix that ends in *");
+            let message = "is in no namespace of its own, so a pod would set it for the whole node";
+            self.require(is_namespaced(sysctl), &path, message);
+        }
+        for (policy, options, known) in [
+            ("cpuManagerPolicyOptions", &c.cpu_manager_policy_options, CPU_OPTIONS),
+            ("topologyManagerPolicyOptions", &c.topology_manager_policy_options, TOPOLOGY_OPTIONS),
+        ] {
+            for option in options.keys().filter(|option| !known.contains(&option.as_str())) {
+                self.wrong(format!("{policy}[{option}]"), format!("is none of {}", known.join(", ")));
+            }
+        }
+    }
+}
+
+/// Options of the CPU manager (Kubernetes: "Control CPU Management Policies on the Node").
+const CPU_OPTIONS: &[&str] = &[
+    "full-pcpus-only",
+    "distribute-cpus-across-numa",
+    "align-by-socket",
+    "distribute-cpus-across-cores",
+    "strict-cpu-reservation",
+    "prefer-align-cpus-by-uncorecache",
+];
+
+/// Options of the topology manager (Kubernetes: "Control Topology Management Policies on a node").
+const TOPOLOGY_OPTIONS: &[&str] = &["prefer-closest-numa-nodes", "max-allowable-numa-nodes"];
+
+/// What can be evicted for (Kubernetes: "Node-pressure Eviction").
+const SIGNALS: &[&str] = &[
+    "memory.available",
+    "allocatableMemory.available",
+    "nodefs.available",
+    "nodefs.inodesFree",
+    "imagefs.available",
+    "imagefs.inodesFree",
+    "containerfs.available",
+    "containerfs.inodesFree",
+    "pid.available",
+];
+
+fn amount_or_percentage(text: &str) -> Result<(), String> {
+    if let Some(number) = text.strip_suffix('%') {
+        let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+        return percent.map(|_| ()).ok_or_else(|| format!("{text:?} is not a percentage from 0% to 100%"));
+    }
+    let amount: Quantity = text.parse().map_err(|error: types::quantity::QuantityError| error.to_string())?;
+    if amount.is_negative() { Err("must not be negative".to_owned()) } else { Ok(()) }
+}
+
+/// An image name without tag or digest; its last segment may be `*`.
+fn image_pattern(image: &str) -> Result<(), &'static str> {
+    let name = image.strip_suffix("/*").unwrap_or(image);
+    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c == '*') {
+        return Err("must be an image name; only its last segment may be *");
+    }
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if name.contains('@') || (name.contains('/') && last.contains(':')) {
+        return Err("must not have a tag or a digest");
+    }
+    Ok(())
+}
+
+/// The part of a label key behind the slash, or a label value.
+fn is_label_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    bytes.len() <= 63
+        && first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn is_label_key(text: &str) -> bool {
+    match text.split_once('/') {
+        None => is_label_name(text),
+        Some((prefix, name)) => {
+            let part = |part: &str| is_label_name(part) && !part.contains('_') && part == part.to_lowercase();
+            is_label_name(name) && prefix.len() <= 253 && prefix.split('.').all(part)
+        }
+    }
+}
+
+fn is_sysctl_pattern(text: &str) -> bool {
+    let name = text.strip_suffix('*').map_or(text, |prefix| prefix.trim_end_matches(['.', '/']));
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    text.len() <= 253 && name.split(['.', '/']).all(part)
+}
+
+/// Whether a sysctl is one per network or IPC namespace.
+fn is_namespaced(pattern: &str) -> bool {
+    let dotted = pattern.replace('/', ".");
+    ["kernel.shm", "kernel.msg", "fs.mqueue.", "net."].iter().any(|group| dotted.starts_with(group))
+        || dotted.trim_end_matches('*') == "kernel.sem"
+}
+
+#[cfg(test)]
+mod tests;
