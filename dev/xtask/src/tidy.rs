@@ -1,8 +1,10 @@
 //! The rules of the house that a program can check.
 
 mod docs;
+mod fields;
 mod layers;
 mod metrics;
+mod settings;
 mod size;
 
 use anyhow::Result;
@@ -48,6 +50,7 @@ pub(crate) fn run() -> Result<Report> {
         ("layers", layers::check()?),
         ("size", size::check(&files)),
         ("metrics", metrics::check(&files)?),
+        ("settings", settings::check(&files)?),
         ("docs", docs::check(&files)),
     ];
     Ok(Report { rules })

@@ -5,20 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use regex::Regex;
 
-use super::Findings;
+use super::{Findings, fields};
 use crate::workspace::SourceFile;
-
-/// The names of the fields of `struct Metrics` in the text.
-fn fields(text: &str) -> Vec<&str> {
-    let Some((_, after)) = text.split_once("struct Metrics {") else { return Vec::new() };
-    let body = after.split("\n}").next().unwrap_or_default();
-    body.lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("//") && !line.starts_with('#'))
-        .filter_map(|line| line.split_once(": "))
-        .filter_map(|(name, _)| name.split_whitespace().last())
-        .collect()
-}
 
 /// The crate's folder: the parent of `src`.
 fn crate_folder(path: &Path) -> &Path {
@@ -33,7 +21,7 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
     let mut count = 0;
     for file in files.iter().filter(|file| file.path.starts_with("crates")) {
         let folder = crate_folder(&file.path);
-        for field in fields(file.shipped()) {
+        for fields::Field { name: field, .. } in fields::of_struct(file.shipped(), "Metrics") {
             count += 1;
             // The registration writes `field: registry.counter(…)`; a use is written `metrics.field`.
             let used = Regex::new(&format!(r"\.{field}(?-u:\b)"))?;
@@ -56,12 +44,6 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_are_found_in_any_visibility() {
-        let text = "/// All.\npub struct Metrics {\n    /// Doc: colon.\n    pub(crate) a_total: Counter,\n    b: Histogram,\n}\nstruct Other { c: u8 }";
-        assert_eq!(fields(text), ["a_total", "b"]);
-    }
 
     #[test]
     fn a_field_only_registered_is_named() {
