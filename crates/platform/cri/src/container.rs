@@ -74,8 +74,8 @@ impl Runtime {
     /// The containers of the pod `uid`, or of all pods, in no particular order. Containers that no kubelet made are
     /// left out.
     ///
-    /// A list tells which state a container is in, not since when or how it ended: `started_at` and `finished_at` are
-    /// the time of its creation, and the exit code is 0. Ask [`Runtime::container_status`] before deciding by them.
+    /// A list tells which state a container is in, not since when or how it ended: it counts as started, or as ended
+    /// with exit code 0, at the time of its creation. Ask [`Runtime::container_status`] before deciding by these.
     pub async fn list_containers(
         &self,
         uid: Option<&PodUid>,

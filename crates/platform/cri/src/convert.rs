@@ -429,8 +429,12 @@ mod tests {
             ..Default::default()
         };
         let observed = container_status(status, "s1".into());
-        let mount =
-            ObservedMount { container_path: "/data".into(), host_path: String::new(), readonly: true, recursive_read_only: true };
+        let mount = ObservedMount {
+            container_path: "/data".into(),
+            host_path: String::new(),
+            readonly: true,
+            recursive_read_only: true,
+        };
         assert_eq!(observed.mounts, [mount]);
         let user = ObservedUser { uid: 1000, gid: 1, supplemental_groups: vec![2, 3] };
         assert_eq!(observed.user, Some(user));

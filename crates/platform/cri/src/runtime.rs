@@ -1,5 +1,6 @@
 //! The client, and calls about the runtime itself.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,16 @@ pub enum CgroupDriver {
     Systemd,
     /// The kubelet and the runtime themselves.
     Cgroupfs,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("endpoint", &self.shared.endpoint)
+            .field("image_endpoint", &self.shared.image_endpoint)
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Runtime {

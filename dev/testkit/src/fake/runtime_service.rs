@@ -110,7 +110,9 @@ impl RuntimeService for Served {
         request: Request<v1::ListPodSandboxRequest>,
     ) -> Result<Response<v1::ListPodSandboxResponse>, Status> {
         let filter = request.into_inner().filter;
-        self.serve("ListPodSandbox", Subject::default(), |store| {
+        let subject =
+            filter.as_ref().map(|filter| self.read(|store| store.about_selector(&filter.label_selector)));
+        self.serve("ListPodSandbox", subject.unwrap_or_default(), |store| {
             Ok(v1::ListPodSandboxResponse { items: store.list_pod_sandboxes(filter) })
         })
         .await
@@ -207,7 +209,9 @@ impl RuntimeService for Served {
         request: Request<v1::ListContainersRequest>,
     ) -> Result<Response<v1::ListContainersResponse>, Status> {
         let filter = request.into_inner().filter;
-        self.serve("ListContainers", Subject::default(), |store| {
+        let subject =
+            filter.as_ref().map(|filter| self.read(|store| store.about_selector(&filter.label_selector)));
+        self.serve("ListContainers", subject.unwrap_or_default(), |store| {
             Ok(v1::ListContainersResponse { containers: store.list_containers(filter) })
         })
         .await

@@ -224,6 +224,17 @@ impl Store {
         Subject { pod: self.sandboxes.get(id).map(|sandbox| sandbox.pod().to_owned()), container: None }
     }
 
+    /// A list with this selector is about the pod whose UID it names.
+    pub(super) fn about_selector(&self, selector: &HashMap<String, String>) -> Subject {
+        let of_pod = selector.get(labels::POD_UID).and_then(|uid| self.of_pod.get(uid));
+        let pod = of_pod.and_then(|of_pod| {
+            let sandbox = of_pod.sandboxes.first().and_then(|id| self.sandboxes.get(id));
+            let container = of_pod.containers.first().and_then(|id| self.containers.get(id));
+            sandbox.map(Sandbox::pod).or_else(|| container.map(|container| container.pod.as_str()))
+        });
+        Subject { pod: pod.map(str::to_owned), container: None }
+    }
+
     pub(super) fn about_container(&self, id: &str) -> Subject {
         match self.containers.get(id) {
             Some(container) => {
@@ -532,4 +543,92 @@ pub(super) fn no_sandbox(id: &str) -> Status {
 
 pub(super) fn no_container(id: &str) -> Status {
     Status::not_found(format!("no container with the id {id:?}: not found"))
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{PodName, PodRef};
+
+    use super::*;
+    use crate::fake::{IMAGE, container_config, sandbox_config};
+
+    fn pod() -> PodRef {
+        PodRef { name: PodName::new("shop", "web"), uid: "u-1".into() }
+    }
+
+    fn create(store: &mut Store, sandbox: &str, attempt: u32) -> Result<String, Status> {
+        store.create_container(v1::CreateContainerRequest {
+            pod_sandbox_id: sandbox.to_owned(),
+            config: Some(container_config(&pod(), "app", attempt)),
+            sandbox_config: None,
+        })
+    }
+
+    fn with_sandbox() -> (Store, String) {
+        let mut store = Store::fresh();
+        store.add_image(IMAGE, 1, false);
+        let sandbox = store.run_pod_sandbox(sandbox_config(&pod(), 0), String::new()).unwrap();
+        (store, sandbox)
+    }
+
+    #[test]
+    fn names_are_taken_until_they_are_removed() {
+        let (mut store, sandbox) = with_sandbox();
+        let first = create(&mut store, &sandbox, 0).unwrap();
+        assert!(create(&mut store, &sandbox, 0).unwrap_err().message().contains("is reserved for"));
+        assert_eq!(store.violations.len(), 1);
+        store.remove_container(&first);
+        create(&mut store, &sandbox, 0).unwrap();
+        store.run_pod_sandbox(sandbox_config(&pod(), 0), String::new()).unwrap_err();
+        assert_eq!(store.violations.len(), 2);
+        store.stop_pod_sandbox(&sandbox);
+        store.remove_pod_sandbox(&sandbox);
+        assert!(store.containers.is_empty() && store.of_pod.is_empty() && store.names.is_empty());
+        store.run_pod_sandbox(sandbox_config(&pod(), 0), String::new()).unwrap();
+        assert_eq!(store.violations.len(), 2);
+    }
+
+    #[test]
+    fn what_no_kubelet_does_is_a_violation() {
+        let (mut store, sandbox) = with_sandbox();
+        let first = create(&mut store, &sandbox, 0).unwrap();
+        store.start_container(&first).unwrap();
+        store.start_container(&first).unwrap_err();
+        let second = create(&mut store, &sandbox, 1).unwrap();
+        store.start_container(&second).unwrap();
+        store.remove_container(&first);
+        store.run_pod_sandbox(sandbox_config(&pod(), 1), String::new()).unwrap();
+        store.remove_pod_sandbox(&sandbox);
+        let expected =
+            ["started again", "ran at once", "while it ran", "had a ready one", "while it was ready"];
+        assert_eq!(store.violations.len(), expected.len(), "{:?}", store.violations);
+        for (violation, expected) in store.violations.iter().zip(expected) {
+            assert!(violation.contains(expected), "{violation}");
+        }
+    }
+
+    #[test]
+    fn a_stopped_sandbox_runs_nothing() {
+        let (mut store, sandbox) = with_sandbox();
+        let running = create(&mut store, &sandbox, 0).unwrap();
+        let created = create(&mut store, &sandbox, 1).unwrap();
+        store.start_container(&running).unwrap();
+        store.stop_pod_sandbox(&sandbox);
+        assert_eq!(store.containers[&running].exit_code, KILLED);
+        store.start_container(&created).unwrap_err();
+        create(&mut store, &sandbox, 2).unwrap_err();
+        assert!(store.sandboxes[&sandbox].ips.is_empty());
+        assert!(store.violations.is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_refused() {
+        let (mut store, sandbox) = with_sandbox();
+        assert_eq!(create(&mut store, "none", 0).unwrap_err().code(), tonic::Code::NotFound);
+        assert_eq!(store.start_container("none").unwrap_err().code(), tonic::Code::NotFound);
+        store.images.clear();
+        assert_eq!(create(&mut store, &sandbox, 0).unwrap_err().code(), tonic::Code::NotFound);
+        store.run_pod_sandbox(sandbox_config(&pod(), 7), "unknown".to_owned()).unwrap_err();
+        assert!(store.violations.is_empty());
+    }
 }

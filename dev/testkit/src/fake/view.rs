@@ -80,10 +80,11 @@ impl Store {
         &self.journal
     }
 
-    /// Calls about the pod `name`, as `Call` or `Call container`: what tests compare.
+    /// Calls that change something of the pod `name`, as `Call` or `Call container`: what tests compare. Calls that
+    /// only look are left out, and pulls, which name an image.
     #[must_use]
     pub fn journal_of(&self, pod: &str) -> Vec<String> {
-        let of_pod = self.journal.iter().filter(|call| call.pod.as_deref() == Some(pod));
+        let of_pod = self.journal.iter().filter(|call| call.pod.as_deref() == Some(pod) && call.changes());
         of_pod
             .map(|call| match &call.container {
                 Some(container) => format!("{} {container}", call.call),
@@ -96,6 +97,26 @@ impl Store {
     #[must_use]
     pub fn violations(&self) -> &[String] {
         &self.violations
+    }
+}
+
+impl Call {
+    /// Whether it is one that changes sandboxes or containers.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        const CHANGES: [&str; 10] = [
+            "RunPodSandbox",
+            "StopPodSandbox",
+            "RemovePodSandbox",
+            "UpdatePodSandboxResources",
+            "CreateContainer",
+            "StartContainer",
+            "StopContainer",
+            "RemoveContainer",
+            "UpdateContainerResources",
+            "ExecSync",
+        ];
+        CHANGES.contains(&self.call)
     }
 }
 

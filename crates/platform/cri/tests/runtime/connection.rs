@@ -5,6 +5,7 @@ use std::time::Duration;
 use cri::{CriErrorKind, Endpoint, Metrics, Options, Runtime, v1};
 use telemetry::metrics::Registry;
 use testkit::fake::{self, FakeRuntime, Fault, Match};
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::{LONG, World, pod};
@@ -21,6 +22,37 @@ async fn a_runtime_that_is_not_there_is_unavailable_at_once() {
     assert!(error.message.contains("No such file or directory"), "{error}");
     assert!(runtime.events().await.is_err_and(|error| error.kind == CriErrorKind::Unavailable));
     assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_accepts_and_says_nothing_is_late() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("c.sock");
+    let _listening = tokio::net::UnixListener::bind(&socket).unwrap();
+    let metrics = Metrics::register(&Registry::new());
+    let runtime = Runtime::new(&Endpoint::at(socket), None, Options::default(), metrics);
+    let start = Instant::now();
+    let error = runtime.version().await.unwrap_err();
+    assert_eq!((error.kind, start.elapsed().as_secs()), (CriErrorKind::Timeout, 120), "{error}");
+    assert!(runtime.events().await.is_err_and(|error| error.kind == CriErrorKind::Timeout));
+}
+
+#[tokio::test(start_paused = true)]
+async fn something_else_than_a_runtime_is_unavailable() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("c.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        }
+    });
+    let metrics = Metrics::register(&Registry::new());
+    let runtime = Runtime::new(&Endpoint::at(socket), None, Options::default(), metrics);
+    for _ in 0..3 {
+        let error = runtime.version().await.unwrap_err();
+        assert_eq!(error.kind, CriErrorKind::Unavailable, "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,6 +88,20 @@ async fn what_goes_while_it_is_looked_at_was_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_bad_pod_does_not_hide_the_others() {
+    let world = World::start().await;
+    for name in ["bad", "good"] {
+        world.fake.run_pod(&pod(name), &["app"]).unwrap();
+    }
+    let _hung = world.fake.fault(Match::call("ListContainers").pod("bad"), Fault::Hang);
+    let (bad, good) = (pod("bad"), pod("good"));
+    let error = world.runtime.observe(&bad).await.unwrap_err();
+    assert_eq!((error.call, error.kind), ("ListContainers", CriErrorKind::Timeout));
+    assert_eq!(world.runtime.observe(&good).await.unwrap().containers.len(), 1);
+    assert_eq!(world.runtime.list_pods().await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_node_is_listed() {
     let world = World::start().await;
     for number in 0..1000 {
