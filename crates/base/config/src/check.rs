@@ -89,8 +89,9 @@ fn about_file(path: &FilePath, message: String) -> Finding {
     Finding { severity: Severity::Error, file: path.to_owned(), at, path: String::new(), message, hint: None }
 }
 
-/// What is to be said about the file at `path`, which has `bytes`.
-pub(crate) fn check_bytes(path: &FilePath, bytes: &[u8]) -> Vec<Finding> {
+/// What is to be said about the file at `path`, which has `bytes` that anybody may have written.
+#[must_use]
+pub fn check_bytes(path: &FilePath, bytes: &[u8]) -> Vec<Finding> {
     let file = match file::parse(path, bytes) {
         Ok(file) => file,
         Err(error) => return vec![unusable(path, error)],

@@ -38,7 +38,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is no document, or a field has a value of a wrong type.
-    #[error("{}:{error}", path.display())]
+    #[error("{}:{}{error}", path.display(), if error.location.is_some() { "" } else { " " })]
     Document {
         /// The file.
         path: PathBuf,

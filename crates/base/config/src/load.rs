@@ -13,7 +13,8 @@ use crate::flags::{self, Arguments, FlagError, Flags, Request, Target};
 use crate::gates::{Gate, GateError, Gates};
 use crate::kubelet::KubeletConfiguration;
 use crate::layer::{Origin, Provenance, dotted, get, merge, put};
-use crate::{Duration, PullVerification, defaults, unacted, validate};
+use crate::validate::{self, Found};
+use crate::{Duration, PullVerification, defaults, unacted};
 
 /// What the arguments lead to.
 #[derive(Clone, Debug)]
@@ -79,9 +80,25 @@ pub struct Problem {
     pub origin: Origin,
 }
 
+impl Problem {
+    /// A contradiction is laid to the other field if this one has its default.
+    fn new(found: Found, provenance: &Provenance) -> Self {
+        let Found { path, other, message } = found;
+        let origin = match (path.strip_prefix("--"), other) {
+            (Some(flag), _) => provenance.origin(&format!("flags.{flag}")),
+            (None, Some(other)) if *provenance.origin(&path) == Origin::Default => provenance.origin(other),
+            (None, _) => provenance.origin(&path),
+        };
+        Self { origin: origin.clone(), path, message }
+    }
+}
+
 /// `ORIGIN: PATH: MESSAGE`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.starts_with("--") {
+            return write!(f, "flag {}: {}", self.path, self.message);
+        }
         write!(f, "{}: {}: {}", self.origin.exact(), self.path, self.message)
     }
 }
@@ -215,29 +232,22 @@ fn finish(mut loaded: Loaded) -> Result<Loaded, LoadError> {
         config.image_pull_credentials_verification_policy = PullVerification::Unset;
     }
     problems.extend(validate::config(config, gates));
-    problems
-        .extend(validate::flags(flags).into_iter().map(|(path, message)| (format!("flags.{path}"), message)));
+    problems.extend(validate::flags(flags));
     if !problems.is_empty() {
-        let problem = |(path, message): (String, String)| {
-            let origin = provenance.origin(&path).clone();
-            Problem {
-                path: path.strip_prefix("flags.").map_or(path.clone(), |flag| format!("--{flag}")),
-                message,
-                origin,
-            }
-        };
+        let problem = |found| Problem::new(found, provenance);
         return Err(LoadError::Invalid(problems.into_iter().map(problem).collect()));
     }
     reserve_system_cpus(config);
     Ok(loaded)
 }
 
-fn gate_problem(error: GateError) -> (String, String) {
+fn gate_problem(error: GateError) -> Found {
     let name = match &error {
         GateError::Unknown { name, .. } => name.as_str(),
         GateError::Locked { name, .. } => name,
     };
-    (Path::default().key("featureGates").key(name).to_string(), error.to_string())
+    let path = Path::default().key("featureGates").key(name).to_string();
+    Found { path, other: None, message: error.to_string() }
 }
 
 /// CPUs that are named are the ones that are reserved; the amounts of CPU in the reservations no longer count.

@@ -11,8 +11,16 @@ use crate::flags::Flags;
 use crate::gates::{Gate, Gates};
 use crate::{Duration, KubeletConfiguration, MemoryReservation, PullVerification, cpuset};
 
-/// A field's path, and what is wrong with it.
-pub(crate) type Found = (String, String);
+/// Something that is wrong with a field.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// The field.
+    pub(crate) path: String,
+    /// The field that it contradicts, if it is not wrong on its own.
+    pub(crate) other: Option<&'static str>,
+    /// What is wrong.
+    pub(crate) message: String,
+}
 
 /// What is wrong with `config`, as far as that can be told without looking at the node.
 pub(crate) fn config(config: &KubeletConfiguration, gates: &Gates) -> Vec<Found> {
@@ -35,7 +43,9 @@ pub(crate) fn config(config: &KubeletConfiguration, gates: &Gates) -> Vec<Found>
 /// What is wrong with the flags that are no field.
 pub(crate) fn flags(flags: &Flags) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut wrong = |flag: &str, message: &str| found.push((flag.to_owned(), message.to_owned()));
+    let mut wrong = |flag: &str, message: &str| {
+        found.push(Found { path: format!("--{flag}"), other: None, message: message.to_owned() });
+    };
     if flags.exit_on_lock_contention && flags.lock_file.as_os_str().is_empty() {
         wrong("exit-on-lock-contention", "needs --lock-file");
     }
@@ -95,7 +105,12 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn wrong(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.found.push((path.into(), message.into()));
+        self.found.push(Found { path: path.into(), other: None, message: message.into() });
+    }
+
+    /// Two fields that contradict each other.
+    fn clash(&mut self, path: impl Into<String>, other: &'static str, message: impl Into<String>) {
+        self.found.push(Found { path: path.into(), other: Some(other), message: message.into() });
     }
 
     fn require(&mut self, valid: bool, path: &str, message: &str) {
@@ -181,7 +196,11 @@ impl Check<'_> {
         if c.cpu_cfs_quota_period != Duration::millis(100)
             && !self.gates.enabled(Gate::CustomCPUCFSQuotaPeriod)
         {
-            self.wrong("cpuCFSQuotaPeriod", "must be 100ms while the gate CustomCPUCFSQuotaPeriod is off");
+            self.clash(
+                "cpuCFSQuotaPeriod",
+                "featureGates",
+                "must be 100ms while the gate CustomCPUCFSQuotaPeriod is off",
+            );
         }
         if !(c.memory_throttling_factor > 0.0 && c.memory_throttling_factor <= 1.0) {
             self.wrong("memoryThrottlingFactor", "must be more than 0 and not more than 1");
@@ -210,15 +229,23 @@ impl Check<'_> {
         self.at_least("imageMinimumGCAge", c.image_minimum_gc_age, Duration::ZERO);
         self.at_least("imageMaximumGCAge", c.image_maximum_gc_age, Duration::ZERO);
         if c.image_maximum_gc_age > Duration::ZERO && c.image_maximum_gc_age <= c.image_minimum_gc_age {
-            self.wrong("imageMaximumGCAge", "must be more than imageMinimumGCAge");
+            self.clash("imageMaximumGCAge", "imageMinimumGCAge", "must be more than imageMinimumGCAge");
         }
         if c.image_gc_low_threshold_percent >= c.image_gc_high_threshold_percent {
-            self.wrong("imageGCLowThresholdPercent", "must be less than imageGCHighThresholdPercent");
+            self.clash(
+                "imageGCLowThresholdPercent",
+                "imageGCHighThresholdPercent",
+                "must be less than imageGCHighThresholdPercent",
+            );
         }
         match c.max_parallel_image_pulls {
             Some(pulls) if pulls < 1 => self.wrong("maxParallelImagePulls", "must be at least 1"),
             Some(pulls) if pulls > 1 && c.serialize_image_pulls => {
-                self.wrong("maxParallelImagePulls", "more than 1 contradicts serializeImagePulls: true");
+                self.clash(
+                    "maxParallelImagePulls",
+                    "serializeImagePulls",
+                    "more than 1 contradicts serializeImagePulls: true",
+                );
             }
             _ => {}
         }
@@ -228,12 +255,20 @@ impl Check<'_> {
         if gate && *policy == PullVerification::Unset {
             self.wrong(path, "must not be empty");
         } else if !gate && *policy != PullVerification::Unset {
-            self.wrong(path, "must not be set while the gate KubeletEnsureSecretPulledImages is off");
+            self.clash(
+                path,
+                "featureGates",
+                "must not be set while the gate KubeletEnsureSecretPulledImages is off",
+            );
         }
         let allowlist = &c.preloaded_images_verification_allowlist;
         if !allowlist.is_empty() && *policy != PullVerification::NeverVerifyAllowlistedImages {
             let message = format!("needs {path}: NeverVerifyAllowlistedImages");
-            self.wrong("preloadedImagesVerificationAllowlist", message);
+            self.clash(
+                "preloadedImagesVerificationAllowlist",
+                "imagePullCredentialsVerificationPolicy",
+                message,
+            );
         }
         for (index, image) in allowlist.iter().enumerate() {
             if let Err(message) = image_pattern(image) {
@@ -245,7 +280,7 @@ impl Check<'_> {
     fn cgroups(&mut self) {
         let c = self.config;
         if !c.system_cgroups.is_empty() && c.cgroup_root.is_empty() {
-            self.wrong("systemCgroups", "needs cgroupRoot");
+            self.clash("systemCgroups", "cgroupRoot", "needs cgroupRoot");
         }
         let ids = c.user_namespaces.ids_per_pod;
         let path = "userNamespaces.idsPerPod";
@@ -338,7 +373,7 @@ impl Check<'_> {
                 self.wrong(path, format!("{entry} needs {field}"));
             }
             if *entry != "none" && !c.cgroups_per_qos {
-                self.wrong(path, format!("{entry} needs cgroupsPerQOS: true"));
+                self.clash(path, "cgroupsPerQOS", format!("{entry} needs cgroupsPerQOS: true"));
             }
         }
         self.require(!has("none") || all.len() == 1, path, "none must stand alone");
@@ -369,7 +404,7 @@ impl Check<'_> {
         }
         if c.shutdown_grace_period_critical_pods > c.shutdown_grace_period {
             let message = "is part of shutdownGracePeriod, and must not be more than it";
-            self.wrong("shutdownGracePeriodCriticalPods", message);
+            self.clash("shutdownGracePeriodCriticalPods", "shutdownGracePeriod", message);
         }
         if !c.shutdown_grace_period_by_pod_priority.is_empty() {
             let path = "shutdownGracePeriodByPodPriority";
@@ -381,7 +416,7 @@ impl Check<'_> {
         }
         let some = !c.shutdown_grace_period.is_zero();
         if some && !self.gates.enabled(Gate::GracefulNodeShutdown) {
-            self.wrong("shutdownGracePeriod", "needs the gate GracefulNodeShutdown");
+            self.clash("shutdownGracePeriod", "featureGates", "needs the gate GracefulNodeShutdown");
         }
     }
 
@@ -409,7 +444,11 @@ impl Check<'_> {
         if c.memory_reservation_policy == MemoryReservation::TieredReservation
             && !self.gates.enabled(Gate::MemoryQoS)
         {
-            self.wrong("memoryReservationPolicy", "TieredReservation needs the gate MemoryQoS");
+            self.clash(
+                "memoryReservationPolicy",
+                "featureGates",
+                "TieredReservation needs the gate MemoryQoS",
+            );
         }
         for (resource, share) in &c.qos_reserved {
             let path = format!("qosReserved[{resource}]");
@@ -418,7 +457,7 @@ impl Check<'_> {
             self.require(percent.is_some_and(|share| share <= 100), &path, "must be a percentage up to 100%");
         }
         if !c.qos_reserved.is_empty() && !self.gates.enabled(Gate::QOSReserved) {
-            self.wrong("qosReserved", "needs the gate QOSReserved");
+            self.clash("qosReserved", "featureGates", "needs the gate QOSReserved");
         }
     }
 
@@ -432,7 +471,7 @@ impl Check<'_> {
         let most = i32::MAX.unsigned_abs();
         self.range("logging.verbosity", logging.verbosity, 0, most);
         if !logging.vmodule.is_empty() && logging.format != crate::LogFormat::Text {
-            self.wrong("logging.vmodule", "works only with logging.format: text");
+            self.clash("logging.vmodule", "logging.format", "works only with logging.format: text");
         }
         for (index, module) in logging.vmodule.iter().enumerate() {
             let path = format!("logging.vmodule[{index}]");
@@ -470,10 +509,14 @@ impl Check<'_> {
     fn rest(&mut self) {
         let c = self.config;
         if c.enable_system_log_query && !c.enable_system_log_handler {
-            self.wrong("enableSystemLogQuery", "needs enableSystemLogHandler: true");
+            self.clash(
+                "enableSystemLogQuery",
+                "enableSystemLogHandler",
+                "needs enableSystemLogHandler: true",
+            );
         }
         if c.server_tls_bootstrap && !self.gates.enabled(Gate::RotateKubeletServerCertificate) {
-            self.wrong("serverTLSBootstrap", "needs the gate RotateKubeletServerCertificate");
+            self.clash("serverTLSBootstrap", "featureGates", "needs the gate RotateKubeletServerCertificate");
         }
         let versions = ["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"];
         let known = versions.contains(&c.tls_min_version.as_str());

@@ -142,6 +142,15 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// To Kubernetes, a null in a list or a mapping is the zero of its type.
+macro_rules! zero_if_null {
+    ($($method:ident $visit:ident $zero:literal,)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DocumentError> {
+            if self.value.is_null() { visitor.$visit($zero) } else { self.visit(visitor, &[]) }
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for Cursor<'_> {
     type Error = DocumentError;
 
@@ -210,8 +219,16 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         visitor.visit_unit()
     }
 
+    zero_if_null! {
+        deserialize_bool visit_bool false,
+        deserialize_i32 visit_i32 0,
+        deserialize_i64 visit_i64 0,
+        deserialize_str visit_str "",
+        deserialize_string visit_str "",
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        i8 i16 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
         seq tuple tuple_struct map identifier
     }
 }

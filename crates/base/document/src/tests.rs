@@ -110,6 +110,8 @@ fn null_is_no_value_of_a_known_field() {
     let decoded = parse("spec: {hostNetwork: null, containers: null, bad: null}").decode::<Pod>().unwrap();
     assert_eq!(decoded.value.spec.unwrap().host_network, None);
     assert_eq!(decoded.unknown[0].path.to_string(), "spec.bad");
+    let pod = parse("metadata: {labels: {a: null}}").decode::<Pod>().unwrap().value;
+    assert_eq!(pod.metadata.labels.unwrap()["a"], "");
 }
 
 #[test]

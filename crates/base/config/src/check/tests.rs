@@ -42,7 +42,18 @@ fn eks() {
   "kubeReservedCgroup": "/runtime"
 }
 "#,
-        &expect![[""]],
+        &expect![[r#"
+            k.yaml:4:3: warning: address: is accepted, but not acted on yet
+            k.yaml:5:3: warning: authentication: is accepted, but not acted on yet
+            k.yaml:11:3: warning: hairpinMode: has no effect: the container runtime sets up the network (remove it)
+            k.yaml:12:3: warning: readOnlyPort: is accepted, but not acted on yet
+            k.yaml:15:60: error: featureGates.KubeletCredentialProviders: feature gate KubeletCredentialProviders is unknown
+            k.yaml:18:3: warning: serverTLSBootstrap: is accepted, but not acted on yet
+            k.yaml:19:3: warning: tlsCipherSuites: is accepted, but not acted on yet
+            k.yaml:24:3: warning: providerID: is accepted, but not acted on yet
+            k.yaml:25:3: warning: systemReservedCgroup: is accepted, but not acted on yet
+            k.yaml:26:3: warning: kubeReservedCgroup: is accepted, but not acted on yet
+        "#]],
     );
 }
 
@@ -70,15 +81,43 @@ imagePullProgressDeadline: 1m
 containerLogMaxSize: 50 Mi
 "
         ),
-        &expect![[""]],
+        &expect![[r#"
+            k.yaml:3:1: warning: enableDebuggingHandlers: is accepted, but not acted on yet
+            k.yaml:4:1: error: enforceNodeAllocatable: kube-reserved needs kubeReservedCgroup
+            k.yaml:5:41: error: evictionHard[nodefs.avialable]: no such eviction signal; did you mean nodefs.available?
+            k.yaml:6:1: warning: evictionSoft: is accepted, but not acted on yet
+            k.yaml:7:3: error: evictionSoft[memory.available]: needs an entry in evictionSoftGracePeriod
+            k.yaml:9:3: warning: featureGates.NodeSwap: is locked to true and will go (remove it)
+            k.yaml:10:3: error: featureGates.SeparateCacheWatchRPC: feature gate SeparateCacheWatchRPC is unknown
+            k.yaml:14:1: warning: maxPods: 0 means "not set" here: the default 110 is used
+            k.yaml:15:1: warning: readOnlyPort: is accepted, but not acted on yet
+            k.yaml:16:1: error: maxParallelImagePulls: more than 1 contradicts serializeImagePulls: true
+            k.yaml:19:1: warning: imagePullProgressDeadline: unknown field
+            k.yaml:20:1: error: containerLogMaxSize: "50 Mi" is not a quantity: expected a number with an optional suffix (n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent such as e3)
+        "#]],
     );
 }
 
 #[test]
 fn a_wrong_type_ends_the_check() {
-    assert(&format!("{HEAD}syncFrequency: 5\n"), &expect![[""]]);
-    assert("kind: KubeletConfiguration\n", &expect![[""]]);
-    assert("a: b: c\n", &expect![[""]]);
+    assert(
+        &format!("{HEAD}syncFrequency: 5\n"),
+        &expect![[r#"
+        k.yaml:3:16: error: syncFrequency: invalid type: integer `5`, expected a string
+    "#]],
+    );
+    assert(
+        "kind: KubeletConfiguration\n",
+        &expect![[r#"
+        k.yaml:1:1: error: apiVersion: is "", but must be "kubelet.config.k8s.io/v1beta1"
+    "#]],
+    );
+    assert(
+        "a: b: c\n",
+        &expect![[r#"
+        k.yaml:1:5: error: mapping values are not allowed in this context
+    "#]],
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use document::nearest;
 use serde_json::Value;
 
-use crate::flags::{FLAGS, Flag, Kind, removed, table};
+use crate::flags::{FLAGS, Flag, Kind, Target, removed, table};
 
 /// Arguments that are well-formed.
 #[derive(Clone, Debug, Default)]
@@ -179,7 +179,12 @@ impl Arguments {
             let value = flag.kind.read(&text, before).map_err(invalid)?;
             self.assignments.push(Assignment { flag, value });
             if first && let Some(instead) = flag.deprecated {
-                self.warnings.push(format!("flag --{name} is deprecated; instead of it, use {instead}"));
+                self.warnings.push(match flag.target {
+                    Target::Field(path) => {
+                        format!("flag --{name} is deprecated: use the field {path} of the configuration file")
+                    }
+                    _ => format!("flag --{name} is deprecated; what took its place: {instead}"),
+                });
             }
         } else if let Some(gone) = gone {
             let instead = gone.instead;
@@ -313,7 +318,7 @@ mod tests {
         let args = args.unwrap();
         assert_eq!(args.assignments.len(), 1);
         assert_eq!(args.warnings.len(), 4, "{:?}", args.warnings);
-        assert!(args.warnings[2].ends_with("use staticPodPath"));
+        assert!(args.warnings[2].ends_with("use the field staticPodPath of the configuration file"));
     }
 
     #[test]

@@ -51,7 +51,7 @@ const fn nowhere(name: &'static str, kind: Kind) -> Flag {
         name,
         kind,
         target: Target::Nowhere,
-        deprecated: Some("nothing: no cAdvisor is part of this program, nor is Windows supported"),
+        deprecated: Some("nothing, since no cAdvisor is part of this program, nor is Windows supported"),
         help: "Without effect",
     }
 }
@@ -222,7 +222,7 @@ pub const FLAGS: &[Flag] = &[
     field("kube-reserved-cgroup", Kind::Text, "kubeReservedCgroup"),
     field("logging-format", Kind::Text, "logging.format"),
     lasting("log-flush-frequency", Kind::Duration, "logging.flushFrequency"),
-    lasting("v", Kind::Int32, "logging.verbosity"),
+    lasting("v", Kind::Level, "logging.verbosity"),
     lasting("vmodule", Kind::Verbosities, "logging.vmodule"),
     field("log-text-split-stream", Kind::Bool, "logging.options.text.splitStream"),
     field("log-text-info-buffer-size", Kind::Text, "logging.options.text.infoBufferSize"),

@@ -13,6 +13,8 @@ pub enum Kind {
     Int32,
     /// A whole number of 64 bits.
     Int64,
+    /// A whole number that is not negative.
+    Level,
     /// `1m30s`.
     Duration,
     /// Any text.
@@ -45,6 +47,7 @@ impl Kind {
             Self::Bool => Value::Bool(boolean(text)?),
             Self::Int32 => json!(i32::try_from(integer(text)?).map_err(|_| range(text))?),
             Self::Int64 => json!(integer(text)?),
+            Self::Level => json!(level(text)?),
             Self::Duration => {
                 json!(text.parse::<Duration>().map_err(|error| error.to_string())?.to_string())
             }
@@ -66,7 +69,7 @@ impl Kind {
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
             Self::Bool => "",
-            Self::Int32 | Self::Int64 => "int",
+            Self::Int32 | Self::Int64 | Self::Level => "int",
             Self::Duration => "duration",
             Self::Text => "string",
             Self::List => "strings",
@@ -103,10 +106,14 @@ fn integer(text: &str) -> Result<i64, String> {
         Some(_) if digits.starts_with('0') => (8, &digits[1..]),
         _ => (10, digits),
     };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return Err(format!("{text:?} is not a whole number"));
     }
     i64::from_str_radix(&format!("{sign}{digits}"), radix).map_err(|_| range(text))
+}
+
+fn level(text: &str) -> Result<u32, String> {
+    u32::try_from(integer(text)?).map_err(|_| range(text))
 }
 
 fn range(text: &str) -> String {
@@ -179,7 +186,6 @@ fn reserved(item: &str) -> Result<Value, String> {
 }
 
 fn verbosity(item: &str) -> Result<Value, String> {
-    let (pattern, level) = split(item, '=')?;
-    let level = u32::try_from(integer(level)?).map_err(|_| range(level))?;
-    Ok(json!({"filePattern": pattern, "verbosity": level}))
+    let (pattern, text) = split(item, '=')?;
+    Ok(json!({"filePattern": pattern, "verbosity": level(text)?}))
 }

@@ -224,9 +224,9 @@ fn lapses_are_warnings() {
     let loaded = files.load(&["--pleg-relist-period=1s", "--max-pods=5", "--register-node"]).unwrap();
     let warnings: String = loaded.warnings.iter().map(|line| files.relative(line) + "\n").collect();
     expect![[r#"
-        flag --pleg-relist-period has no effect any more; what took its place: nothing: the runtime's events are used, and a relist is only the safety net
-        flag --max-pods is deprecated; instead of it, use maxPods
-        flag --register-node is deprecated; instead of it, use registerNode
+        flag --pleg-relist-period has no effect any more; what took its place: nothing, since the runtime's events are used, and a relist is only the safety net
+        flag --max-pods is deprecated: use the field maxPods of the configuration file
+        flag --register-node is deprecated: use the field registerNode of the configuration file
         kubelet.yaml:3:1: maxPod: unknown field (did you mean maxPods?)
         kubelet.yaml:5:1: port: duplicate field: the last one counts (it is in line 4 already)
         kubelet.yaml:6:1: port2: unknown field (did you mean port?)
@@ -247,6 +247,7 @@ fn errors_name_the_place() {
         ),
         ("featureGates: {NodeSwap: false, MemoryQos: true}\n", "", &[]),
         ("a: [\n", "", &[]),
+        ("", "", &["-v=-1"]),
         ("registerWithTaints: [{key: a, effect: x}]\n", "", &[]),
         ("", "", &["--max-pods=x"]),
     ] {
@@ -254,7 +255,23 @@ fn errors_name_the_place() {
         text.push_str(&files.relative(files.load(flags).unwrap_err()));
         text.push('\n');
     }
-    expect![[""]].assert_eq(&text);
+    expect![[r#"
+        kubelet.yaml:3:10: maxPods: invalid type: string "many", expected i32
+        the configuration is invalid:
+          flag --port: port: 0 is not between 1 and 65535
+          kubelet.yaml:3:1: maxPods: -1 is less than 0
+          drop/a.conf:3:1: podLogsDir: must be ASCII: runtimes cannot be told of other paths
+          kubelet.yaml:4:1: imageGCLowThresholdPercent: must be less than imageGCHighThresholdPercent
+          flag --exit-on-lock-contention: needs --lock-file
+        the configuration is invalid:
+          kubelet.yaml:3:33: featureGates.MemoryQos: feature gate MemoryQos is unknown; did you mean MemoryQoS?
+          kubelet.yaml:3:16: featureGates.NodeSwap: feature gate NodeSwap is locked to true: remove it
+        kubelet.yaml:3:4: unclosed bracket '['
+        flag --v: "-1" is not a whole number of that size
+        the configuration is invalid:
+          kubelet.yaml:3:1: registerWithTaints[0].effect: must be one of NoSchedule, PreferNoSchedule, NoExecute
+        flag --max-pods: "x" is not a whole number
+    "#]].assert_eq(&text);
 }
 
 #[test]
@@ -264,7 +281,7 @@ fn other_kinds_and_missing_files() {
     for (text, expected) in [
         ("kind: KubeletConfiguration\n", "kubelet.yaml:1:1: apiVersion is \"\", but must be"),
         ("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: Pod\n", "kubelet.yaml:2:1: kind is \"Pod\""),
-        ("", "kubelet.yaml:the document is empty"),
+        ("", "kubelet.yaml: the document is empty"),
     ] {
         fs::write(&path, text).unwrap();
         let error = files.relative(files.load(&[]).unwrap_err());

@@ -5,7 +5,10 @@ use super::*;
 fn problems(settings: &Value) -> Vec<String> {
     let config: KubeletConfiguration = serde_json::from_value(settings.clone()).unwrap();
     let gates = Gates::new(config.feature_gates.iter().map(|(name, on)| (name.as_str(), *on))).unwrap();
-    super::config(&config, &gates).into_iter().map(|(path, message)| format!("{path}: {message}")).collect()
+    super::config(&config, &gates)
+        .into_iter()
+        .map(|Found { path, message, .. }| format!("{path}: {message}"))
+        .collect()
 }
 
 #[test]
@@ -145,17 +148,17 @@ fn valid_where_it_nearly_is_not() {
 #[test]
 fn flags_of_their_own() {
     for (given, expected) in [
-        (json!({"exit-on-lock-contention": true}), Some("exit-on-lock-contention: needs --lock-file")),
-        (json!({"cloud-provider": "aws"}), Some("cloud-provider: must be")),
+        (json!({"exit-on-lock-contention": true}), Some("--exit-on-lock-contention: needs --lock-file")),
+        (json!({"cloud-provider": "aws"}), Some("--cloud-provider: must be")),
         (json!({"node-ip": "1.2.3.4,::1"}), None),
         (json!({"node-ip": "::"}), None),
-        (json!({"node-ip": "1.2.3.4,1.2.3.5"}), Some("node-ip: must be one")),
-        (json!({"node-labels": {"kubernetes.io/role": "x"}}), Some("node-labels: a node may not")),
+        (json!({"node-ip": "1.2.3.4,1.2.3.5"}), Some("--node-ip: must be one")),
+        (json!({"node-labels": {"kubernetes.io/role": "x"}}), Some("--node-labels: a node may not")),
         (json!({"node-labels": {"node.kubernetes.io/role": "x", "example.com/a": "b", "a": ""}}), None),
     ] {
         let flags: Flags = serde_json::from_value(given.clone()).unwrap();
         let found: Vec<String> =
-            super::flags(&flags).iter().map(|(path, why)| format!("{path}: {why}")).collect();
+            super::flags(&flags).iter().map(|found| format!("{}: {}", found.path, found.message)).collect();
         assert!(found.len() <= 1, "{given}: {found:?}");
         match expected {
             Some(start) => assert!(found.iter().any(|text| text.starts_with(start)), "{given}: {found:?}"),
