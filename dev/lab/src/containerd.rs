@@ -84,7 +84,14 @@ impl Containerd {
         let dir = dir.canonicalize().with_context(|| format!("resolve {}", dir.display()))?;
         let version = Version::installed()?;
         let facts = Facts::gather(&dir, version)?;
-        let instance = Instance::claim(&dir, options.driver.unwrap_or_else(Driver::of_this_machine))?;
+        let instance = {
+            let _lock = Instance::lock()?;
+            for orphan in Instance::orphans() {
+                // What cannot be removed keeps its number and is tried again by the next one.
+                let _ = remove(&orphan);
+            }
+            Instance::claim(&dir, options.driver.unwrap_or_else(Driver::of_this_machine))?
+        };
         let mut containerd = Self { instance, version, daemon: None, kept: false };
         config::write(&containerd.instance, &facts)?;
         containerd.resume().await?;
@@ -225,8 +232,13 @@ impl Containerd {
     }
 
     /// Leaves it running when this program ends. [`remove_abandoned`] takes it down later.
-    pub fn keep(mut self) {
+    ///
+    /// # Errors
+    /// It cannot be written down that it is to stay; it is taken down.
+    pub fn keep(mut self) -> Result<()> {
+        self.instance.disown()?;
         self.kept = true;
+        Ok(())
     }
 }
 
@@ -254,6 +266,7 @@ fn remove(instance: &Instance) -> Result<()> {
     if !left.is_empty() {
         bail!("left behind of {}:\n{left}", instance.dir().display());
     }
+    instance.forget();
     Ok(())
 }
 
@@ -289,6 +302,39 @@ mod tests {
         assert_eq!(parse("containerd github.com/containerd/containerd/v2 2.1.9 2.1.9+ds1-5"), Some((2, 1)));
         assert_eq!(parse("containerd containerd.io v2.0.1 abc"), Some((2, 0)));
         assert_eq!(parse("nothing here"), None);
+    }
+
+    #[tokio::test]
+    async fn real_one_of_a_killed_program_is_removed_by_the_next() {
+        const CHILD: &str = "BERTH_LAB_TEST_DIR";
+        if let Some(dir) = std::env::var_os(CHILD) {
+            let _containerd = Containerd::start(Path::new(&dir), Options::default()).await.unwrap();
+            std::fs::write(Path::new(&dir).join("started"), "").unwrap();
+            return std::future::pending().await;
+        }
+        let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = std::thread::current().name().unwrap().to_owned();
+        let mut program = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name])
+            .env(CHILD, theirs.path())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + READY_WITHIN;
+        while !theirs.path().join("started").exists() {
+            assert!(
+                Instant::now() < deadline && program.try_wait().unwrap().is_none(),
+                "the other program does not start its containerd"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let orphan = Instance::load(&theirs.path().canonicalize().unwrap()).unwrap().unwrap();
+        program.kill().await.unwrap();
+        assert!(!Leftovers::find(&orphan).processes.is_empty());
+
+        let containerd = Containerd::start(ours.path(), Options::default()).await.unwrap();
+        let left = Leftovers::find(&orphan);
+        assert!(left.processes.is_empty() && left.mounts.is_empty(), "{left}");
+        containerd.stop().await.unwrap();
     }
 
     #[tokio::test]

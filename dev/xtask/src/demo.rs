@@ -71,7 +71,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         interrupted = tokio::signal::ctrl_c() => interrupted.context("wait for Ctrl-C").and_then(|()| bail!("interrupted")),
     };
     if options.keep && shown.is_ok() {
-        containerd.keep();
+        containerd.keep()?;
         node.keep();
         println!("demo: everything keeps running; look with `{}`", node.command_line("pods"));
         println!("demo: stop it with `cargo xtask demo --stop`");

@@ -1,5 +1,6 @@
-//! The names and places of one private containerd.
+//! The names and places of one private containerd, and whose it is.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,13 +38,43 @@ pub struct Instance {
     dir: PathBuf,
     number: u8,
     driver: Driver,
+    /// The process that takes it down; none if it is to stay.
+    owner: Option<Owner>,
 }
+
+/// A process, told from a later one of the same number by when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Owner {
+    pid: i32,
+    /// In clock ticks since the machine's start.
+    began: u64,
+}
+
+impl Owner {
+    fn this_process() -> Option<Self> {
+        Self::of(rustix::process::getpid().as_raw_nonzero().get())
+    }
+
+    fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The program's name, in parentheses, may contain anything; the beginning is the 20th field after it.
+        let began = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+        Some(Self { pid, began })
+    }
+
+    fn lives(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+}
+
+/// Where every instance of this machine is written down, so that those of dead programs are found.
+const REGISTER: &str = "/run/berth-lab";
 
 impl Instance {
     /// Takes the first free number. The bridge of that name is the claim: the kernel makes it once.
     pub(super) fn claim(dir: &Path, driver: Driver) -> Result<Self> {
         for number in 0..=u8::MAX {
-            let instance = Self { dir: dir.to_path_buf(), number, driver };
+            let instance = Self { dir: dir.to_path_buf(), number, driver, owner: Owner::this_process() };
             if instance.bridge_exists() {
                 continue;
             }
@@ -79,10 +110,45 @@ impl Instance {
         }
     }
 
+    /// The instances of programs that were killed before they could take them down.
+    pub(super) fn orphans() -> Vec<Self> {
+        let entries = std::fs::read_dir(REGISTER).into_iter().flatten().flatten();
+        let instances = entries
+            .filter_map(|entry| serde_json::from_slice::<Self>(&std::fs::read(entry.path()).ok()?).ok());
+        instances.filter(|instance| instance.owner.is_some_and(|owner| !owner.lives())).collect()
+    }
+
+    /// Makes the instance outlive this process.
+    pub(super) fn disown(&mut self) -> Result<()> {
+        self.owner = None;
+        self.save()
+    }
+
+    /// Until it is dropped, no other program removes orphans or takes a number.
+    pub(super) fn lock() -> Result<File> {
+        std::fs::create_dir_all(REGISTER).with_context(|| format!("create {REGISTER}"))?;
+        let path = Path::new(REGISTER).join("lock");
+        let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+        file.lock().with_context(|| format!("lock {}", path.display()))?;
+        Ok(file)
+    }
+
+    /// Forgets the instance, which is gone.
+    pub(super) fn forget(&self) {
+        let _ = std::fs::remove_file(self.register_file());
+        let _ = std::fs::remove_file(self.dir.join("instance.json"));
+    }
+
+    fn register_file(&self) -> PathBuf {
+        Path::new(REGISTER).join(format!("{}.json", self.name()))
+    }
+
     fn save(&self) -> Result<()> {
-        let file = self.dir.join("instance.json");
         let json = serde_json::to_vec(self).context("write the instance as JSON")?;
-        std::fs::write(&file, json).with_context(|| format!("write {}", file.display()))
+        for file in [self.register_file(), self.dir.join("instance.json")] {
+            std::fs::write(&file, &json).with_context(|| format!("write {}", file.display()))?;
+        }
+        Ok(())
     }
 
     /// The directory under which all its files are. Whoever uses the instance may put files and mounts there too:

@@ -50,6 +50,9 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Where a node agent links its containers' logs, for log collectors: the path is fixed.
+const LOG_LINKS: &str = "/var/log/containers";
+
 /// The instance's files in folders that it shares with others.
 pub(super) fn outside(instance: &Instance) -> Vec<PathBuf> {
     let ids = instance.task_ids();
@@ -63,6 +66,10 @@ pub(super) fn outside(instance: &Instance) -> Vec<PathBuf> {
             found.push(entry.path());
         }
     }
+    let links = std::fs::read_dir(LOG_LINKS).into_iter().flatten().flatten().map(|entry| entry.path());
+    found.extend(
+        links.filter(|link| std::fs::read_link(link).is_ok_and(|log| log.starts_with(instance.dir()))),
+    );
     found
 }
 
