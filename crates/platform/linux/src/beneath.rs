@@ -80,6 +80,12 @@ impl BeneathError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+
+    /// Whether something else is where a directory was expected.
+    #[must_use]
+    pub fn is_not_a_directory(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory)
+    }
 }
 
 /// A directory beneath which names are looked up. It stays the same directory when its path is renamed or replaced.

@@ -32,6 +32,14 @@ impl MountError {
     pub fn is_busy(&self) -> bool {
         self.source.raw_os_error() == Some(Errno::BUSY.raw_os_error())
     }
+
+    /// Whether there was nothing to unmount: the path is no mount point, or not there.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        [Errno::INVAL, Errno::NOENT]
+            .map(|errno| Some(errno.raw_os_error()))
+            .contains(&self.source.raw_os_error())
+    }
 }
 
 fn advice(doing: &str, source: &io::Error) -> &'static str {

@@ -1,1 +1,36 @@
-//! TODO
+//! The volumes of pods: made before the first container starts, kept while the pod lives, taken away after it.
+//!
+//! Decides: which volumes a pod needs, whether a host path is what the pod says it is, what is in a file of the
+//! downward API, how large a tmpfs may grow, and what may safely be removed. Everything is decided from the pod and
+//! from what is on disk and mounted; nothing is remembered between calls, so that a restart changes nothing.
+//!
+//! Tasks: none of its own. [`Volumes`] is called by the pod's worker. Each volume is prepared on a thread of its own with
+//! a deadline, since a path of the host can hang (a dead NFS server); a volume whose last attempt still hangs is
+//! refused until that ends, so that hung threads do not add up.
+//!
+//! Does not: talk to the API server or to the runtime. Kinds that need the former (ConfigMap, Secret, service account
+//! tokens, claims) are refused with a word on why; image volumes are passed on for the runtime to mount.
+
+pub mod atomic;
+mod downward;
+mod emptydir;
+pub mod error;
+mod hostpath;
+mod kind;
+mod nested;
+pub mod ownership;
+pub mod paths;
+mod prepare;
+pub mod prepared;
+pub mod subpath;
+mod teardown;
+mod volumes;
+
+pub use error::{Problem, VolumeError, VolumeFailure};
+pub use paths::{PodPaths, UnusableUid};
+pub use prepared::{MountSource, Mounted, Prepared};
+pub use teardown::TeardownError;
+pub use volumes::{Volumes, VolumesConfig};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,155 @@
+//! Why volumes could not be prepared.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use linux::PathError;
+use linux::beneath::BeneathError;
+use linux::fs::FileKind;
+use linux::mount::MountError;
+use task::blocking::Abandoned;
+use types::PodRef;
+use types::downward::DownwardError;
+
+use crate::atomic::PayloadError;
+use crate::paths::UnusableUid;
+
+/// Some of a pod's volumes could not be prepared. The others were.
+#[derive(Debug)]
+pub struct VolumeError {
+    /// The pod.
+    pub pod: PodRef,
+    /// Those that failed, in the order of the spec; at least one.
+    pub failures: Vec<VolumeFailure>,
+}
+
+impl VolumeError {
+    /// The reason of the event and of `berth why`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        types::reason::event::FAILED_MOUNT
+    }
+}
+
+/// Prints every failure with its causes: several errors have no single source.
+impl fmt::Display for VolumeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the volumes of pod {} are not ready", self.pod)?;
+        for (index, failure) in self.failures.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            f.write_str(&telemetry::chain(failure))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for VolumeError {}
+
+/// One volume could not be prepared.
+#[derive(Debug, thiserror::Error)]
+#[error("volume {volume:?} ({kind})")]
+pub struct VolumeFailure {
+    /// The volume's name.
+    pub volume: String,
+    /// Its field in the spec, such as `hostPath`.
+    pub kind: &'static str,
+    /// What is wrong.
+    #[source]
+    pub problem: Problem,
+}
+
+/// What is wrong with a volume.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The kind, or one of its sources, cannot be had here.
+    #[error("{what} needs {needs}")]
+    Unsupported {
+        /// The kind or source.
+        what: String,
+        /// What it would take.
+        needs: &'static str,
+    },
+    /// The host path has `..` in it.
+    #[error("the path {0:?} must not contain `..`: write out where it leads")]
+    Backsteps(String),
+    /// `hostPath.type` is none.
+    #[error(
+        "the type {0:?} is unknown: use DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice, BlockDevice or leave it empty"
+    )]
+    UnknownType(String),
+    /// There is nothing at the host path.
+    #[error("there is nothing at {}, where the type {wanted} wants something: create it, or use another type", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+        /// `hostPath.type`.
+        wanted: String,
+    },
+    /// Something else is at the host path.
+    #[error("{} is {}, not what the type {wanted} wants: correct the path or the type", path.display(), found.as_str())]
+    WrongType {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        found: FileKind,
+        /// `hostPath.type`.
+        wanted: String,
+    },
+    /// The medium of an emptyDir is unknown.
+    #[error("the medium {0:?} is unknown: use Memory, HugePages or HugePages-<size>, or leave it empty")]
+    UnknownMedium(String),
+    /// No container asks for the huge pages that the volume is made of.
+    #[error("medium {medium} needs a container that requests {wanted}: add the request")]
+    NoHugePages {
+        /// The medium.
+        medium: String,
+        /// The resource that is missing.
+        wanted: String,
+    },
+    /// Containers ask for huge pages of several sizes, and the medium does not say which.
+    #[error(
+        "medium HugePages does not say which, and containers request several sizes: use HugePages-<size>"
+    )]
+    SeveralHugePages,
+    /// A directory could not be mounted on.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// A path of the volume is in a bad state.
+    #[error(transparent)]
+    Beneath(#[from] BeneathError),
+    /// A path could not be used.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A field of the pod cannot be shown.
+    #[error("file {file:?}")]
+    Downward {
+        /// The file in the volume.
+        file: String,
+        /// What is wrong with its field.
+        #[source]
+        source: DownwardError,
+    },
+    /// The files could not be written.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The pod's UID.
+    #[error(transparent)]
+    Uid(#[from] UnusableUid),
+    /// The kernel does not answer.
+    #[error("a file system does not answer: check {path} and the mounts above it")]
+    Hung {
+        /// The path that was asked about.
+        path: String,
+        /// For how long it was waited.
+        #[source]
+        source: Abandoned,
+    },
+    /// An earlier attempt still hangs.
+    #[error(
+        "an earlier attempt still waits for a file system that does not answer: check {path} and the mounts above it"
+    )]
+    StillHung {
+        /// The path that was asked about.
+        path: String,
+    },
+}

@@ -1,0 +1,124 @@
+//! What kind a volume is, and which volumes are needed at all.
+
+use std::collections::BTreeSet;
+
+use types::corev1::{
+    DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource, ImageVolumeSource,
+    ProjectedVolumeSource, Volume,
+};
+use types::{Pod, pod};
+
+/// The kinds that can be prepared without an API server, and the names of the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind<'a> {
+    EmptyDir(&'a EmptyDirVolumeSource),
+    HostPath(&'a HostPathVolumeSource),
+    DownwardApi(&'a DownwardAPIVolumeSource),
+    Projected(&'a ProjectedVolumeSource),
+    Image(&'a ImageVolumeSource),
+    /// A kind that needs what berth does not have here: its field in the spec, and what it is that it needs.
+    Other(&'static str, &'static str),
+}
+
+const API: &str = "an API server, which berth runs without";
+const CSI: &str = "a CSI driver, which berth cannot talk to yet";
+const GONE: &str = "a volume plugin that Kubernetes has removed";
+const PLUGIN: &str = "a volume plugin that berth does not have";
+
+impl<'a> Kind<'a> {
+    /// The kind of `volume`. One without any source is an emptyDir: that is the API's default.
+    pub(crate) fn of(volume: &'a Volume) -> Self {
+        static DEFAULT: EmptyDirVolumeSource = EmptyDirVolumeSource { medium: None, size_limit: None };
+        let v = volume;
+        if let Some(source) = &v.empty_dir {
+            Self::EmptyDir(source)
+        } else if let Some(source) = &v.host_path {
+            Self::HostPath(source)
+        } else if let Some(source) = &v.downward_api {
+            Self::DownwardApi(source)
+        } else if let Some(source) = &v.projected {
+            Self::Projected(source)
+        } else if let Some(source) = &v.image {
+            Self::Image(source)
+        } else {
+            let others = [
+                (v.config_map.is_some(), "configMap", API),
+                (v.secret.is_some(), "secret", API),
+                (v.persistent_volume_claim.is_some(), "persistentVolumeClaim", API),
+                (v.ephemeral.is_some(), "ephemeral", API),
+                (v.csi.is_some(), "csi", CSI),
+                (v.aws_elastic_block_store.is_some(), "awsElasticBlockStore", CSI),
+                (v.azure_disk.is_some(), "azureDisk", CSI),
+                (v.azure_file.is_some(), "azureFile", CSI),
+                (v.cinder.is_some(), "cinder", CSI),
+                (v.gce_persistent_disk.is_some(), "gcePersistentDisk", CSI),
+                (v.portworx_volume.is_some(), "portworxVolume", CSI),
+                (v.vsphere_volume.is_some(), "vsphereVolume", CSI),
+                (v.nfs.is_some(), "nfs", PLUGIN),
+                (v.iscsi.is_some(), "iscsi", PLUGIN),
+                (v.fc.is_some(), "fc", PLUGIN),
+                (v.flex_volume.is_some(), "flexVolume", PLUGIN),
+                (v.git_repo.is_some(), "gitRepo", GONE),
+                (v.cephfs.is_some(), "cephfs", GONE),
+                (v.flocker.is_some(), "flocker", GONE),
+                (v.glusterfs.is_some(), "glusterfs", GONE),
+                (v.photon_persistent_disk.is_some(), "photonPersistentDisk", GONE),
+                (v.quobyte.is_some(), "quobyte", GONE),
+                (v.rbd.is_some(), "rbd", GONE),
+                (v.scale_io.is_some(), "scaleIO", GONE),
+                (v.storageos.is_some(), "storageos", GONE),
+            ];
+            others
+                .into_iter()
+                .find(|(present, ..)| *present)
+                .map_or(Self::EmptyDir(&DEFAULT), |(_, field, needs)| Self::Other(field, needs))
+        }
+    }
+
+    /// Its field in the spec.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::EmptyDir(_) => "emptyDir",
+            Self::HostPath(_) => "hostPath",
+            Self::DownwardApi(_) => "downwardAPI",
+            Self::Projected(_) => "projected",
+            Self::Image(_) => "image",
+            Self::Other(field, _) => field,
+        }
+    }
+
+    /// Whether its content follows the pod's metadata.
+    pub(crate) fn follows_metadata(self) -> bool {
+        matches!(self, Self::DownwardApi(_) | Self::Projected(_))
+    }
+}
+
+/// The volumes that some container of the pod mounts or has as a device, in the order of the spec. The others are
+/// never prepared.
+pub(crate) fn used(pod: &Pod) -> Vec<&Volume> {
+    let mut names = BTreeSet::new();
+    for (_, container) in pod::containers(pod) {
+        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.clone()));
+        names.extend(container.volume_devices.iter().flatten().map(|device| device.name.clone()));
+    }
+    pod::spec(pod).volumes.iter().flatten().filter(|volume| names.contains(&volume.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_container_uses() {
+        let pod: Pod = serde_json::from_value(serde_json::json!({"spec": {
+            "volumes": [{"name": "unused"}, {"name": "dev", "persistentVolumeClaim": {"claimName": "c"}},
+                        {"name": "init", "hostPath": {"path": "/"}}, {"name": "late"}],
+            "initContainers": [{"name": "i", "volumeMounts": [{"name": "init", "mountPath": "/i"}]}],
+            "containers": [{"name": "c", "volumeDevices": [{"name": "dev", "devicePath": "/dev/x"}]}],
+            "ephemeralContainers": [{"name": "e", "volumeMounts": [{"name": "late", "mountPath": "/l"}]}],
+        }}))
+        .unwrap();
+        let found: Vec<_> = used(&pod).into_iter().map(|v| (v.name.as_str(), Kind::of(v).field())).collect();
+        assert_eq!(found, [("dev", "persistentVolumeClaim"), ("init", "hostPath"), ("late", "emptyDir")]);
+    }
+}

@@ -1,0 +1,184 @@
+//! The volumes of all pods: preparing, refreshing and taking them away, each in bounded time.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use task::blocking::{self, Abandoned};
+use types::corev1::Volume;
+use types::resources::Amounts;
+use types::{Pod, PodRef, PodUid};
+
+use crate::error::{Problem, VolumeError, VolumeFailure};
+use crate::kind::{self, Kind};
+use crate::paths::{PodPaths, UnusableUid};
+use crate::prepared::{Mounted, Prepared};
+use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
+use crate::teardown::{self, TeardownError};
+
+/// What [`Volumes`] has to know about the node.
+#[derive(Clone, Debug)]
+pub struct VolumesConfig {
+    /// The root directory, such as `/var/lib/kubelet`.
+    pub root_dir: PathBuf,
+    /// What the node can give to pods; its memory bounds every tmpfs.
+    pub allocatable: Amounts,
+    /// How long one volume may take before its pod is told that a file system does not answer.
+    pub deadline: Duration,
+}
+
+/// The volumes of all pods. Cheap to clone. Keeps nothing in memory but which attempts are still under way.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    config: Arc<VolumesConfig>,
+    busy: Arc<Mutex<HashSet<(PodUid, String)>>>,
+}
+
+/// Marks an attempt as under way for as long as its thread is in it.
+struct Busy {
+    all: Arc<Mutex<HashSet<(PodUid, String)>>>,
+    key: (PodUid, String),
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl Volumes {
+    /// The volumes of the node that `config` describes.
+    #[must_use]
+    pub fn new(config: VolumesConfig) -> Self {
+        Self { config: Arc::new(config), busy: Arc::default() }
+    }
+
+    /// Where the files of the pod `uid` are.
+    ///
+    /// # Errors
+    /// If the UID cannot be the name of a directory.
+    pub fn paths(&self, uid: &PodUid) -> Result<PodPaths, UnusableUid> {
+        PodPaths::new(&self.config.root_dir, uid)
+    }
+
+    /// Prepares the volumes that containers of `pod` use, all at once. Those that are ready stay as they are, so it can
+    /// be called before each start of a container, and after a restart of berth.
+    ///
+    /// # Errors
+    /// If some of them could not be prepared, with a failure for each. A volume whose file system does not answer
+    /// fails after [`VolumesConfig::deadline`] and holds up no other.
+    pub async fn prepare(&self, pod: &Arc<Pod>) -> Result<Prepared, VolumeError> {
+        self.each(pod, kind::used(pod)).await
+    }
+
+    /// Writes anew what the pod's labels and annotations show in its downwardAPI and projected volumes.
+    ///
+    /// # Errors
+    /// As [`Volumes::prepare`].
+    pub async fn refresh(&self, pod: &Arc<Pod>) -> Result<(), VolumeError> {
+        let mut volumes = kind::used(pod);
+        volumes.retain(|volume| Kind::of(volume).follows_metadata());
+        self.each(pod, volumes).await.map(|_| ())
+    }
+
+    async fn each(&self, pod: &Arc<Pod>, volumes: Vec<&Volume>) -> Result<Prepared, VolumeError> {
+        let attempts = volumes.into_iter().map(async |volume| {
+            let result = self.attempt(pod, volume).await;
+            (volume, result)
+        });
+        let mut failures = Vec::new();
+        let mut ready = Vec::new();
+        for (volume, result) in futures::future::join_all(attempts).await {
+            match result {
+                Ok(mounted) => ready.push((volume.name.clone(), mounted)),
+                Err(problem) => failures.push(VolumeFailure {
+                    volume: volume.name.clone(),
+                    kind: Kind::of(volume).field(),
+                    problem,
+                }),
+            }
+        }
+        if failures.is_empty() {
+            Ok(ready.into_iter().collect())
+        } else {
+            Err(VolumeError { pod: PodRef::of(pod), failures })
+        }
+    }
+
+    async fn attempt(&self, pod: &Arc<Pod>, volume: &Volume) -> Result<Mounted, Problem> {
+        let path = match Kind::of(volume) {
+            Kind::HostPath(source) => source.path.clone(),
+            _ => self.config.root_dir.display().to_string(),
+        };
+        let key = (PodRef::of(pod).uid, volume.name.clone());
+        if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            return Err(Problem::StillHung { path });
+        }
+        let busy = Busy { all: Arc::clone(&self.busy), key };
+        let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
+        let prepared = self
+            .blocking("prepare volume", move || {
+                let _busy = busy;
+                crate::prepare::prepare(&config.root_dir, &config.allocatable, &pod, &volume)
+            })
+            .await;
+        prepared.unwrap_or_else(|source| Err(Problem::Hung { path, source }))
+    }
+
+    /// Mounts a part of a volume for one container of the pod `uid`, and returns the path to give to the runtime.
+    ///
+    /// # Errors
+    /// If the path leads out of the volume or cannot be mounted.
+    pub async fn mount_subpath(&self, uid: &PodUid, part: SubPath) -> Result<PathBuf, SubPathError> {
+        let (volume, container, path) = (part.volume.clone(), part.container.clone(), part.path.clone());
+        let mounted = match self.paths(uid) {
+            Ok(paths) => self
+                .blocking("mount subPath", move || subpath::mount(&paths, &part))
+                .await
+                .unwrap_or_else(|abandoned| Err(abandoned.into())),
+            Err(unusable) => Err(SubPathProblem::from(unusable)),
+        };
+        mounted.map_err(|problem| SubPathError { volume, container, path, problem })
+    }
+
+    /// Unmounts and removes the volumes of the pod `uid`, which no container may use any more. Never removes anything
+    /// below a mount point, and never follows a link.
+    ///
+    /// # Errors
+    /// If something is in the way. What was done stays done, and trying again continues.
+    pub async fn teardown(&self, uid: &PodUid) -> Result<(), TeardownError> {
+        let (config, uid) = (Arc::clone(&self.config), uid.clone());
+        self.blocking("remove volumes", move || teardown::volumes(&config.root_dir, &uid)).await?
+    }
+
+    /// Removes the whole directory of the pod `uid`, its volumes first: the last step of a pod, and what is done with
+    /// orphans.
+    ///
+    /// # Errors
+    /// As [`Volumes::teardown`].
+    pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), TeardownError> {
+        let (config, uid) = (Arc::clone(&self.config), uid.clone());
+        self.blocking("remove pod dir", move || teardown::pod_dir(&config.root_dir, &uid)).await?
+    }
+
+    /// The pods that have a directory and are not among `known`, for [`Volumes::remove_pod_dir`].
+    ///
+    /// # Errors
+    /// If the directory of pods cannot be listed.
+    pub async fn orphans(&self, known: HashSet<PodUid>) -> Result<Vec<PodUid>, TeardownError> {
+        let config = Arc::clone(&self.config);
+        self.blocking("list pod dirs", move || teardown::orphans(&config.root_dir, &known)).await?
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Abandoned> {
+        blocking::with_deadline(what, self.config.deadline, call).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

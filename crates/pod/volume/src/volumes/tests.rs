@@ -1,0 +1,170 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use linux::mount;
+use serde_json::json;
+
+use super::*;
+use crate::MountSource;
+use crate::testing::{Ground, pod, uid, volumes};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn path_of(prepared: &Prepared, name: &str) -> PathBuf {
+    prepared.get(name).unwrap().source.host_path().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_empty_directory_on_disk_keeps_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let pod = pod(json!([{"name": "cache", "emptyDir": {}}]));
+    let path = path_of(&volumes(dir.path()).prepare(&pod).await.unwrap(), "cache");
+    assert_eq!(path, dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/cache"));
+    assert_eq!((mode(&path), mode(&dir.path().join("pods/u"))), (0o777, 0o750));
+    assert!(dir.path().join("pods/u/plugins/kubernetes.io~empty-dir/cache/ready").is_file());
+
+    std::fs::write(path.join("data"), "kept").unwrap();
+    linux::fs::chmod(&path, 0o700).unwrap();
+    // As after a restart of berth: nothing is remembered but what is on disk.
+    let again = volumes(dir.path());
+    again.prepare(&pod).await.unwrap();
+    assert_eq!(std::fs::read(path.join("data")).unwrap(), b"kept");
+    assert_eq!(mode(&path), 0o700, "what the container set stays");
+
+    again.remove_pod_dir(&uid()).await.unwrap();
+    assert!(!dir.path().join("pods/u").exists());
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_made_is_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    let half = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/cache");
+    linux::fs::create_dir_all(&half, 0o700).unwrap();
+    volumes(dir.path()).prepare(&pod(json!([{"name": "cache"}]))).await.unwrap();
+    assert_eq!(mode(&half), 0o777);
+}
+
+#[tokio::test]
+async fn a_link_in_the_place_of_a_volume_is_refused() {
+    let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let plugin = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir");
+    linux::fs::create_dir_all(&plugin, 0o750).unwrap();
+    std::os::unix::fs::symlink(outside.path(), plugin.join("cache")).unwrap();
+    let before = mode(outside.path());
+    let error = volumes(dir.path()).prepare(&pod(json!([{"name": "cache"}]))).await.unwrap_err();
+    assert!(error.to_string().contains("symbolic link"), "{error}");
+    assert_eq!(mode(outside.path()), before);
+}
+
+#[tokio::test]
+async fn failures_are_named_each_and_the_others_are_prepared() {
+    let dir = tempfile::tempdir().unwrap();
+    let pod = pod(json!([
+        {"name": "gone", "hostPath": {"path": "/no/such/path", "type": "Directory"}},
+        {"name": "fine", "emptyDir": {}},
+        {"name": "settings", "configMap": {"name": "c"}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
+        {"name": "bad", "downwardAPI": {"items": [{"path": "f", "fieldRef": {"fieldPath": "spec.nope"}}]}},
+    ]));
+    let error = volumes(dir.path()).prepare(&pod).await.unwrap_err();
+    let names: Vec<_> = error.failures.iter().map(|failure| failure.volume.as_str()).collect();
+    assert_eq!(names, ["gone", "settings", "token", "bad"]);
+    assert_eq!(error.reason(), "FailedMount");
+    let text = error.to_string();
+    for part in [
+        "pod n/p",
+        "volume \"gone\" (hostPath): there is nothing at /no/such/path",
+        "volume \"settings\" (configMap): a volume of the kind configMap needs an API server",
+        "volume \"token\" (projected): the source serviceAccountToken needs an API server",
+        "volume \"bad\" (downwardAPI): file \"f\": the field path \"spec.nope\" is not offered",
+    ] {
+        assert!(text.contains(part), "{part}\nin: {text}");
+    }
+    assert!(dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/fine").is_dir());
+}
+
+#[tokio::test]
+async fn images_are_passed_on_and_unused_volumes_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut pod = pod(json!([{"name": "img", "image": {"reference": "r:1", "pullPolicy": "Never"}}]));
+    let spec = Arc::get_mut(&mut pod).unwrap().spec.as_mut().unwrap();
+    spec.volumes.as_mut().unwrap().push(Volume { name: "unused".into(), ..Volume::default() });
+    let prepared = volumes(dir.path()).prepare(&pod).await.unwrap();
+    assert_eq!(prepared.iter().count(), 1);
+    let expected = MountSource::Image { reference: "r:1".into(), pull_policy: Some("Never".into()) };
+    let mounted = prepared.get("img").unwrap();
+    assert_eq!((&mounted.source, mounted.read_only), (&expected, true));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing to make on disk");
+}
+
+#[tokio::test]
+async fn a_path_that_hangs_is_not_tried_twice_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = volumes(dir.path());
+    let pod = pod(json!([{"name": "nfs", "hostPath": {"path": "/mnt/dead", "type": ""}}, {"name": "fine"}]));
+    // Stands for an attempt whose thread hangs.
+    volumes.busy.lock().unwrap().insert((uid(), "nfs".into()));
+    let error = volumes.prepare(&pod).await.unwrap_err();
+    assert_eq!(error.failures.len(), 1);
+    assert!(matches!(&error.failures[0].problem, Problem::StillHung { path } if path == "/mnt/dead"));
+    volumes.busy.lock().unwrap().clear();
+    volumes.prepare(&pod).await.unwrap();
+    assert!(volumes.busy.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn real_a_tmpfs_is_sized_given_to_the_group_and_kept() {
+    let Some(ground) = Ground::new() else { return };
+    let mut pod = pod(json!([{"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]));
+    let group = types::corev1::PodSecurityContext { fs_group: Some(77), ..Default::default() };
+    Arc::get_mut(&mut pod).unwrap().spec.as_mut().unwrap().security_context = Some(group);
+    let path = path_of(&ground.volumes().prepare(&pod).await.unwrap(), "m");
+    assert_eq!(linux::statfs::usage(&path).unwrap().capacity_bytes, 1 << 20);
+    let meta = std::fs::metadata(&path).unwrap();
+    assert_eq!((meta.gid(), meta.mode() & 0o7777), (77, 0o3777));
+
+    std::fs::write(path.join("data"), "kept").unwrap();
+    ground.volumes().prepare(&pod).await.unwrap();
+    assert_eq!(std::fs::read(path.join("data")).unwrap(), b"kept");
+    assert_eq!(Ground::mounts(&path).len(), 1);
+
+    // As after a restart of the machine: the mark is there, the mount is not.
+    mount::unmount(&path).unwrap();
+    ground.volumes().prepare(&pod).await.unwrap();
+    assert_eq!(Ground::mounts(&path).len(), 1);
+    ground.volumes().teardown(&uid()).await.unwrap();
+    assert!(Ground::mounts(&ground.path().join("pods")).is_empty());
+}
+
+#[tokio::test]
+async fn real_labels_are_shown_and_refreshed() {
+    let Some(ground) = Ground::new() else { return };
+    let mut pod = pod(json!([
+        {"name": "info", "downwardAPI": {"defaultMode": 0o400, "items": [
+            {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+            {"path": "res/memory", "mode": 0o644,
+             "resourceFieldRef": {"containerName": "c", "resource": "limits.memory", "divisor": "1Mi"}}]}},
+        {"name": "all", "projected": {"sources": [
+            {"downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}},
+    ]));
+    let volumes = ground.volumes();
+    let prepared = volumes.prepare(&pod).await.unwrap();
+    let (info, all) = (path_of(&prepared, "info"), path_of(&prepared, "all"));
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(&info.join("labels")), "app=\"web\"");
+    assert_eq!(read(&info.join("res/memory")), "64", "the node's, as the container has no limit");
+    assert_eq!(read(&all.join("name")), "p");
+    assert_eq!((mode(&info.join("labels")), mode(&info.join("res/memory"))), (0o400, 0o644));
+    assert!(prepared.get("info").unwrap().read_only);
+    assert!(ground.path().join("pods/u/plugins/kubernetes.io~empty-dir/wrapped_info/ready").is_file());
+
+    let held = std::fs::File::open(info.join("labels")).unwrap();
+    Arc::get_mut(&mut pod).unwrap().metadata.labels = Some([("app".to_owned(), "db".to_owned())].into());
+    volumes.refresh(&pod).await.unwrap();
+    assert_eq!(read(&info.join("labels")), "app=\"db\"");
+    assert_eq!(std::io::read_to_string(held).unwrap(), "app=\"web\"", "who has it open reads on");
+    volumes.remove_pod_dir(&uid()).await.unwrap();
+    assert!(!ground.path().join("pods/u").exists());
+}
