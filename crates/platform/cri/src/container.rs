@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use types::{ContainerId, ObservedContainer, PodRef, PodUid, SandboxId};
 
+use crate::error::gone_is_done;
 use crate::sandbox::{non_empty, of_pod};
 use crate::{CriError, Operation, Runtime, convert, v1};
 
@@ -38,26 +39,30 @@ impl Runtime {
     }
 
     /// Asks a container to stop, and kills it after `grace` (whole seconds). Returns once it has stopped; the call's
-    /// deadline is the usual one after the grace has passed. Stopping it again is no error.
+    /// deadline is the usual one after the grace has passed. Stopping it again, or what is gone, is no error.
     pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), CriError> {
         let request =
             v1::StopContainerRequest { container_id: id.to_string(), timeout: whole_seconds(grace) };
         let deadline = Some(self.request_timeout().saturating_add(grace));
         let mut client = self.client();
-        self.call_within(Operation::StopContainer, deadline, request, |r| async move {
-            client.stop_container(r).await
-        })
-        .await
-        .map(drop)
+        let result = self
+            .call_within(Operation::StopContainer, deadline, request, |r| async move {
+                client.stop_container(r).await
+            })
+            .await
+            .map(drop);
+        gone_is_done(result)
     }
 
     /// Removes a container, by force if it runs. Removing it again is no error.
     pub async fn remove_container(&self, id: &ContainerId) -> Result<(), CriError> {
         let request = v1::RemoveContainerRequest { container_id: id.to_string() };
         let mut client = self.client();
-        self.call(Operation::RemoveContainer, request, |r| async move { client.remove_container(r).await })
+        let result = self
+            .call(Operation::RemoveContainer, request, |r| async move { client.remove_container(r).await })
             .await
-            .map(drop)
+            .map(drop);
+        gone_is_done(result)
     }
 
     /// The state of one container, with all that the runtime tells. It does not tell the sandbox, which is left empty.

@@ -85,6 +85,15 @@ impl CriError {
     }
 }
 
+/// The result of stopping or removing something: what is not there needs neither. CRI wants these calls to be
+/// idempotent, and not every runtime is.
+pub(crate) fn gone_is_done(result: Result<(), CriError>) -> Result<(), CriError> {
+    match result {
+        Err(error) if error.kind == CriErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::error::gone_is_done;
 use crate::sandbox::non_empty;
 use crate::{CriError, Operation, Runtime, convert, v1};
 
@@ -46,7 +47,8 @@ pub struct FilesystemUsage {
 pub struct ImageFsInfo {
     /// Filesystems of read-only layers.
     pub images: Vec<FilesystemUsage>,
-    /// Filesystems of writable layers; the same as `images` unless they are kept apart (KEP-4191).
+    /// Filesystems of writable layers; the same as `images` unless they are kept apart (KEP-4191), and empty if the
+    /// runtime does not tell.
     pub containers: Vec<FilesystemUsage>,
 }
 
@@ -100,11 +102,13 @@ impl Runtime {
         let request = v1::RemoveImageRequest { image: Some(image) };
         let mut client = self.image_client();
         let deadline = Some(self.request_timeout());
-        self.call_images(Operation::RemoveImage, deadline, request, |r| async move {
-            client.remove_image(r).await
-        })
-        .await
-        .map(drop)
+        let result = self
+            .call_images(Operation::RemoveImage, deadline, request, |r| async move {
+                client.remove_image(r).await
+            })
+            .await
+            .map(drop);
+        gone_is_done(result)
     }
 
     /// Where images and writable layers are, and how much room they take.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio::time::Instant;
 use types::{ObservedSandbox, PodRef, PodUid, SandboxId, labels};
 
+use crate::error::gone_is_done;
 use crate::{CriError, Operation, Runtime, convert, v1};
 
 impl Runtime {
@@ -29,22 +30,26 @@ impl Runtime {
         result.map(SandboxId::from)
     }
 
-    /// Stops a sandbox: kills what runs in it and takes down its network. Stopping it again is no error.
+    /// Stops a sandbox: kills what runs in it and takes down its network. Stopping it again, or what is gone, is no error.
     pub async fn stop_pod_sandbox(&self, id: &SandboxId) -> Result<(), CriError> {
         let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.to_string() };
         let mut client = self.client();
-        self.call(Operation::StopPodSandbox, request, |r| async move { client.stop_pod_sandbox(r).await })
+        let result = self
+            .call(Operation::StopPodSandbox, request, |r| async move { client.stop_pod_sandbox(r).await })
             .await
-            .map(drop)
+            .map(drop);
+        gone_is_done(result)
     }
 
     /// Removes a sandbox and the containers in it. Removing it again is no error.
     pub async fn remove_pod_sandbox(&self, id: &SandboxId) -> Result<(), CriError> {
         let request = v1::RemovePodSandboxRequest { pod_sandbox_id: id.to_string() };
         let mut client = self.client();
-        self.call(Operation::RemovePodSandbox, request, |r| async move { client.remove_pod_sandbox(r).await })
+        let result = self
+            .call(Operation::RemovePodSandbox, request, |r| async move { client.remove_pod_sandbox(r).await })
             .await
-            .map(drop)
+            .map(drop);
+        gone_is_done(result)
     }
 
     /// The state of one sandbox, with its IPs.

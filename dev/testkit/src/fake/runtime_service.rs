@@ -75,6 +75,8 @@ impl RuntimeService for Served {
     ) -> Result<Response<v1::StopPodSandboxResponse>, Status> {
         let id = request.into_inner().pod_sandbox_id;
         self.serve("StopPodSandbox", self.read(|store| store.about_sandbox(&id)), |store| {
+            // Like the older containerds: what is gone cannot be stopped.
+            store.sandboxes.get(&id).ok_or_else(|| no_sandbox(&id))?;
             store.stop_pod_sandbox(&id);
             Ok(v1::StopPodSandboxResponse {})
         })
@@ -166,9 +168,10 @@ impl RuntimeService for Served {
         let grace = std::time::Duration::from_secs(timeout.try_into().unwrap_or_default());
         self.serve_with("StopContainer", self.read(|store| store.about_container(&id)), || async {
             let script = self.read(|store| {
-                let container = store.running(&id).ok()?;
-                Some(store.script(&container.pod, container.name()))
-            });
+                let container = store.containers.get(&id).ok_or_else(|| no_container(&id))?;
+                let script = container.is_running().then(|| store.script(&container.pod, container.name()));
+                Ok::<_, Status>(script)
+            })?;
             if let Some(script) = script {
                 tokio::time::sleep(script.stops_after.min(grace)).await;
                 let code = if script.stops_after > grace { KILLED } else { script.stop_code };

@@ -359,7 +359,8 @@ impl Store {
             .ok_or_else(|| Status::invalid_argument("container config has no metadata"))?;
         let sandbox = self.sandboxes.get(&pod_sandbox_id).ok_or_else(|| no_sandbox(&pod_sandbox_id))?;
         if !sandbox.ready {
-            return Err(Status::unknown("failed to get sandbox container task: no running task found"));
+            let message = format!("failed to get sandbox container task: task {pod_sandbox_id} not found");
+            return Err(Status::not_found(message));
         }
         let (pod, uid) = (sandbox.pod().to_owned(), sandbox.uid().to_owned());
         let log_path = match config.log_path.as_str() {

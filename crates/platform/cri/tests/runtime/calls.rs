@@ -56,6 +56,7 @@ async fn a_sandbox_from_birth_to_death() {
     assert_eq!((status.state, status.ips.len()), (SandboxState::NotReady, 0));
     world.runtime.remove_pod_sandbox(&id).await.unwrap();
     world.runtime.remove_pod_sandbox(&id).await.unwrap();
+    world.runtime.stop_pod_sandbox(&id).await.unwrap();
     let gone = world.runtime.pod_sandbox_status(&id).await.unwrap_err();
     assert_eq!((gone.kind, gone.call), (CriErrorKind::NotFound, "PodSandboxStatus"));
     assert!(world.fake.snapshot().violations().is_empty());
@@ -85,6 +86,7 @@ async fn a_container_from_birth_to_death() {
 
     world.runtime.remove_container(&id).await.unwrap();
     world.runtime.remove_container(&id).await.unwrap();
+    world.runtime.stop_container(&id, Duration::from_secs(30)).await.unwrap();
     assert_eq!(world.runtime.container_status(&id).await.unwrap_err().kind, CriErrorKind::NotFound);
     assert_eq!(world.fake.starts("web", "app"), 1);
     assert!(world.fake.snapshot().violations().is_empty());
