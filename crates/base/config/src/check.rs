@@ -121,6 +121,9 @@ pub fn check_bytes(path: &FilePath, bytes: &[u8]) -> Vec<Finding> {
     for (name, value) in file.settings.get("featureGates").and_then(Value::as_object).into_iter().flatten() {
         let field = format!("featureGates[{name}]");
         let field = if name.contains('.') { field } else { format!("featureGates.{name}") };
+        if let Some(reason) = gates::without_effect(name) {
+            add(Severity::Warning, &field, None, reason.to_owned(), Some("remove it".into()));
+        }
         let Some(gate) = gates::find(name) else { continue };
         if gate.locked && *value == Value::Bool(gate.default) {
             let message = format!("is locked to {} and will go", gate.default);

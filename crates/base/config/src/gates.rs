@@ -97,11 +97,96 @@ gates! {
     Deprecated false true: AllowOverwriteTerminationGracePeriodSeconds GitRepoVolumeDriver;
 }
 
+/// Gates of Kubernetes' other components. A kubelet takes them too, as all components share one list; here they are
+/// accepted, and have no effect.
+pub const ELSEWHERE: &[&str] = &[
+    "APIResponseCompression",
+    "APIServerIdentity",
+    "APIServerTracing",
+    "APIServingWithRoutine",
+    "AllowParsingUserUIDFromCertAuth",
+    "AnonymousAuthConfigurableEndpoints",
+    "AuthorizeNodeWithSelectors",
+    "AuthorizeWithSelectors",
+    "CBORServingAndStorage",
+    "CRDValidationRatcheting",
+    "CloudControllerManagerWebhook",
+    "ConcurrentWatchObjectDecode",
+    "ConsistentListFromCache",
+    "CoordinatedLeaderElection",
+    "CustomResourceFieldSelectors",
+    "DRASchedulerFilterTimeout",
+    "DeclarativeValidation",
+    "DeploymentReplicaSetTerminatingReplicas",
+    "DetectCacheInconsistency",
+    "DisableAllocatorDualWrite",
+    "ElasticIndexedJob",
+    "ExternalServiceAccountTokenSigner",
+    "GangScheduling",
+    "GenericWorkload",
+    "HPAConfigurableTolerance",
+    "HPAScaleToZero",
+    "InOrderInformers",
+    "InformerResourceVersion",
+    "JobBackoffLimitPerIndex",
+    "JobManagedBy",
+    "JobPodReplacementPolicy",
+    "JobSuccessPolicy",
+    "KMSv1",
+    "ListFromCacheSnapshot",
+    "MatchLabelKeysInPodAffinity",
+    "MatchLabelKeysInPodTopologySpread",
+    "MaxUnavailableStatefulSet",
+    "MultiCIDRServiceAllocator",
+    "MutatingAdmissionPolicy",
+    "NFTablesProxyMode",
+    "NodeInclusionPolicyInPodTopologySpread",
+    "OpenAPIEnums",
+    "OpportunisticBatching",
+    "OrderedNamespaceDeletion",
+    "PodIndexLabel",
+    "PreferSameTrafficDistribution",
+    "RemoteRequestHeaderUID",
+    "ResilientWatchCacheInitialization",
+    "SchedulerAsyncAPICalls",
+    "SchedulerAsyncPreemption",
+    "SchedulerPopFromBackoffQ",
+    "SchedulerQueueingHints",
+    "SeparateCacheWatchRPC",
+    "SeparateTaintEvictionController",
+    "ServiceAccountTokenJTI",
+    "ServiceAccountTokenNodeBinding",
+    "ServiceAccountTokenNodeBindingValidation",
+    "ServiceAccountTokenPodNodeInfo",
+    "ServiceTrafficDistribution",
+    "SizeBasedListCostEstimate",
+    "StatefulSetAutoDeletePVC",
+    "StorageVersionAPI",
+    "StorageVersionMigrator",
+    "StreamingCollectionEncodingToJSON",
+    "StreamingCollectionEncodingToProtobuf",
+    "StrictIPCIDRValidation",
+    "StructuredAuthenticationConfiguration",
+    "StructuredAuthorizationConfiguration",
+    "TopologyAwareHints",
+    "UnauthenticatedHTTP2DOSMitigation",
+    "UnknownVersionInteroperabilityProxy",
+    "WatchCacheInitializationPostStartHook",
+    "WatchList",
+    "WindowsCPUAndMemoryAffinity",
+    "WindowsGracefulNodeShutdown",
+];
+
 /// Which gates are on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Gates {
     /// Those that differ from their default.
     set: BTreeMap<Gate, bool>,
+}
+
+/// Why nothing comes of setting the gate `name`, if nothing does.
+pub(crate) fn without_effect(name: &str) -> Option<&'static str> {
+    ELSEWHERE.contains(&name).then_some("belongs to another component and has no effect here")
 }
 
 /// Why a gate cannot be set.
@@ -139,6 +224,7 @@ impl Gates {
             match (name, find(name)) {
                 ("AllAlpha", _) => whole.push((Stage::Alpha, value)),
                 ("AllBeta", _) => whole.push((Stage::Beta, value)),
+                (_, None) if ELSEWHERE.contains(&name) => {}
                 (_, None) => {
                     let hint = nearest(name, ALL.iter().map(|info| info.name));
                     errors.push(GateError::Unknown { name: name.to_owned(), hint });
@@ -203,7 +289,8 @@ mod tests {
         assert!(gates.enabled(Gate::EventedPLEG));
         assert!(!gates.enabled(Gate::MemoryQoS));
         assert!(!gates.enabled(Gate::EnvFiles));
-        assert!(Gates::new([("NodeSwap", true)]).is_ok());
+        assert!(Gates::new([("NodeSwap", true), ("WatchList", false)]).is_ok());
+        assert!(ELSEWHERE.iter().all(|name| find(name).is_none()));
     }
 
     #[test]

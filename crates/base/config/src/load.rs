@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::cpuset;
 use crate::file::{self, ConfigFile, FileError};
 use crate::flags::{self, Arguments, FlagError, Flags, Request, Target};
-use crate::gates::{Gate, GateError, Gates};
+use crate::gates::{self, Gate, GateError, Gates};
 use crate::kubelet::KubeletConfiguration;
 use crate::layer::{Origin, Provenance, dotted, get, merge, put};
 use crate::validate::{self, Found};
@@ -213,25 +213,30 @@ fn set_field(
 
 /// What depends on feature gates and flags; then validation.
 fn finish(mut loaded: Loaded) -> Result<Loaded, LoadError> {
-    let Loaded { flags, config, gates, provenance, .. } = &mut loaded;
+    let Loaded { flags, config, gates: switched, provenance, warnings } = &mut loaded;
     if flags.seccomp_default && !config.seccomp_default {
         config.seccomp_default = true;
         provenance.note(&Path::default().key("seccompDefault"), Origin::Flag("seccomp-default"));
     }
+    for (name, reason) in
+        config.feature_gates.keys().filter_map(|name| Some((name, gates::without_effect(name)?)))
+    {
+        warnings.push(format!("feature gate {name} {reason}"));
+    }
     let mut problems = Vec::new();
     match Gates::new(config.feature_gates.iter().map(|(name, on)| (name.as_str(), *on))) {
-        Ok(found) => *gates = found,
+        Ok(found) => *switched = found,
         Err(errors) => problems.extend(errors.into_iter().map(gate_problem)),
     }
-    if gates.enabled(Gate::KubeletCrashLoopBackOffMax) {
+    if switched.enabled(Gate::KubeletCrashLoopBackOffMax) {
         let longest = &mut config.crash_loop_back_off.max_container_restart_period;
         longest.get_or_insert(Duration::seconds(300));
     }
     let verification = "imagePullCredentialsVerificationPolicy";
-    if !gates.enabled(Gate::KubeletEnsureSecretPulledImages) && !provenance.is_set(verification) {
+    if !switched.enabled(Gate::KubeletEnsureSecretPulledImages) && !provenance.is_set(verification) {
         config.image_pull_credentials_verification_policy = PullVerification::Unset;
     }
-    problems.extend(validate::config(config, gates));
+    problems.extend(validate::config(config, switched));
     problems.extend(validate::flags(flags));
     if !problems.is_empty() {
         let problem = |found| Problem::new(found, provenance);

@@ -88,7 +88,7 @@ containerLogMaxSize: 50 Mi
             k.yaml:6:1: warning: evictionSoft: is accepted, but not acted on yet
             k.yaml:7:3: error: evictionSoft[memory.available]: needs an entry in evictionSoftGracePeriod
             k.yaml:9:3: warning: featureGates.NodeSwap: is locked to true and will go (remove it)
-            k.yaml:10:3: error: featureGates.SeparateCacheWatchRPC: feature gate SeparateCacheWatchRPC is unknown
+            k.yaml:10:3: warning: featureGates.SeparateCacheWatchRPC: belongs to another component and has no effect here (remove it)
             k.yaml:14:1: warning: maxPods: 0 means "not set" here: the default 110 is used
             k.yaml:15:1: warning: readOnlyPort: is accepted, but not acted on yet
             k.yaml:16:1: error: maxParallelImagePulls: more than 1 contradicts serializeImagePulls: true

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{CgroupDriver, gates};
+use crate::CgroupDriver;
 
 /// What kubeadm writes.
 pub(crate) const KUBEADM: &str = "\
