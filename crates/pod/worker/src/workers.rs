@@ -27,8 +27,15 @@ pub struct Entry {
     pub cell: Arc<PodCell>,
 }
 
-/// All pods, by UID.
-pub type Table = BTreeMap<PodUid, Entry>;
+/// All pods as they are now.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// The pods, by UID.
+    pub pods: BTreeMap<PodUid, Entry>,
+    /// Whether every source has been read and the runtime has told what it has. Until then a pod that is not in the
+    /// table may still come, and nothing of it may be removed.
+    pub complete: bool,
+}
 
 /// A pod of the set.
 struct Member {
@@ -357,12 +364,14 @@ impl<L: Lifecycle> Workers<L> {
     }
 
     fn publish(&self) {
-        let table: Table = self.members.iter().map(|(uid, m)| (uid.clone(), m.entry.clone())).collect();
-        self.count(&table);
-        self.table.send_replace(Arc::new(table));
+        let pods: BTreeMap<_, _> =
+            self.members.iter().map(|(uid, m)| (uid.clone(), m.entry.clone())).collect();
+        self.count(&pods);
+        let complete = self.runtime_known && self.unseen.is_empty();
+        self.table.send_replace(Arc::new(Table { pods, complete }));
     }
 
-    fn count(&self, table: &Table) {
+    fn count(&self, pods: &BTreeMap<PodUid, Entry>) {
         let mut desired = BTreeMap::from([("", 0), ("true", 0)]);
         let mut active = desired.clone();
         let mut working: BTreeMap<[&str; 3], usize> = BTreeMap::new();
@@ -377,7 +386,7 @@ impl<L: Lifecycle> Workers<L> {
                 working.insert([lifecycle, config, is_static], 0);
             }
         }
-        for (uid, entry) in table {
+        for (uid, entry) in pods {
             let label = static_label(&entry.target);
             let removed = self
                 .members

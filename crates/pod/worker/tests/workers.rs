@@ -142,7 +142,7 @@ async fn a_pod_runs_until_it_is_removed() {
     bed.until(&["sync 1"]).await;
     bed.remove(&a).await;
     bed.until(&["sync 1", "stop(None) 1", "remove 1", "forget 1"]).await;
-    bed.table.wait_for(|table| table.is_empty()).await.unwrap();
+    bed.table.wait_for(|table| table.pods.is_empty()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,8 +166,8 @@ async fn pods_of_one_name_follow_one_another() {
     bed.set(old.clone()).await;
     bed.set(new).await;
     bed.until(&["sync 1"]).await;
-    bed.table.wait_for(|table| table.len() == 2).await.unwrap();
-    assert_eq!(*bed.table.borrow()["2"].cell.phase.borrow(), Phase::Queued);
+    bed.table.wait_for(|table| table.pods.len() == 2).await.unwrap();
+    assert_eq!(*bed.table.borrow().pods["2"].cell.phase.borrow(), Phase::Queued);
     bed.remove(&old).await;
     bed.until(&["remove 1", "forget 1", "sync 2"]).await;
 }
@@ -189,8 +189,10 @@ async fn what_ended_rests_until_its_source_drops_it() {
     let a = pod("a", "1");
     bed.set(a.clone()).await;
     bed.until(&["sync 1", "stop(None) 1", "clean 1"]).await;
-    let phase =
-        bed.table.wait_for(|table| table.contains_key("1")).await.unwrap()["1"].cell.phase.subscribe();
+    let phase = bed.table.wait_for(|table| table.pods.contains_key("1")).await.unwrap().pods["1"]
+        .cell
+        .phase
+        .subscribe();
     let mut phase = phase;
     phase.wait_for(|phase| *phase == Phase::Finished).await.unwrap();
     assert_eq!(bed.count("forget 1"), 0);
@@ -203,8 +205,8 @@ async fn a_refused_pod_is_shown_and_never_worked_on() {
     let mut bed = Bed::new(Script { refused: ["1".to_owned()].into(), ..Script::default() });
     let a = pod("a", "1");
     bed.set(a.clone()).await;
-    let table = bed.table.wait_for(|table| table.contains_key("1")).await.unwrap().clone();
-    assert_eq!(table["1"].cell.ended.borrow().as_ref().unwrap().reason, "OutOfcpu");
+    let table = bed.table.wait_for(|table| table.pods.contains_key("1")).await.unwrap().clone();
+    assert_eq!(table.pods["1"].cell.ended.borrow().as_ref().unwrap().reason, "OutOfcpu");
     bed.remove(&a).await;
     bed.until(&["forget 1"]).await;
     assert_eq!(bed.count("sync 1"), 0);
@@ -238,7 +240,7 @@ async fn nobody_is_admitted_before_the_runtime_was_asked_and_running_pods_come_f
     let (new, running) = (pod("a", "1"), pod("b", "2"));
     bed.set(new).await;
     bed.set(running.clone()).await;
-    bed.table.wait_for(|table| table.len() == 2).await.unwrap();
+    bed.table.wait_for(|table| table.pods.len() == 2).await.unwrap();
     assert!(bed.journal.borrow().is_empty());
     bed.runtime.send_replace(Some(Arc::new([PodRef::of(&running)].into())));
     bed.until(&["sync 2", "sync 1"]).await;
