@@ -142,7 +142,7 @@ impl<L: Lifecycle> Actor<L> {
             .and_then(|ms| now.checked_add(jiff::SignedDuration::from_millis(ms)).ok());
         self.cell.failed(StepFailure {
             step,
-            reason: types::reason::event::FAILED_SYNC.to_owned(),
+            reason: error.reason.to_owned(),
             message: error.message.clone(),
             at: now,
             retry_at,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use types::{ObservedPod, Pod, PodRef};
+use types::{Ended, ObservedPod, Pod, PodRef};
 
 use crate::PodCell;
 
@@ -51,6 +51,8 @@ pub struct Round {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct RoundError {
+    /// CamelCase reason, such as `FailedSync` or `FailedMount`.
+    pub reason: &'static str,
     /// What happened, with the chain of causes.
     pub message: String,
     /// When to try again; `None`: after the back-off period.
@@ -62,12 +64,12 @@ pub struct RoundError {
 pub enum Verdict {
     /// It may.
     Run,
-    /// It may not; it is shown as Failed with this reason and message.
+    /// It may not; it is shown as Failed.
     Reject {
-        /// CamelCase reason.
-        reason: String,
-        /// A sentence for a person.
-        message: String,
+        /// Reason and message of its status.
+        ended: Ended,
+        /// The label `reason` of `kubelet_admission_rejections_total`.
+        metric_label: &'static str,
     },
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use types::{Ended, Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
+use types::{Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
 
 use crate::actor::{Actor, End};
 use crate::lifecycle::{Job, Lifecycle, Target, Verdict};
@@ -215,21 +215,21 @@ impl<L: Lifecycle> Workers<L> {
         let Some(member) = self.members.get_mut(uid) else { return };
         let order = member.orders.borrow().clone();
         if let Order::Run(pod) = &order
-            && let Verdict::Reject { reason, message } = self.lifecycle.admit(pod, &active)
+            && let Verdict::Reject { ended, metric_label } = self.lifecycle.admit(pod, &active)
         {
-            tracing::warn!(pod = %member.entry.cell.pod, reason, message, "Pod was refused");
-            self.metrics.admission_rejections.inc(&[&reason]);
+            tracing::warn!(pod = %member.entry.cell.pod, reason = ended.reason, message = ended.message, "Pod was refused");
+            self.metrics.admission_rejections.inc(&[metric_label]);
             let cell = &member.entry.cell;
             cell.at(Step::Admission, None, "");
             cell.failed(types::StepFailure {
                 step: Step::Admission,
-                reason: reason.clone(),
-                message: message.clone(),
+                reason: ended.reason.clone(),
+                message: ended.message.clone(),
                 at: jiff::Timestamp::now(),
                 retry_at: None,
             });
             cell.phase.send_replace(Phase::Finished);
-            cell.ended.send_replace(Some(Ended { reason, message, disruption: false }));
+            cell.ended.send_replace(Some(ended));
             member.life = Life::Refused;
             let job = Job { target: member.entry.target.clone(), cell: Arc::clone(cell) };
             self.lifecycle.publish(&job);

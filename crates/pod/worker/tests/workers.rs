@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use types::{ObservedPod, Pod, PodChange, PodRef, SourceKind};
+use types::{Ended, ObservedPod, Pod, PodChange, PodRef, SourceKind};
 use worker::{Job, Lifecycle, Metrics, Phase, Round, RoundError, Table, Verdict, Workers};
 
 #[derive(Default)]
@@ -37,7 +37,8 @@ impl Fake {
 impl Lifecycle for Fake {
     fn admit(&self, pod: &Arc<Pod>, _: &[Arc<Pod>]) -> Verdict {
         if self.script.lock().unwrap().refused.contains(pod.metadata.uid.as_deref().unwrap()) {
-            return Verdict::Reject { reason: "OutOfcpu".into(), message: "no room".into() };
+            let ended = Ended { reason: "OutOfcpu".into(), message: "no room".into(), disruption: false };
+            return Verdict::Reject { ended, metric_label: "OutOfcpu" };
         }
         Verdict::Run
     }
