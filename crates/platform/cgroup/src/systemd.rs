@@ -102,7 +102,10 @@ struct Session {
 
 impl Session {
     async fn open() -> zbus::Result<Self> {
-        let connection = Connection::system().await?;
+        Self::over(Connection::system().await?).await
+    }
+
+    async fn over(connection: Connection) -> zbus::Result<Self> {
         let manager = ManagerProxy::builder(&connection)
             .cache_properties(zbus::proxy::CacheProperties::No)
             .build()
@@ -277,3 +280,6 @@ fn to_wire(properties: &[Property]) -> Vec<(&str, Variant<'_>)> {
     };
     properties.iter().map(|(name, value)| (*name, variant(value))).collect()
 }
+
+#[cfg(test)]
+mod tests;

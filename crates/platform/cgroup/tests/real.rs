@@ -212,6 +212,41 @@ async fn real_pod_on_v2_with_systemd() {
     a_pods_life(Version::V2, Driver::Systemd, "sd").await;
 }
 
+/// A node with both versions has v2 without the controllers of pods, but with all that making, killing and removing need.
+#[tokio::test]
+async fn real_v2_kills_and_removes() {
+    let roots = [MOUNT_POINT, "/sys/fs/cgroup/unified"].map(Path::new);
+    let Some(mount_point) =
+        roots.into_iter().find(|root| Version::detect(root).is_ok_and(|v| v == Version::V2))
+    else {
+        println!("skipped: cgroup v2 is not mounted");
+        return;
+    };
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this is not root");
+        return;
+    }
+    let name = CgroupName::new([format!("berth-test-kill{}", std::process::id())]).unwrap();
+    let hierarchies = Hierarchies::find(Version::V2, mount_point).unwrap();
+    let mut root = Root { name: name.clone(), hierarchies, driver: Driver::Cgroupfs, child: None };
+    let metrics = Metrics::register(&telemetry::metrics::Registry::default());
+    let cgroups =
+        Cgroups::open(Version::V2, Driver::Cgroupfs, mount_point, CgroupName::root(), metrics).await.unwrap();
+    let pod = name.child("pod1").unwrap();
+    cgroups.ensure(&pod, &cgroup::Limits::default()).await.unwrap();
+    assert!(cgroups.exists(&pod).await.unwrap());
+    assert_eq!(cgroups.children(&name).await.unwrap(), std::slice::from_ref(&pod));
+
+    root.run_in(&pod);
+    let mut child = root.child.take().unwrap();
+    assert_eq!(cgroups.pids(&pod).await.unwrap(), [child.id()]);
+    let waiter = std::thread::spawn(move || child.wait().unwrap());
+    cgroups.destroy(&name).await.unwrap();
+    assert_eq!(waiter.join().unwrap().signal(), Some(9));
+    assert!(!cgroups.is_present(&name).await.unwrap());
+    cgroups.destroy(&name).await.unwrap();
+}
+
 #[tokio::test]
 async fn without_systemd_its_driver_says_what_to_do() {
     if Path::new("/run/dbus/system_bus_socket").exists() {
