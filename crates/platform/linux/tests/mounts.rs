@@ -60,6 +60,20 @@ fn real_a_tmpfs_has_its_size_and_mode() {
 }
 
 #[test]
+fn real_a_hugetlbfs_has_its_page_size() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(size) = linux::hugepages::sizes().unwrap().first().copied() else {
+        println!("skipped: the kernel has no huge pages");
+        return;
+    };
+    let dir = ground.dir("huge");
+    mount::hugetlbfs(&dir, size.page_bytes).unwrap();
+    let table = MountTable::read().unwrap();
+    assert_eq!(table.at(&dir).unwrap().fs_type, "hugetlbfs");
+    assert!(mount::hugetlbfs(&dir, 12_345).unwrap_err().to_string().contains(dir.to_str().unwrap()));
+}
+
+#[test]
 fn real_errors_name_the_path_and_the_remedy() {
     let Some(ground) = Ground::new() else { return };
     let dir = ground.dir("a");

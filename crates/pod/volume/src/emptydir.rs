@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use linux::beneath::{Links, Root, fd_path, is_mount_root};
-use linux::mount::{self, Tmpfs};
+use linux::mount::{self, Swap, Tmpfs};
 use types::corev1::EmptyDirVolumeSource;
 use types::resources::{self, Half};
 use types::{Pod, Quantity, pod};
@@ -149,8 +149,16 @@ pub(crate) fn set_up(
                 rustix::fs::fchmod(&dir, mode).map_err(linux::PathError::on("chmod", &path))?;
             }
             Medium::Memory(size_bytes) => {
-                mount::tmpfs(&fd_path(&dir), Tmpfs { size_bytes, mode: None, noswap: true })
-                    .map_err(at(&path))?;
+                let options = Tmpfs { size_bytes, mode: None, noswap: true };
+                let swap = mount::tmpfs(&fd_path(&dir), options).map_err(at(&path))?;
+                if swap == Swap::Possible
+                    && linux::proc::memory().is_ok_and(|memory| memory.swap_total_bytes > 0)
+                {
+                    tracing::warn!(
+                        path = %path.display(),
+                        "what is written to this volume can end up in swap: the kernel cannot prevent it (Linux 6.4 can)"
+                    );
+                }
             }
             Medium::HugePages(page_bytes) => {
                 mount::hugetlbfs(&fd_path(&dir), page_bytes).map_err(at(&path))?;

@@ -2,7 +2,7 @@
 //! such a volume is read-only to containers.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use linux::beneath::{BeneathError, Root};
 use types::{Pod, pod};
@@ -20,7 +20,8 @@ fn mount_points(pod: &Pod, name: &str) -> BTreeSet<PathBuf> {
         for mine in mounts.iter().filter(|mount| mount.name == name && !is_part(mount)) {
             let below = |mount: &&types::corev1::VolumeMount| {
                 let relative = Path::new(&mount.mount_path).strip_prefix(&mine.mount_path).ok()?;
-                Some(relative.to_owned()).filter(|path| !path.as_os_str().is_empty())
+                let is_plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+                Some(relative.to_owned()).filter(|path| is_plain && !path.as_os_str().is_empty())
             };
             let others: Vec<PathBuf> = mounts.iter().filter_map(|mount| below(&mount)).collect();
             // One that lies in another volume that is nested here too is made there.
@@ -54,7 +55,8 @@ mod tests {
                 {"name": "mine", "mountPath": "/etc/pod/"},
                 {"name": "x", "mountPath": "/etc/pod/a/b"},
                 {"name": "y", "mountPath": "/etc/pod/a/b/c"},
-                {"name": "z", "mountPath": "/etc/pod-not"}]},
+                {"name": "z", "mountPath": "/etc/pod-not"},
+                {"name": "z", "mountPath": "/etc/pod/../out"}]},
             {"name": "b", "volumeMounts": [
                 {"name": "mine", "mountPath": "/m", "subPath": "part"}, {"name": "x", "mountPath": "/m/x"}]},
             {"name": "c", "volumeMounts": [

@@ -52,6 +52,11 @@ pub enum TeardownError {
     /// The kernel does not answer.
     #[error("a file system in the pod's directory does not answer: check its mounts")]
     Hung(#[from] Abandoned),
+    /// An earlier attempt still hangs.
+    #[error(
+        "an earlier attempt still waits for a file system in the pod's directory that does not answer: check its mounts"
+    )]
+    StillHung,
 }
 
 /// Unmounts and removes the volumes of the pod `uid`. One without any is fine.

@@ -1,7 +1,7 @@
 //! The volumes of all pods: preparing, refreshing and taking them away, each in bounded time.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -112,10 +112,7 @@ impl Volumes {
             _ => self.config.root_dir.display().to_string(),
         };
         let key = (PodRef::of(pod).uid, volume.name.clone());
-        if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
-            return Err(Problem::StillHung { path });
-        }
-        let busy = Busy { all: Arc::clone(&self.busy), key };
+        let Some(busy) = self.begin(key) else { return Err(Problem::StillHung { path }) };
         let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
         let prepared = self
             .blocking("prepare volume", move || {
@@ -148,8 +145,7 @@ impl Volumes {
     /// # Errors
     /// If something is in the way. What was done stays done, and trying again continues.
     pub async fn teardown(&self, uid: &PodUid) -> Result<(), TeardownError> {
-        let (config, uid) = (Arc::clone(&self.config), uid.clone());
-        self.blocking("remove volumes", move || teardown::volumes(&config.root_dir, &uid)).await?
+        self.take_away("remove volumes", uid, teardown::volumes).await
     }
 
     /// Removes the whole directory of the pod `uid`, its volumes first: the last step of a pod, and what is done with
@@ -158,8 +154,19 @@ impl Volumes {
     /// # Errors
     /// As [`Volumes::teardown`].
     pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), TeardownError> {
-        let (config, uid) = (Arc::clone(&self.config), uid.clone());
-        self.blocking("remove pod dir", move || teardown::pod_dir(&config.root_dir, &uid)).await?
+        self.take_away("remove pod dir", uid, teardown::pod_dir).await
+    }
+
+    async fn take_away(
+        &self,
+        what: &'static str,
+        uid: &PodUid,
+        call: fn(&Path, &PodUid) -> Result<(), TeardownError>,
+    ) -> Result<(), TeardownError> {
+        // No volume has an empty name.
+        let busy = self.begin((uid.clone(), String::new())).ok_or(TeardownError::StillHung)?;
+        let config = Arc::clone(&self.config);
+        self.blocking(what, move || call(&config.root_dir, &busy.key.0)).await?
     }
 
     /// The pods that have a directory and are not among `known`, for [`Volumes::remove_pod_dir`].
@@ -169,6 +176,12 @@ impl Volumes {
     pub async fn orphans(&self, known: HashSet<PodUid>) -> Result<Vec<PodUid>, TeardownError> {
         let config = Arc::clone(&self.config);
         self.blocking("list pod dirs", move || teardown::orphans(&config.root_dir, &known)).await?
+    }
+
+    /// Marks an attempt as under way; `None` if one is already.
+    fn begin(&self, key: (PodUid, String)) -> Option<Busy> {
+        let is_first = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        is_first.then(|| Busy { all: Arc::clone(&self.busy), key })
     }
 
     async fn blocking<T: Send + 'static>(

@@ -1,5 +1,4 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 
 use linux::mount;
 use serde_json::json;
@@ -111,6 +110,10 @@ async fn a_path_that_hangs_is_not_tried_twice_at_once() {
     assert!(matches!(&error.failures[0].problem, Problem::StillHung { path } if path == "/mnt/dead"));
     volumes.busy.lock().unwrap().clear();
     volumes.prepare(&pod).await.unwrap();
+    volumes.busy.lock().unwrap().insert((uid(), String::new()));
+    assert!(matches!(volumes.teardown(&uid()).await, Err(TeardownError::StillHung)));
+    volumes.busy.lock().unwrap().clear();
+    volumes.teardown(&uid()).await.unwrap();
     assert!(volumes.busy.lock().unwrap().is_empty());
 }
 
