@@ -2,7 +2,7 @@
 //!
 //! Decides what the effective configuration is (a flag wins over a drop-in file, that over the configuration file,
 //! that over the default; feature gates are merged one by one), whether it is valid, and where each value came from.
-//! [`load`] does all of it; [`check()`](check::check) and [`print`] serve `berth config`.
+//! [`load`] does all of it; [`check()`](check::check) and [`mod@print`] serve `berth config`.
 //!
 //! Has no tasks. It reads the files that it is told to, once, when it is called.
 //!

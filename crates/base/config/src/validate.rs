@@ -1,5 +1,9 @@
 //! Which configurations are valid. Every mistake is found, not just the first.
 
+mod flags;
+mod names;
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -7,9 +11,14 @@ use std::net::IpAddr;
 use types::Quantity;
 
 use crate::choice::Choice;
-use crate::flags::Flags;
 use crate::gates::{Gate, Gates};
 use crate::{Duration, KubeletConfiguration, MemoryReservation, PullVerification, cpuset};
+
+pub(crate) use flags::flags;
+use names::{CIPHER_SUITES, CPU_OPTIONS, CURVES, SIGNALS, TOPOLOGY_OPTIONS};
+use text::{
+    amount_or_percentage, image_pattern, is_label_key, is_label_name, is_namespaced, is_sysctl_pattern,
+};
 
 /// Something that is wrong with a field.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,65 +45,9 @@ pub(crate) fn config(config: &KubeletConfiguration, gates: &Gates) -> Vec<Found>
     check.memory();
     check.logs();
     check.taints();
+    check.tls();
     check.rest();
     check.found
-}
-
-/// What is wrong with the flags that are no field.
-pub(crate) fn flags(flags: &Flags) -> Vec<Found> {
-    let mut found = Vec::new();
-    let mut wrong = |flag: &str, message: &str| {
-        found.push(Found { path: format!("--{flag}"), other: None, message: message.to_owned() });
-    };
-    if flags.exit_on_lock_contention && flags.lock_file.as_os_str().is_empty() {
-        wrong("exit-on-lock-contention", "needs --lock-file");
-    }
-    if !matches!(flags.cloud_provider.as_str(), "" | "external") {
-        wrong("cloud-provider", "must be empty or external: cloud providers are no part of the node agent");
-    }
-    let addresses: Vec<Option<IpAddr>> = match flags.node_ip.as_str() {
-        "" => Vec::new(),
-        text => text.split(',').map(|part| part.trim().parse().ok()).collect(),
-    };
-    match addresses.as_slice() {
-        [] | [Some(_)] => {}
-        [Some(one), Some(other)] if one.is_ipv4() != other.is_ipv4() => {
-            if one.is_unspecified() || other.is_unspecified() {
-                wrong("node-ip", "an unspecified address must stand alone");
-            }
-        }
-        _ => wrong("node-ip", "must be one IP address, or one IPv4 and one IPv6 address"),
-    }
-    for label in flags.node_labels.keys().filter(|label| !may_label(label)) {
-        let message = format!("a node may not give itself the label {label}");
-        wrong("node-labels", &message);
-    }
-    found
-}
-
-/// Whether the node restriction of the API server lets a node set `label` on itself.
-fn may_label(label: &str) -> bool {
-    const ALLOWED: [&str; 11] = [
-        "kubernetes.io/hostname",
-        "kubernetes.io/os",
-        "kubernetes.io/arch",
-        "topology.kubernetes.io/zone",
-        "topology.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone",
-        "failure-domain.beta.kubernetes.io/region",
-        "beta.kubernetes.io/instance-type",
-        "beta.kubernetes.io/os",
-        "beta.kubernetes.io/arch",
-        "node.kubernetes.io/instance-type",
-    ];
-    let Some((namespace, _)) = label.split_once('/') else { return true };
-    let under = |domain: &str| {
-        namespace.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    !(under("kubernetes.io") || under("k8s.io"))
-        || ALLOWED.contains(&label)
-        || under("kubelet.kubernetes.io")
-        || under("node.kubernetes.io")
 }
 
 struct Check<'a> {
@@ -506,6 +459,28 @@ impl Check<'_> {
         }
     }
 
+    fn tls(&mut self) {
+        let c = self.config;
+        let versions = ["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"];
+        let known = versions.contains(&c.tls_min_version.as_str());
+        self.require(known, "tlsMinVersion", "must be one of VersionTLS10 to VersionTLS13");
+        for (index, suite) in c.tls_cipher_suites.iter().enumerate() {
+            if !CIPHER_SUITES.contains(&suite.as_str()) {
+                let hint = document::nearest(suite, CIPHER_SUITES.iter().copied());
+                let hint = hint.map(|hint| format!("; did you mean {hint}?")).unwrap_or_default();
+                self.wrong(format!("tlsCipherSuites[{index}]"), format!("no such cipher suite{hint}"));
+            }
+        }
+        for (index, curve) in c.tls_curve_preferences.iter().enumerate() {
+            if !CURVES.contains(curve) {
+                self.wrong(
+                    format!("tlsCurvePreferences[{index}]"),
+                    format!("no curve has the number {curve}"),
+                );
+            }
+        }
+    }
+
     fn rest(&mut self) {
         let c = self.config;
         if c.enable_system_log_query && !c.enable_system_log_handler {
@@ -518,9 +493,6 @@ impl Check<'_> {
         if c.server_tls_bootstrap && !self.gates.enabled(Gate::RotateKubeletServerCertificate) {
             self.clash("serverTLSBootstrap", "featureGates", "needs the gate RotateKubeletServerCertificate");
         }
-        let versions = ["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"];
-        let known = versions.contains(&c.tls_min_version.as_str());
-        self.require(known, "tlsMinVersion", "must be one of VersionTLS10 to VersionTLS13");
         let hidden = c.show_hidden_metrics_for_version.as_str();
         let message = "must be empty or the previous minor version, 1.35";
         self.require(matches!(hidden, "" | "1.35"), "showHiddenMetricsForVersion", message);
@@ -551,92 +523,6 @@ impl Check<'_> {
             }
         }
     }
-}
-
-/// Options of the CPU manager (Kubernetes: "Control CPU Management Policies on the Node").
-const CPU_OPTIONS: &[&str] = &[
-    "full-pcpus-only",
-    "distribute-cpus-across-numa",
-    "align-by-socket",
-    "distribute-cpus-across-cores",
-    "strict-cpu-reservation",
-    "prefer-align-cpus-by-uncorecache",
-];
-
-/// Options of the topology manager (Kubernetes: "Control Topology Management Policies on a node").
-const TOPOLOGY_OPTIONS: &[&str] = &["prefer-closest-numa-nodes", "max-allowable-numa-nodes"];
-
-/// What can be evicted for (Kubernetes: "Node-pressure Eviction").
-const SIGNALS: &[&str] = &[
-    "memory.available",
-    "allocatableMemory.available",
-    "nodefs.available",
-    "nodefs.inodesFree",
-    "imagefs.available",
-    "imagefs.inodesFree",
-    "containerfs.available",
-    "containerfs.inodesFree",
-    "pid.available",
-];
-
-fn amount_or_percentage(text: &str) -> Result<(), String> {
-    if let Some(number) = text.strip_suffix('%') {
-        let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
-        return percent.map(|_| ()).ok_or_else(|| format!("{text:?} is not a percentage from 0% to 100%"));
-    }
-    let amount: Quantity = text.parse().map_err(|error: types::quantity::QuantityError| error.to_string())?;
-    if amount.is_negative() { Err("must not be negative".to_owned()) } else { Ok(()) }
-}
-
-/// An image name without tag or digest; its last segment may be `*`.
-fn image_pattern(image: &str) -> Result<(), &'static str> {
-    let name = image.strip_suffix("/*").unwrap_or(image);
-    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c == '*') {
-        return Err("must be an image name; only its last segment may be *");
-    }
-    let last = name.rsplit('/').next().unwrap_or(name);
-    if name.contains('@') || (name.contains('/') && last.contains(':')) {
-        return Err("must not have a tag or a digest");
-    }
-    Ok(())
-}
-
-/// The part of a label key behind the slash, or a label value.
-fn is_label_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
-    bytes.len() <= 63
-        && first.is_ascii_alphanumeric()
-        && last.is_ascii_alphanumeric()
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-fn is_label_key(text: &str) -> bool {
-    match text.split_once('/') {
-        None => is_label_name(text),
-        Some((prefix, name)) => {
-            let part = |part: &str| is_label_name(part) && !part.contains('_') && part == part.to_lowercase();
-            is_label_name(name) && prefix.len() <= 253 && prefix.split('.').all(part)
-        }
-    }
-}
-
-fn is_sysctl_pattern(text: &str) -> bool {
-    let name = text.strip_suffix('*').map_or(text, |prefix| prefix.trim_end_matches(['.', '/']));
-    let part = |part: &str| {
-        let bytes = part.as_bytes();
-        bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    text.len() <= 253 && name.split(['.', '/']).all(part)
-}
-
-/// Whether a sysctl is one per network or IPC namespace.
-fn is_namespaced(pattern: &str) -> bool {
-    let dotted = pattern.replace('/', ".");
-    ["kernel.shm", "kernel.msg", "fs.mqueue.", "net."].iter().any(|group| dotted.starts_with(group))
-        || dotted.trim_end_matches('*') == "kernel.sem"
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::flags::Flags;
 
 fn problems(settings: &Value) -> Vec<String> {
     let config: KubeletConfiguration = serde_json::from_value(settings.clone()).unwrap();
@@ -111,6 +112,12 @@ fn each_rule() {
         (json!({"showHiddenMetricsForVersion": "1.20"}), "showHiddenMetricsForVersion: must be empty"),
         (json!({"tracing": {"endpoint": "http://x:4317"}}), "tracing.endpoint: its scheme"),
         (json!({"allowedUnsafeSysctls": ["kernel.hostname"]}), "allowedUnsafeSysctls[0]: is in no namespace"),
+        (json!({"tlsMinVersion": "1.2"}), "tlsMinVersion: must be one of"),
+        (
+            json!({"tlsCipherSuites": ["TLS_AES_128_GCM_SHA265"]}),
+            "tlsCipherSuites[0]: no such cipher suite; did you mean TLS_AES_128_GCM_SHA256?",
+        ),
+        (json!({"tlsCurvePreferences": [29, 1]}), "tlsCurvePreferences[1]: no curve has the number 1"),
         (json!({"cpuManagerPolicyOptions": {"x": "true"}}), "cpuManagerPolicyOptions[x]: is none of"),
         (
             json!({"preloadedImagesVerificationAllowlist": ["nginx"]}),
