@@ -123,7 +123,7 @@ async fn follow(node: &mut Node, wanted: impl Fn(&Pods) -> bool) -> Result<Pods>
     loop {
         node.check_alive()?;
         // Not there yet, in the first moment.
-        if let Ok(table) = node.ask(&["pods", "-o", "wide"]).await {
+        if let Ok(table) = node.ask(&["pods"]).await {
             let pods = Pods::parse(&node.ask(&["pods", "-o", "json"]).await?, &table)?;
             drawn.draw(&table, &pods);
             if wanted(&pods) {
@@ -151,15 +151,17 @@ struct Drawn {
 impl Drawn {
     /// On a terminal, draws over the last table; elsewhere only what is new is worth a line.
     fn draw(&mut self, table: &str, pods: &Pods) {
-        let on_terminal = std::io::stdout().is_terminal();
-        if !on_terminal && self.of.as_ref() == Some(pods) {
-            return;
+        let is_news = self.of.as_ref() != Some(pods);
+        if std::io::stdout().is_terminal() {
+            if self.lines > 0 {
+                print!("\x1b[{}A\x1b[J", self.lines);
+            }
+            // Without wrapping, a line of the table is a line of the screen.
+            println!("\x1b[?7l{table}\x1b[?7h");
+            self.lines = table.lines().count().max(1);
+        } else if is_news {
+            println!("{table}\n");
         }
-        if on_terminal && self.lines > 0 {
-            print!("\x1b[{}A\x1b[J", self.lines);
-        }
-        println!("{table}");
-        self.lines = table.lines().count() + usize::from(table.is_empty());
         self.of = Some(pods.clone());
     }
 }

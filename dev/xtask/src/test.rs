@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test this machine can run.
 
 pub(crate) mod nextest;
+pub(crate) mod tools;
 
 use std::time::Duration;
 
@@ -92,6 +93,7 @@ fn within(filter: Option<&str>, suite: &str) -> String {
 }
 
 pub(crate) async fn run(options: &Options) -> Result<bool> {
+    tools::ensure()?;
     let mut run = Run::default();
     let filter = options.filter.as_deref();
     if filter.is_none() {

@@ -12,8 +12,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::test::Count;
-use crate::test::nextest;
+use crate::test::{Count, nextest, tools};
 use payload::Work;
 
 /// The packages whose tests need a real machine.
@@ -52,6 +51,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     if let Some(command) = &options.run {
         return Ok(boot(&Work::Command(command), within).await?.status == Some(0));
     }
+    tools::ensure()?;
     let default = if options.packages.is_empty() { default_filter() } else { "all()".to_owned() };
     let packages = if options.packages.is_empty() { default_packages() } else { options.packages.clone() };
     let count = tests(&packages, options.filter.as_deref().unwrap_or(&default), within).await?;

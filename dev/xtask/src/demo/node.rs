@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use lab::containerd::Instance;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::workspace;
@@ -111,8 +112,8 @@ impl Node {
     /// Stops berth as a service manager would, and waits for its end.
     pub(super) async fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        let Some(pid) = child.id() else { return Ok(()) };
-        crate::sh::run(std::process::Command::new("kill").args(["-TERM", &pid.to_string()]))?;
+        let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)) else { return Ok(()) };
+        kill_process(pid, Signal::TERM).context("send SIGTERM to berth")?;
         match tokio::time::timeout(std::time::Duration::from_secs(20), child.wait()).await {
             Ok(status) => {
                 let status = status.context("wait for berth")?;
