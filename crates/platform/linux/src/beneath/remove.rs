@@ -159,3 +159,42 @@ fn real_name(name: &CStr) -> Option<&OsStr> {
 fn failed(doing: &'static str, path: &Path, errno: Errno) -> BeneathError {
     BeneathError::Io { doing, path: path.to_owned(), source: errno.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mount;
+
+    struct Unmount<'a>(&'a Path);
+
+    impl Drop for Unmount<'_> {
+        fn drop(&mut self) {
+            mount::unmount_lazily(self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn real_old_kernels_find_mounts_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let [plain, bound, memory] = ["plain", "bound", "memory"].map(|name| dir.path().join(name));
+        for path in [&plain, &bound, &memory] {
+            std::fs::create_dir(path).unwrap();
+        }
+        if let Err(e) = mount::bind(&plain, &bound) {
+            println!("skipped: {e}");
+            return;
+        }
+        let _bound = Unmount(&bound);
+        mount::tmpfs(&memory, mount::Tmpfs::default()).unwrap();
+        let _memory = Unmount(&memory);
+        let device = rustix::fs::stat(dir.path()).unwrap().st_dev;
+        let removal = Removal { device, top: None, moved: 0 };
+        let look = |path: &Path| {
+            let opened = rustix::fs::open(path, DIRECTORY, Mode::empty()).unwrap();
+            removal.unmounted(opened).map(|_| ())
+        };
+        assert_eq!(look(&plain), Ok(()));
+        assert_eq!(look(&bound), Err(Errno::XDEV), "the same device, told by the mount");
+        assert_eq!(look(&memory), Err(Errno::XDEV));
+    }
+}
