@@ -1,6 +1,7 @@
 //! `KubeletConfiguration` of the group `kubelet.config.k8s.io/v1beta1`, with Kubernetes 1.36's defaults.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -37,9 +38,9 @@ pub struct KubeletConfiguration {
     /// URL of static pods; empty for none.
     #[serde(rename = "staticPodURL")]
     pub static_pod_url: String,
-    /// HTTP headers sent to `static_pod_url`. Secret.
+    /// HTTP headers sent to `static_pod_url`.
     #[serde(rename = "staticPodURLHeader")]
-    pub static_pod_url_header: BTreeMap<String, Vec<String>>,
+    pub static_pod_url_header: Headers,
     /// IP address that the HTTPS server listens on.
     pub address: String,
     /// Port of the HTTPS server.
@@ -306,7 +307,7 @@ impl Default for KubeletConfiguration {
             file_check_frequency: Duration::seconds(20),
             http_check_frequency: Duration::seconds(20),
             static_pod_url: String::new(),
-            static_pod_url_header: BTreeMap::new(),
+            static_pod_url_header: Headers::default(),
             address: "0.0.0.0".into(),
             port: 10250,
             read_only_port: 0,
@@ -425,6 +426,17 @@ impl Default for KubeletConfiguration {
             fail_cgroup_v1: true,
             user_namespaces: UserNamespaces::default(),
         }
+    }
+}
+
+/// HTTP headers by name. They may hold credentials: only the names are shown in debug output.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Headers(pub BTreeMap<String, Vec<String>>);
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

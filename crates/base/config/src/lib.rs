@@ -34,7 +34,7 @@ pub use file::FileError;
 pub use flags::{FlagError, Flags, Request};
 pub use gates::{Gate, Gates};
 pub use kubelet::{
-    API_VERSION, AnonymousAuthentication, Authentication, Authorization, CrashLoopBackOff, KIND,
+    API_VERSION, AnonymousAuthentication, Authentication, Authorization, CrashLoopBackOff, Headers, KIND,
     KubeletConfiguration, MemorySwap, ReservedMemory, ShutdownByPriority, Taint, Tracing, UserNamespaces,
     WebhookAuthentication, WebhookAuthorization, X509Authentication,
 };

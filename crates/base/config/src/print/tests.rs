@@ -215,6 +215,7 @@ fn as_json() {
     assert_eq!(value["origins"]["maxPods"], "flag --max-pods");
     assert_eq!(value["origins"]["clusterDNS"], "/etc/k.yaml:4");
     assert!(!text.contains("secret"));
+    assert!(!format!("{:?}", loaded(FILE, &[])).contains("Bearer"));
 }
 
 #[test]
