@@ -75,16 +75,21 @@ fn seen(
     let same = old.filter(|old| old.container_id.as_ref() == Some(&id));
     let mut restart_count = newest.restart_count;
     let state = match &newest.state {
-        ContainerState::Unknown => {
-            let lost = same.filter(|old| is_running(old) || is_unknown(old.state.as_ref()));
-            match lost {
-                Some(_) => {
-                    restart_count = restart_count.saturating_add(1);
-                    terminated_unknown(Some(id.clone()), "the runtime lost track of the running container")
+        // Counted once, when it is noticed: that it ran before is known from the last status only.
+        ContainerState::Unknown => match same {
+            Some(old) if is_running(old) => {
+                restart_count = restart_count.saturating_add(1);
+                terminated_unknown(Some(id.clone()), "the runtime lost track of the running container")
+            }
+            Some(old) => match noticed_loss(old, &id) {
+                Some(state) => {
+                    restart_count = old.restart_count.try_into().unwrap_or_default();
+                    state.clone()
                 }
                 None => waiting_state(None, None),
-            }
-        }
+            },
+            None => waiting_state(None, None),
+        },
         _ => state(input, newest),
     };
     // The runtime may have removed the instance before, of which the last status still knows.
@@ -129,14 +134,17 @@ fn unseen(
     }
     let has_init = !pod::init_containers(input.pod).is_empty();
     let reason = if has_init { waiting::POD_INITIALIZING } else { waiting::CONTAINER_CREATING };
-    let mut status = ContainerStatus {
-        image: container.image.clone().unwrap_or_default(),
-        last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
-        name: container.name.clone(),
-        restart_count: old.map_or(0, |old| old.restart_count),
-        state: Some(waiting_state(Some(reason), None)),
-        ..ContainerStatus::default()
+    let mut status = match old {
+        Some(old) if !is_running(old) => old.clone(),
+        _ => ContainerStatus {
+            image: container.image.clone().unwrap_or_default(),
+            last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
+            name: container.name.clone(),
+            restart_count: old.map_or(0, |old| old.restart_count),
+            ..ContainerStatus::default()
+        },
     };
+    status.state = Some(waiting_state(Some(reason), None));
     if kind == ContainerKind::Init && was_initialized(input) {
         status.state = Some(ApiState {
             terminated: Some(ContainerStateTerminated {
@@ -271,9 +279,14 @@ fn terminated_unknown(container_id: Option<String>, message: &str) -> ApiState {
     }
 }
 
-fn is_unknown(state: Option<&ApiState>) -> bool {
-    let end = state.and_then(|state| state.terminated.as_ref());
-    end.is_some_and(|end| end.reason.as_deref() == Some(terminated::CONTAINER_STATUS_UNKNOWN))
+/// The state in which an earlier status noticed that the runtime had lost track of the instance `id`.
+fn noticed_loss<'a>(old: &'a ContainerStatus, id: &str) -> Option<&'a ApiState> {
+    [&old.state, &old.last_state].into_iter().flatten().find(|state| {
+        state.terminated.as_ref().is_some_and(|end| {
+            end.reason.as_deref() == Some(terminated::CONTAINER_STATUS_UNKNOWN)
+                && end.container_id.as_deref() == Some(id)
+        })
+    })
 }
 
 /// Whether the status says that the container runs.
