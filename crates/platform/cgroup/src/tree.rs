@@ -83,7 +83,7 @@ impl Tree {
         let differs = |write: &Write| {
             let Some(root) = self.hierarchies.root_of(&write.controller) else { return !write.optional };
             match fs::read_to_string(below(root, path).join(&write.file)) {
-                Ok(text) => text.trim_end() != write.value,
+                Ok(text) => !says(text.trim_end(), write),
                 Err(error) => !(write.optional && error.kind() == ErrorKind::NotFound),
             }
         };
@@ -206,6 +206,19 @@ impl Tree {
     }
 }
 
+/// Whether a file that reads `text` has what `write` would give it. The kernel rounds bytes down to whole pages, and on v1
+/// shows no limit as the largest number of bytes there is.
+fn says(text: &str, write: &Write) -> bool {
+    if text == write.value || !matches!(&*write.controller, "memory" | "hugetlb") {
+        return text == write.value;
+    }
+    match (text.parse::<u64>(), write.value.parse::<u64>()) {
+        (Ok(is), Ok(wanted)) => is == wanted - wanted % rustix::param::page_size() as u64,
+        (Ok(is), Err(_)) => write.value == "-1" && is >= 1 << 62,
+        (Err(_), _) => false,
+    }
+}
+
 fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
@@ -294,5 +307,34 @@ fn remove_tree(directory: &Path) -> Result<bool, CgroupError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(false),
         Err(error) => Err(CgroupError::io("remove", directory, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_rounding_is_no_news() {
+        for (controller, text, value, expected) in [
+            ("memory", "99999744", "100000000", true),
+            ("memory", "100000000", "100000000", true),
+            ("memory", "9223372036854771712", "-1", true),
+            ("memory", "max", "max", true),
+            ("memory", "max", "4096", false),
+            ("memory", "4096", "max", false),
+            ("memory", "4096", "-1", false),
+            ("memory", "8192", "4096", false),
+            ("cpu", "4096", "5000", false),
+            ("cpu", "max 100000", "max 100000", true),
+        ] {
+            let write = Write {
+                controller: controller.to_owned(),
+                file: String::new(),
+                value: value.to_owned(),
+                optional: false,
+            };
+            assert_eq!(says(text, &write), expected, "{controller}: {text} for {value}");
+        }
     }
 }
