@@ -49,7 +49,7 @@ impl StatusStore {
         self.lock().get(uid).cloned()
     }
 
-    /// Forgets the pod `uid`.
+    /// Forgets the pod `uid`. Due when its worker is done with it, and before a pod of the same UID begins again.
     pub fn remove(&self, uid: &PodUid) {
         if self.lock().remove(uid).is_some() {
             self.version.send_modify(|version| *version += 1);
