@@ -26,6 +26,9 @@ use probe::Probe;
 pub struct Options {
     /// Who makes the containers' cgroups; by default systemd where it is this machine's init.
     pub driver: Option<Driver>,
+    /// Whether `hostPort` works. The plugin for it makes packet filter chains of its own that stay, empty, when the
+    /// pods are gone: for machines that are thrown away.
+    pub host_ports: bool,
 }
 
 /// containerd's version, as far as its configuration depends on it.
@@ -93,7 +96,7 @@ impl Containerd {
             Instance::claim(&dir, options.driver.unwrap_or_else(Driver::of_this_machine))?
         };
         let mut containerd = Self { instance, version, daemon: None, kept: false };
-        config::write(&containerd.instance, &facts)?;
+        config::write(&containerd.instance, &facts, options.host_ports)?;
         containerd.resume().await?;
         containerd.import_images(facts.snapshotter).await?;
         Ok(containerd)

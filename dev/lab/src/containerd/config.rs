@@ -54,35 +54,35 @@ impl Facts {
 }
 
 /// Writes `config.toml` and the CNI network of the instance.
-pub(super) fn write(instance: &Instance, facts: &Facts) -> Result<()> {
+pub(super) fn write(instance: &Instance, facts: &Facts, host_ports: bool) -> Result<()> {
     let networks = instance.cni_conf();
     std::fs::create_dir_all(&networks).with_context(|| format!("create {}", networks.display()))?;
     let network = networks.join("10-berth.conflist");
-    std::fs::write(&network, network_json(instance).to_string())
+    std::fs::write(&network, network_json(instance, host_ports).to_string())
         .with_context(|| format!("write {}", network.display()))?;
     let config = instance.config_file();
     std::fs::write(&config, toml(instance, facts)?).with_context(|| format!("write {}", config.display()))
 }
 
 /// A bridge without address translation: pods and this machine reach each other, nothing reaches further, and no
-/// packet filter rule is made that would have to be taken away.
-fn network_json(instance: &Instance) -> Value {
-    json!({
-        "cniVersion": "1.0.0",
-        "name": instance.name(),
-        "plugins": [{
-            "type": "bridge",
-            "bridge": instance.name(),
-            "isGateway": true,
-            "hairpinMode": true,
-            "ipam": {
-                "type": "host-local",
-                "dataDir": instance.dir().join("cni/ipam"),
-                "ranges": [[{"subnet": instance.subnet()}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-            },
-        }],
-    })
+/// packet filter rule is made that would have to be taken away, unless host ports are asked for.
+fn network_json(instance: &Instance, host_ports: bool) -> Value {
+    let mut plugins = vec![json!({
+        "type": "bridge",
+        "bridge": instance.name(),
+        "isGateway": true,
+        "hairpinMode": true,
+        "ipam": {
+            "type": "host-local",
+            "dataDir": instance.dir().join("cni/ipam"),
+            "ranges": [[{"subnet": instance.subnet()}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    })];
+    if host_ports {
+        plugins.push(json!({"type": "portmap", "capabilities": {"portMappings": true}}));
+    }
+    json!({"cniVersion": "1.0.0", "name": instance.name(), "plugins": plugins})
 }
 
 /// A TOML basic string.
