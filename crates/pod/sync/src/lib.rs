@@ -1,3 +1,26 @@
-//! Brings the runtime to what a pod asks for: [`plan`] decides what to do from the pod and what was observed of it.
+//! Brings the runtime to what a pod asks for.
+//!
+//! Decides: what to do next for a pod, from its spec and what was observed of it ([`plan`]), and how long a container
+//! that crashed waits ([`crash`]).
+//!
+//! Acts: [`Executor`] prepares cgroup, directories and volumes, carries a plan out over CRI, stops pods and cleans up
+//! after them. Each step is awaited and says where it is in the pod's cell; any step may be dropped, and the next
+//! round goes on from what is there then.
+//!
+//! Does not: decide when (`worker`), learn what the runtime did (`pleg`), or derive status (`status`).
 
+mod cleanup;
+pub mod crash;
+mod executor;
+mod files;
+mod hooks;
 pub mod plan;
+mod sandbox;
+mod start;
+mod stop;
+
+mod metrics;
+
+pub use executor::{Executor, Needs, PodCgroup, Settings, SyncError, Synced};
+pub use files::FileError;
+pub use metrics::Metrics;

@@ -1,0 +1,297 @@
+//! Carries out what was decided for a pod.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cgroup::{PodCgroupConfig, PodCgroups};
+use containerconfig::NodeFacts;
+use cri::{CriError, Runtime};
+use futures::future::join_all;
+use image::Images;
+use jiff::Timestamp;
+use pleg::Pleg;
+use task::cell::PodCell;
+use task::events::Recorder;
+use task::slots::Slots;
+use tokio::sync::watch;
+use types::reason::{event, waiting};
+use types::{ContainerId, Event, Failure, ObservedPod, Pod, Probes, Step, pod};
+use volume::Volumes;
+
+use crate::crash::CrashBackOff;
+use crate::metrics::Metrics;
+use crate::plan::{Plan, PlanInput, Sandbox, plan};
+
+/// How long the start of one pod counts against the number of parallel ones.
+const START_HOLD: Duration = Duration::from_secs(5);
+
+/// What the executor works with.
+#[derive(Clone)]
+pub struct Needs {
+    /// The container runtime.
+    pub runtime: Runtime,
+    /// What the runtime has of each pod.
+    pub pleg: Pleg,
+    /// Images.
+    pub images: Images,
+    /// Volumes.
+    pub volumes: Volumes,
+    /// Cgroups of pods; `None` until the runtime has said which driver it uses.
+    pub cgroups: watch::Receiver<Option<PodCgroup>>,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// What the node tells its containers; changes when the configuration of the network does.
+    pub facts: watch::Receiver<Arc<NodeFacts>>,
+    /// Metrics.
+    pub metrics: Metrics,
+}
+
+/// Whether pods have cgroups.
+#[derive(Clone)]
+pub enum PodCgroup {
+    /// They have (`cgroupsPerQOS`).
+    On(PodCgroups),
+    /// The runtime puts containers where it likes.
+    Off,
+}
+
+/// Bounds and places.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many pods may be started at once.
+    pub parallel_starts: usize,
+    /// The longest crash back-off (`crashLoopBackOff.maxContainerRestartPeriod`).
+    pub max_crash_back_off: Duration,
+    /// Dead instances kept per container (`--maximum-dead-containers-per-container`).
+    pub dead_containers_kept: usize,
+    /// Root of the state (`--root-dir`).
+    pub root_dir: PathBuf,
+    /// Root of pod logs (`podLogsDir`).
+    pub pod_logs_dir: PathBuf,
+    /// Where the links to logs are made (`/var/log/containers`).
+    pub container_logs_dir: PathBuf,
+    /// How pod cgroups are limited.
+    pub cgroup: PodCgroupConfig,
+}
+
+/// A round that went well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Synced {
+    /// When to look again although nothing happened.
+    pub again_in: Option<Duration>,
+}
+
+/// Why a round failed. Failures of single containers are in the pod's cell, and fail the round with
+/// [`SyncError::Containers`].
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// A call to the runtime failed.
+    #[error("the container runtime failed")]
+    Runtime(#[from] CriError),
+    /// The pod's cgroup could not be made or removed.
+    #[error("the pod's cgroup could not be made or removed")]
+    Cgroup(#[from] cgroup::CgroupError),
+    /// The sandbox could not be made.
+    #[error("the pod's sandbox could not be made")]
+    Sandbox(#[source] CriError),
+    /// Its volumes could not be prepared.
+    #[error("volumes of the pod are not ready")]
+    Volume(#[from] volume::VolumeError),
+    /// Its volumes could not be taken down.
+    #[error("volumes of the pod could not be taken down")]
+    Teardown(#[from] volume::TeardownError),
+    /// Its UID cannot be the name of a directory.
+    #[error("the pod cannot have a directory")]
+    Uid(#[from] volume::paths::UnusableUid),
+    /// Its directory could not be made.
+    #[error("the pod's directory could not be made")]
+    Dir(#[from] linux::PathError),
+    /// A directory or file of the pod could not be made.
+    #[error("a directory of the pod is missing")]
+    File(#[from] crate::files::FileError),
+    /// The sandbox's configuration could not be made from the spec.
+    #[error("the pod's sandbox cannot be configured")]
+    Config(#[from] containerconfig::ConfigError),
+    /// Something that was to be stopped still runs.
+    #[error("{0}")]
+    StillRunning(String),
+    /// Containers could not be started or stopped.
+    #[error("{}", failures.join("; "))]
+    Containers {
+        /// What happened to each.
+        failures: Vec<String>,
+        /// When it makes sense to try again.
+        again_in: Option<Duration>,
+    },
+}
+
+impl SyncError {
+    /// The reason that goes with the failed round.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Cgroup(_) => event::FAILED_CREATE_POD_CONTAINER,
+            Self::Sandbox(_) | Self::Config(_) => event::FAILED_CREATE_POD_SANDBOX,
+            Self::Volume(_) => event::FAILED_MOUNT,
+            Self::StillRunning(_) | Self::Teardown(_) => event::FAILED_KILL_POD,
+            _ => event::FAILED_SYNC,
+        }
+    }
+}
+
+/// Carries out plans.
+pub struct Executor {
+    pub(crate) needs: Needs,
+    pub(crate) settings: Settings,
+    pub(crate) crash: CrashBackOff,
+    pub(crate) starts: Slots,
+}
+
+impl Executor {
+    /// An executor.
+    #[must_use]
+    pub fn new(needs: Needs, settings: Settings) -> Self {
+        Self {
+            crash: CrashBackOff::new(settings.max_crash_back_off),
+            starts: Slots::new(settings.parallel_starts, START_HOLD),
+            needs,
+            settings,
+        }
+    }
+
+    /// One round towards the spec of `pod`. May be dropped at any await.
+    ///
+    /// # Errors
+    /// If something of the round failed; the rest of it was done all the same where that makes sense.
+    pub async fn sync(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<Synced, SyncError> {
+        let observed = match self.needs.pleg.known(&cell.pod) {
+            Some(observed) => observed,
+            None => {
+                cell.at(Step::Runtime, None, "CRI call ListPodSandbox");
+                self.needs.pleg.refresh(&cell.pod).await?
+            }
+        };
+        let back_off = self.crash.of_pod(&observed);
+        let plan = plan(&PlanInput {
+            pod,
+            observed: &observed,
+            probes: &Probes::default(),
+            back_off: &back_off,
+            terminating: false,
+            now: Timestamp::now(),
+        });
+        self.tell_back_off(&plan, cell);
+        if plan.is_empty() {
+            if self.remove_surplus(&observed).await {
+                self.needs.pleg.refresh(&cell.pod).await?;
+            }
+            rest(pod, &observed, &plan, cell);
+            return Ok(Synced { again_in: plan.next_wake });
+        }
+        let outcome = self.carry_out(pod, &observed, &plan, cell).await;
+        self.needs.pleg.refresh(&cell.pod).await?;
+        outcome?;
+        Ok(Synced { again_in: plan.next_wake })
+    }
+
+    /// The cgroups of pods, once they are known.
+    pub(crate) async fn cgroups(&self) -> PodCgroup {
+        let mut cgroups = self.needs.cgroups.clone();
+        // The sender lives as long as the agent.
+        cgroups
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|cgroups| cgroups.clone())
+            .unwrap_or(PodCgroup::Off)
+    }
+
+    fn tell_back_off(&self, plan: &Plan, cell: &PodCell) {
+        for waiting in &plan.back_off {
+            let failure =
+                Failure { reason: waiting::CRASH_LOOP_BACK_OFF.to_owned(), message: waiting.message.clone() };
+            let news = cell.failures.borrow().get(&*waiting.name) != Some(&failure);
+            if news {
+                let event = Event::warning(
+                    &cell.pod,
+                    event::BACK_OFF,
+                    format!(
+                        "Back-off restarting failed container {} in pod {}",
+                        waiting.name,
+                        cell.pod.formatted()
+                    ),
+                );
+                self.needs.recorder.record(event.about(waiting.kind, &waiting.name));
+                cell.container_failure(&waiting.name, Some(failure));
+            }
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        pod: &Arc<Pod>,
+        observed: &ObservedPod,
+        plan: &Plan,
+        cell: &PodCell,
+    ) -> Result<(), SyncError> {
+        if plan.kill_pod {
+            let termination = crate::plan::termination(pod, observed, None);
+            self.terminate(pod, observed, &termination, cell).await?;
+        }
+        for sandbox in &plan.stop_sandboxes {
+            cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
+            match self.needs.runtime.stop_pod_sandbox(sandbox).await {
+                Err(error) if error.kind != cri::CriErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let kills = plan.kill.iter().map(|kill| self.kill(pod, observed, kill, cell));
+        let mut not_killed: Vec<ContainerId> = Vec::new();
+        let mut failures = Vec::new();
+        for (kill, killed) in plan.kill.iter().zip(join_all(kills).await) {
+            if let Err(error) = killed {
+                not_killed.push(kill.id.clone());
+                failures.push(format!("container {:?}: {}", &*kill.name, telemetry::chain(&error)));
+            }
+        }
+        for id in plan.remove.iter().filter(|id| !not_killed.contains(id)) {
+            self.remove_container(id, observed, plan.restart_all.is_some()).await?;
+        }
+        let mut again_in = None;
+        if !plan.start.is_empty() || matches!(plan.sandbox, Sandbox::Create { .. }) {
+            let started = self.start_all(pod, observed, plan, &not_killed, cell).await?;
+            failures.extend(started.failures);
+            again_in = started.again_in;
+        }
+        if failures.is_empty() { Ok(()) } else { Err(SyncError::Containers { failures, again_in }) }
+    }
+
+    /// The address that hooks of the pod go to.
+    pub(crate) fn hook_ip(&self, pod: &Pod, observed: &ObservedPod) -> Option<IpAddr> {
+        if pod::host_network(pod) {
+            return self.needs.facts.borrow().host_ips.first().copied();
+        }
+        observed.ips().first().copied()
+    }
+}
+
+/// Says why a pod with nothing to do has nothing to do.
+fn rest(pod: &Pod, observed: &ObservedPod, plan: &Plan, cell: &PodCell) {
+    if let Some(waiting) = plan.back_off.first() {
+        cell.at(Step::BackOff, Some(&waiting.name), format!("the end of its back-off at {}", waiting.until));
+        return;
+    }
+    for container in observed.live() {
+        cell.container_failure(&container.name, None);
+    }
+    let waits_for_init = pod::regular_containers(pod).iter().any(|c| observed.newest(&c.name).is_none());
+    let running_init = pod::init_containers(pod)
+        .iter()
+        .find(|c| waits_for_init && observed.newest(&c.name).is_some_and(|c| c.state.may_run()));
+    match running_init {
+        Some(init) => cell.at(Step::Init, Some(&init.name), "an init container to finish"),
+        None => cell.at(Step::Running, None, ""),
+    }
+}

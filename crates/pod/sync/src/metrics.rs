@@ -1,0 +1,65 @@
+//! Metrics of starting and stopping (names, labels and buckets are the kubelet's).
+
+use telemetry::metrics::{Counter, Histogram, Registry, Stability::Alpha};
+
+const POD_START_BUCKETS: &[f64] = &[
+    0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0,
+    480.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0,
+];
+
+/// The families that the executor feeds.
+#[derive(Clone)]
+pub struct Metrics {
+    pub(crate) started_pods: Counter,
+    pub(crate) started_pods_errors: Counter,
+    pub(crate) started_containers: Counter,
+    pub(crate) started_containers_errors: Counter,
+    pub(crate) pod_start_duration: Histogram,
+    pub(crate) sleep_terminated_early: Counter,
+}
+
+impl Metrics {
+    /// Adds the families to `registry`.
+    #[must_use]
+    pub fn register(registry: &Registry) -> Self {
+        Self {
+            started_pods: registry.counter(
+                "kubelet_started_pods_total",
+                "Pods whose sandbox was to be made.",
+                Alpha,
+                &[],
+            ),
+            started_pods_errors: registry.counter(
+                "kubelet_started_pods_errors_total",
+                "Pods whose sandbox could not be made.",
+                Alpha,
+                &[],
+            ),
+            started_containers: registry.counter(
+                "kubelet_started_containers_total",
+                "Containers that were to be started, by kind.",
+                Alpha,
+                &["container_type"],
+            ),
+            started_containers_errors: registry.counter(
+                "kubelet_started_containers_errors_total",
+                "Containers that could not be started, by kind and reason.",
+                Alpha,
+                &["container_type", "code"],
+            ),
+            pod_start_duration: registry.histogram(
+                "kubelet_pod_start_duration_seconds",
+                "Time from the first sight of a pod to the start of its containers.",
+                Alpha,
+                &[],
+                POD_START_BUCKETS,
+            ),
+            sleep_terminated_early: registry.counter(
+                "kubelet_sleep_action_terminated_early_total",
+                "Sleep hooks that were cut short by the end of the grace period.",
+                Alpha,
+                &[],
+            ),
+        }
+    }
+}

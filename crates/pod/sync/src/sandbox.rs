@@ -1,0 +1,132 @@
+//! A pod's sandbox: what it needs on the node, its making, its addresses.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerconfig::NodeFacts;
+use cri::v1::PodSandboxConfig;
+use task::cell::PodCell;
+use types::reason::event;
+use types::{Event, ObservedPod, Pod, SandboxId, Step, pod};
+use volume::Prepared;
+
+use crate::executor::{Executor, PodCgroup, SyncError};
+use crate::files;
+use crate::plan::{Plan, Sandbox};
+
+/// A sandbox that containers can be started in, and what was prepared for them.
+pub(crate) struct ReadySandbox {
+    pub(crate) id: SandboxId,
+    pub(crate) config: PodSandboxConfig,
+    pub(crate) ips: Vec<IpAddr>,
+    pub(crate) volumes: Prepared,
+    pub(crate) facts: Arc<NodeFacts>,
+}
+
+impl Executor {
+    /// Prepares cgroup, directories and volumes, and makes the sandbox if the plan says so.
+    pub(crate) async fn prepare(
+        &self,
+        pod: &Arc<Pod>,
+        observed: &ObservedPod,
+        plan: &Plan,
+        cell: &PodCell,
+    ) -> Result<ReadySandbox, SyncError> {
+        let facts = self.needs.facts.borrow().clone();
+        let parent = self.ensure_cgroup(pod, cell).await?;
+        self.needs.volumes.paths(&cell.pod.uid)?.create()?;
+        cell.at(Step::Volumes, None, "volumes to be mounted");
+        let volumes = match self.needs.volumes.prepare(pod).await {
+            Ok(volumes) => volumes,
+            Err(error) => {
+                let text = telemetry::chain(&error);
+                self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_MOUNT, text));
+                return Err(error.into());
+            }
+        };
+        let attempt = match &plan.sandbox {
+            Sandbox::Create { attempt } => *attempt,
+            Sandbox::Keep(id) => observed.sandboxes.iter().find(|s| s.id == *id).map_or(0, |s| s.attempt),
+            Sandbox::None => 0,
+        };
+        let built = containerconfig::sandbox_config(pod, attempt, &facts, &parent, None)?;
+        for event in built.events {
+            self.needs.recorder.record(event);
+        }
+        let config = built.config;
+        let (id, ips) = match &plan.sandbox {
+            Sandbox::Keep(id) => (id.clone(), observed.ips().to_vec()),
+            _ => self.make_sandbox(pod, attempt, &config, cell).await?,
+        };
+        let ips = if pod::host_network(pod) { facts.host_ips.clone() } else { ips };
+        Ok(ReadySandbox { id, config, ips, volumes, facts })
+    }
+
+    async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
+        cell.at(Step::Cgroup, None, "the pod's cgroup to be made");
+        let cgroups = self.cgroups().await;
+        let PodCgroup::On(cgroups) = cgroups else { return Ok(String::new()) };
+        match cgroups.ensure_pod(pod, &self.settings.cgroup).await {
+            Ok(parent) => Ok(parent),
+            Err(error) => {
+                let text = format!("unable to ensure pod container exists: {}", telemetry::chain(&error));
+                self.needs.recorder.record(Event::warning(
+                    &cell.pod,
+                    event::FAILED_CREATE_POD_CONTAINER,
+                    text,
+                ));
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn make_sandbox(
+        &self,
+        pod: &Pod,
+        attempt: u32,
+        config: &PodSandboxConfig,
+        cell: &PodCell,
+    ) -> Result<(SandboxId, Vec<IpAddr>), SyncError> {
+        let runtime = &self.needs.runtime;
+        if attempt > 0 {
+            let text = "Pod sandbox changed, it will be killed and re-created.";
+            self.needs.recorder.record(Event::normal(&cell.pod, event::SANDBOX_CHANGED, text));
+        }
+        files::make_dir(config.log_directory.as_ref(), 0o755)?;
+        self.needs.metrics.started_pods.inc(&[]);
+        cell.at(Step::Sandbox, None, "CRI call RunPodSandbox");
+        let id = match runtime.run_pod_sandbox(config.clone(), runtime_handler(pod)).await {
+            Ok(id) => id,
+            Err(error) => {
+                self.needs.metrics.started_pods_errors.inc(&[]);
+                let text = format!("Failed to create pod sandbox: {}", telemetry::chain(&error));
+                self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_CREATE_POD_SANDBOX, text));
+                return Err(SyncError::Sandbox(error));
+            }
+        };
+        if pod::host_network(pod) {
+            return Ok((id, Vec::new()));
+        }
+        cell.at(Step::Sandbox, None, "CRI call PodSandboxStatus");
+        match runtime.pod_sandbox_status(&id).await {
+            Ok(status) => Ok((id, status.ips)),
+            Err(error) => {
+                let text = format!("Unable to get pod sandbox status: {}", telemetry::chain(&error));
+                self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_POD_SANDBOX_STATUS, text));
+                Err(SyncError::Sandbox(error))
+            }
+        }
+    }
+}
+
+/// The handler of the pod's RuntimeClass. Without an API server to ask, a class is its handler's name.
+pub(crate) fn runtime_handler(pod: &Pod) -> &str {
+    pod::spec(pod).runtime_class_name.as_deref().unwrap_or_default()
+}
+
+/// How many seconds ago the pod was first seen, if its source noted that.
+pub(crate) fn seen_for(pod: &Pod) -> Option<Duration> {
+    let seen: jiff::Timestamp = pod::annotation(pod, types::labels::CONFIG_SEEN)?.parse().ok()?;
+    Duration::try_from(jiff::Timestamp::now().duration_since(seen)).ok()
+}

@@ -1,0 +1,352 @@
+//! Starting containers: image, configuration, creation, start, postStart hook.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerconfig::env::{EnvInput, Variable, environment};
+use containerconfig::security::ImageUser;
+use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
+use image::policy::PullPolicy;
+use image::{Ensured, Request};
+use task::cell::PodCell;
+use types::reason::{event, waiting};
+use types::{Container, ContainerId, ContainerKind, Event, Failure, ObservedPod, Pod, Step, pod};
+use volume::subpath::SubPath;
+
+use crate::executor::{Executor, SyncError};
+use crate::files;
+use crate::hooks::{self, HookContext};
+use crate::plan::{Kill, KillReason, Plan, Start};
+use crate::sandbox::{ReadySandbox, runtime_handler, seen_for};
+
+/// What became of the containers that were to be started.
+#[derive(Default)]
+pub(crate) struct Started {
+    pub(crate) failures: Vec<String>,
+    pub(crate) again_in: Option<Duration>,
+}
+
+/// Why one container could not be started: its `waiting` state.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct StartError {
+    reason: &'static str,
+    message: String,
+    again_in: Option<Duration>,
+}
+
+impl StartError {
+    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), again_in: None }
+    }
+
+    fn config(error: &ConfigError) -> Self {
+        Self::new(error.reason(), telemetry::chain(error))
+    }
+}
+
+impl Executor {
+    /// Makes the sandbox if need be and starts what the plan says, in its order.
+    pub(crate) async fn start_all(
+        &self,
+        pod: &Arc<Pod>,
+        observed: &ObservedPod,
+        plan: &Plan,
+        not_killed: &[ContainerId],
+        cell: &PodCell,
+    ) -> Result<Started, SyncError> {
+        cell.at(Step::StartSlot, None, "other pods to be started");
+        let slot = self.starts.acquire().await;
+        let sandbox = self.prepare(pod, observed, plan, cell).await?;
+        let mut started = Started::default();
+        for start in &plan.start {
+            if start.replaces.as_ref().is_some_and(|id| not_killed.contains(id)) {
+                continue;
+            }
+            match self.start(pod, observed, &sandbox, start, cell).await {
+                Ok(()) => cell.container_failure(&start.name, None),
+                Err(error) => {
+                    self.tell_start_failure(start, &error, cell);
+                    started.failures.push(format!("container {:?}: {}: {error}", &*start.name, error.reason));
+                    started.again_in = started.again_in.into_iter().chain(error.again_in).min();
+                    if start.kind == ContainerKind::Init {
+                        break;
+                    }
+                }
+            }
+        }
+        drop(slot);
+        if started.failures.is_empty()
+            && let Some(took) = seen_for(pod).filter(|_| observed.is_absent())
+        {
+            self.needs.metrics.pod_start_duration.observe(&[], took.as_secs_f64());
+        }
+        Ok(started)
+    }
+
+    fn tell_start_failure(&self, start: &Start, error: &StartError, cell: &PodCell) {
+        self.needs.metrics.started_containers_errors.inc(&[start.kind.metric_label(), error.reason]);
+        tracing::warn!(pod = %cell.pod, container = &*start.name, reason = error.reason, error = error.message, "Container could not be started");
+        let failure = Failure { reason: error.reason.to_owned(), message: error.message.clone() };
+        let news = cell.failures.borrow().get(&*start.name) != Some(&failure);
+        // The image's own events have been told where it was pulled; a hook's where it ran.
+        let told = matches!(
+            error.reason,
+            waiting::ERR_IMAGE_PULL
+                | waiting::IMAGE_PULL_BACK_OFF
+                | waiting::ERR_IMAGE_NEVER_PULL
+                | waiting::IMAGE_INSPECT_ERROR
+                | waiting::POST_START_HOOK_ERROR
+        );
+        if news && !told {
+            let event = Event::warning(&cell.pod, event::FAILED, format!("Error: {}", error.message));
+            self.needs.recorder.record(event.about(start.kind, &start.name));
+        }
+        cell.container_failure(&start.name, Some(failure));
+    }
+
+    async fn start(
+        &self,
+        pod: &Arc<Pod>,
+        observed: &ObservedPod,
+        sandbox: &ReadySandbox,
+        start: &Start,
+        cell: &PodCell,
+    ) -> Result<(), StartError> {
+        let Some((kind, container)) = pod::container(pod, &start.name) else { return Ok(()) };
+        let runtime = &self.needs.runtime;
+        self.needs.metrics.started_containers.inc(&[kind.metric_label()]);
+        let image_name = container.image.as_deref().unwrap_or_default();
+        cell.at(Step::Image, Some(&start.name), format!("image {image_name:?}"));
+        let policy = PullPolicy::of(container.image_pull_policy.as_deref());
+        let image = self.ensure_image(&start.name, kind, image_name, policy, sandbox, cell).await?;
+
+        cell.at(Step::Create, Some(&start.name), "its configuration");
+        let config = self.configure(pod, observed, sandbox, start, kind, &container, &image, cell).await?;
+        let log_path = std::path::Path::new(&sandbox.config.log_directory).join(&config.log_path);
+        cell.at(Step::Create, Some(&start.name), "CRI call CreateContainer");
+        let id = runtime
+            .create_container(&sandbox.id, config, sandbox.config.clone())
+            .await
+            .map_err(|error| StartError::new(waiting::CREATE_CONTAINER_ERROR, telemetry::chain(&error)))?;
+        let tell = |reason, text: String| {
+            self.needs.recorder.record(Event::normal(&cell.pod, reason, text).about(kind, &start.name));
+        };
+        tell(event::CREATED, format!("Container created: {}", start.name));
+        cell.at(Step::Start, Some(&start.name), "CRI call StartContainer");
+        if let Some(ended) = observed.newest(&start.name) {
+            self.crash.restarted(&cell.pod.uid, ended, image_name, jiff::Timestamp::now());
+        }
+        runtime
+            .start_container(&id)
+            .await
+            .map_err(|error| StartError::new(waiting::RUN_CONTAINER_ERROR, telemetry::chain(&error)))?;
+        tell(event::STARTED, format!("Container started: {}", start.name));
+        let link = logpath::legacy_link_name(&cell.pod, &start.name, id.as_str());
+        files::link_log(&self.settings.container_logs_dir.join(link), &log_path);
+        self.post_start(pod, observed, sandbox, kind, &container, &id, cell).await
+    }
+
+    async fn ensure_image(
+        &self,
+        container: &str,
+        kind: ContainerKind,
+        image: &str,
+        policy: PullPolicy,
+        sandbox: &ReadySandbox,
+        cell: &PodCell,
+    ) -> Result<Ensured, StartError> {
+        let request =
+            Request { pod: &cell.pod, kind, container, image, policy, sandbox: Some(&sandbox.config) };
+        self.needs.images.ensure(&request).await.map_err(|error| StartError {
+            reason: error.reason,
+            message: error.message,
+            again_in: error.retry_in,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a container's configuration depends on")]
+    async fn configure(
+        &self,
+        pod: &Arc<Pod>,
+        observed: &ObservedPod,
+        sandbox: &ReadySandbox,
+        start: &Start,
+        kind: ContainerKind,
+        container: &Container,
+        image: &Ensured,
+        cell: &PodCell,
+    ) -> Result<cri::v1::ContainerConfig, StartError> {
+        let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
+        let paths = self.needs.volumes.paths(&cell.pod.uid).map_err(|error| failed(error.to_string()))?;
+        let pod_ips: &[_] = if pod::host_network(pod) { &[] } else { &sandbox.ips };
+        let read_file = |selector: &types::corev1::FileKeySelector| read_env_file(sandbox, selector);
+        let env = environment(&EnvInput {
+            pod,
+            container,
+            pod_ips: &sandbox.ips,
+            facts: &sandbox.facts,
+            read_file: &read_file,
+        })
+        .map_err(|error| StartError::config(&error.into()))?;
+        let resolved = self.resolve_mounts(container, kind, &env, sandbox, cell).await?;
+
+        let hosts_file = hosts::is_mounted(pod, container, pod_ips).then(|| paths.etc_hosts());
+        if let Some(path) = &hosts_file {
+            let node_file = if pod::host_network(pod) { files::node_hosts() } else { String::new() };
+            let hostname = containerconfig::hostname::Hostname::of(pod, &sandbox.facts.cluster_domain);
+            let content = hosts::content(pod, pod_ips, &hostname, &node_file);
+            files::write_hosts(path, &content).map_err(|error| failed(telemetry::chain(&error)))?;
+        }
+        let message_path = container.termination_message_path.as_deref().unwrap_or_default();
+        let termination_log = (!message_path.is_empty()).then(|| {
+            // A name of its own for each instance: the one before may still be read.
+            let run = types::hash::fnv1a_32(jiff::Timestamp::now().as_nanosecond().to_string().as_bytes());
+            paths.termination_log(&container.name, run)
+        });
+        if let Some(path) = &termination_log {
+            let made = files::make_dir(&paths.container(&container.name), volume::paths::DIR_MODE)
+                .and_then(|()| files::make_writable_file(path));
+            made.map_err(|error| failed(telemetry::chain(&error)))?;
+        }
+        let log_dir = std::path::Path::new(&sandbox.config.log_directory).join(&container.name);
+        files::make_dir(&log_dir, 0o755).map_err(|error| failed(telemetry::chain(&error)))?;
+        let target = pod::ephemeral_containers(pod)
+            .iter()
+            .find(|ephemeral| ephemeral.name == container.name)
+            .and_then(|ephemeral| ephemeral.target_container_name.as_deref())
+            .and_then(|name| observed.newest(name))
+            .map(|target| target.id.as_str());
+        container_config(&ContainerInput {
+            pod,
+            kind,
+            container,
+            restart_count: start.restart_count.unwrap_or_else(|| files::restart_count_from_logs(&log_dir)),
+            image_ref: &image.image_ref,
+            image_user: &ImageUser { uid: image.uid, name: image.username.clone() },
+            runtime_handler: runtime_handler(pod),
+            env: &env,
+            mounts: &resolved,
+            devices: &[],
+            cdi_devices: &[],
+            annotations: &containerconfig::labels::Map::default(),
+            hosts_file: hosts_file.as_deref(),
+            termination_log: termination_log.as_deref(),
+            target_container_id: target,
+            userns: None,
+            exclusive_cpus: false,
+            facts: &sandbox.facts,
+        })
+        .map_err(|error| StartError::config(&error))
+    }
+
+    /// The container's mounts with what they show: sub-paths mounted, images of volumes pulled.
+    async fn resolve_mounts<'a>(
+        &self,
+        container: &'a Container,
+        kind: ContainerKind,
+        env: &[Variable],
+        sandbox: &ReadySandbox,
+        cell: &PodCell,
+    ) -> Result<Vec<ResolvedMount<'a>>, StartError> {
+        let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
+        let mut resolved = Vec::new();
+        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+            let volume = sandbox.volumes.get(&mount.name).ok_or_else(|| {
+                failed(format!("volumeMount refers to volume {:?}, which the pod lacks", mount.name))
+            })?;
+            let sub_path = mounts::sub_path(mount, env).map_err(|error| StartError::config(&error.into()))?;
+            let source = match &volume.source {
+                volume::MountSource::HostPath(path) => mounts::MountSource::Path(match sub_path {
+                    None => path.clone(),
+                    Some(sub_path) => {
+                        let part = SubPath {
+                            volume: mount.name.clone(),
+                            volume_path: path.clone(),
+                            container: container.name.clone(),
+                            index,
+                            path: sub_path,
+                        };
+                        let mounted = self.needs.volumes.mount_subpath(&cell.pod.uid, part).await;
+                        mounted.map_err(|error| failed(telemetry::chain(&error)))?
+                    }
+                }),
+                volume::MountSource::Image { reference, pull_policy } => {
+                    let policy = PullPolicy::of(pull_policy.as_deref());
+                    cell.at(Step::Image, Some(&container.name), format!("image volume {:?}", mount.name));
+                    let image =
+                        self.ensure_image(&container.name, kind, reference, policy, sandbox, cell).await?;
+                    let sub_path = sub_path.unwrap_or_default();
+                    mounts::MountSource::Image {
+                        image_ref: image.image_ref,
+                        image: reference.clone(),
+                        sub_path,
+                    }
+                }
+            };
+            resolved.push(ResolvedMount {
+                mount,
+                source,
+                read_only: volume.read_only,
+                relabel: volume.selinux_relabel,
+            });
+        }
+        Ok(resolved)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a hook can refer to")]
+    async fn post_start(
+        &self,
+        pod: &Arc<Pod>,
+        observed: &ObservedPod,
+        sandbox: &ReadySandbox,
+        kind: ContainerKind,
+        container: &Container,
+        id: &ContainerId,
+        cell: &PodCell,
+    ) -> Result<(), StartError> {
+        let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
+        let Some(hook) = hook else { return Ok(()) };
+        cell.at(Step::Hook, Some(&container.name), "postStart hook");
+        let context = HookContext {
+            runtime: &self.needs.runtime,
+            pod: &cell.pod,
+            container,
+            id,
+            ip: sandbox.ips.first().copied(),
+            recorder: &self.needs.recorder,
+        };
+        let Err(error) = hooks::run(hook, &context, None).await else { return Ok(()) };
+        let text = telemetry::chain(&error);
+        let failed = Event::warning(&cell.pod, event::FAILED_POST_START_HOOK, "PostStartHook failed");
+        self.needs.recorder.record(failed.about(kind, &container.name));
+        let kill = Kill {
+            id: id.clone(),
+            name: container.name.as_str().into(),
+            kind: Some(kind),
+            reason: KillReason::PodStopped,
+            message: "FailedPostStartHook".to_owned(),
+            grace_seconds: pod::termination_grace_seconds(pod),
+        };
+        // What cannot be killed now is seen running by the next round.
+        let _ = self.kill(pod, observed, &kill, cell).await;
+        Err(StartError::new(waiting::POST_START_HOOK_ERROR, text))
+    }
+}
+
+/// The file that a `fileKeyRef` is about, from a volume of the pod. No link leads out of the volume.
+fn read_env_file(
+    sandbox: &ReadySandbox,
+    selector: &types::corev1::FileKeySelector,
+) -> Result<Option<String>, String> {
+    /// As much as the API lets such a file be.
+    const MAX: u64 = 64 << 10;
+    let volume = sandbox.volumes.get(&selector.volume_name).and_then(|volume| volume.source.host_path());
+    let dir = volume.ok_or_else(|| format!("the pod has no volume {:?} with files", selector.volume_name))?;
+    let root = linux::beneath::Root::open(dir).map_err(|error| telemetry::chain(&error))?;
+    match root.read(selector.path.as_ref(), linux::beneath::Links::Refuse, MAX) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "the file is not UTF-8".to_owned()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(telemetry::chain(&error)),
+    }
+}
