@@ -211,3 +211,6 @@ fn first(ips: &[IpAddr]) -> String {
 fn joined(ips: &[IpAddr]) -> String {
     ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 /// `$(NAME)`; all else, unclosed references too, is left as it is. A value is not looked at again.
 ///
 /// A name without a value stays as it was written; it is added to the second part of the answer.
-pub fn expand<'a>(text: &'a str, value_of: impl Fn(&str) -> Option<&'a str>) -> (String, Vec<&'a str>) {
+pub fn expand<'t, 'v>(text: &'t str, value_of: impl Fn(&str) -> Option<&'v str>) -> (String, Vec<&'t str>) {
     let mut out = String::with_capacity(text.len());
     let mut unknown = Vec::new();
     let mut rest = text;

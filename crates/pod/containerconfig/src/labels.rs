@@ -126,7 +126,7 @@ mod tests {
         .assert_eq(&lines(container_labels(&pod, container)));
         expect![[r#"
             cdi: x
-            io.kubernetes.container.hash: 0
+            io.kubernetes.container.hash: 45ac1010
             io.kubernetes.container.ports: [{"containerPort":80,"name":"http","protocol":"TCP"}]
             io.kubernetes.container.preStopHandler: {"exec":{"command":["sh","-c","sleep 1"]}}
             io.kubernetes.container.restartCount: 2

@@ -179,7 +179,8 @@ fn hugepage_limits(container: &Container, sizes: &[u64]) -> Vec<HugepageLimit> {
 /// A size of huge pages as the kernel's cgroup files have it, such as `2MB`.
 fn page_size_name(bytes: u64) -> String {
     let units = ["GB", "MB", "KB"].iter().zip([30, 20, 10]);
-    let fits = units.filter(|(_, shift)| bytes >> shift > 0).find(|(_, shift)| bytes.is_multiple_of(1 << shift));
+    let fits =
+        units.filter(|(_, shift)| bytes >> shift > 0).find(|(_, shift)| bytes.is_multiple_of(1 << shift));
     fits.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 

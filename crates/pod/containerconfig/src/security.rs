@@ -72,13 +72,20 @@ pub enum SecurityError {
     },
 }
 
-/// The user that an image runs as.
+/// The user that an image runs as. An image that names none runs as root.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ImageUser {
     /// As a number, if it is one.
     pub uid: Option<i64>,
     /// As a name; empty if it is a number, or none is set.
     pub name: String,
+}
+
+impl ImageUser {
+    /// The user as a number, unless it is a name.
+    fn known_uid(&self) -> Option<i64> {
+        if self.name.is_empty() { Some(self.uid.unwrap_or(0)) } else { self.uid }
+    }
 }
 
 /// What a container's security context is made from.
@@ -130,7 +137,7 @@ pub fn container_context(input: &SecurityInput<'_>) -> Result<LinuxContainerSecu
         privileged: own.privileged == Some(true),
         namespace_options: Some(namespaces),
         selinux_options: own.se_linux_options.as_ref().or(of_pod.se_linux_options.as_ref()).map(selinux),
-        run_as_user: int(user.or(image_user.uid)),
+        run_as_user: int(user.or(image_user.known_uid())),
         run_as_group: int(own.run_as_group.or(of_pod.run_as_group)),
         run_as_username: if user.is_none() { image_user.name.clone() } else { String::new() },
         readonly_rootfs: own.read_only_root_filesystem == Some(true),
@@ -197,13 +204,11 @@ fn namespaces(pod: &Pod, userns: Option<&IdMappings>) -> Result<NamespaceOption,
 
 fn check_non_root(container: &Container, user: Option<i64>, image: &ImageUser) -> Result<(), SecurityError> {
     let name = || container.name.clone();
-    match (user, image.uid) {
+    match (user, image.known_uid()) {
         (Some(0), _) => Err(SecurityError::RunsAsRoot(name())),
         (None, Some(0)) => Err(SecurityError::ImageRunsAsRoot(name())),
-        (None, None) if !image.name.is_empty() => {
-            Err(SecurityError::ImageUserIsAName { container: name(), user: image.name.clone() })
-        }
-        (Some(_), _) | (None, _) => Ok(()),
+        (None, None) => Err(SecurityError::ImageUserIsAName { container: name(), user: image.name.clone() }),
+        _ => Ok(()),
     }
 }
 
