@@ -1,7 +1,7 @@
 //! Log lines in klog's text and JSON formats (Kubernetes: "System Logs"), written whole, one at a time.
 //!
 //! The macros of `tracing` are klog's levels: `error!` and `warn!` are always written, `info!` at any verbosity,
-//! `debug!` from `-v=4` on, `trace!` from `-v=6` on. Lines of libraries come later; see [`filter`](self::Filter).
+//! `debug!` from `-v=4` on, `trace!` from `-v=6` on. Lines of libraries come later; see [`Filter`].
 //! Spans carry nothing: what a line is about is in its fields.
 
 mod filter;
