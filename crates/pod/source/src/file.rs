@@ -18,36 +18,35 @@ use crate::target::Target;
 /// Runs until nobody listens.
 pub(crate) async fn run(path: PathBuf, node_name: String, period: Duration, readings: mpsc::Sender<Reading>) {
     let mut folder = Folder::new(path.clone(), node_name.clone());
-    let mut watcher = Watcher { target: Target::of(&path), watch: None };
-    let mut ticks = interval(period);
+    let mut watcher = Watcher::default();
+    let mut ticks = interval(period.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
     let mut dirty = Dirty::All;
     loop {
-        // Watched before it is read, so that no change falls in between.
-        let (watch_problem, moved) = watcher.follow(&path);
-        if moved {
-            dirty = Dirty::All;
-        }
         // Files may lie on a file system that hangs: that holds up this source, and nothing else.
+        let place = path.clone();
         let scan = tokio::task::spawn_blocking(move || {
-            let reading = folder.scan(&dirty);
-            (folder, reading)
+            // Watched before it is read, so that no change falls in between.
+            let (problem, moved) = watcher.follow(&place);
+            let mut reading = folder.scan(if moved { &Dirty::All } else { &dirty });
+            reading.problems.extend(problem);
+            (folder, watcher, reading)
         });
-        let mut reading = match scan.await {
-            Ok((same, reading)) => {
-                folder = same;
+        let reading = match scan.await {
+            Ok((same_folder, same_watcher, reading)) => {
+                (folder, watcher) = (same_folder, same_watcher);
                 reading
             }
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "reading the manifests broke off; all are read again");
                 folder = Folder::new(path.clone(), node_name.clone());
+                watcher = Watcher::default();
                 dirty = Dirty::All;
                 ticks.tick().await;
                 continue;
             }
         };
-        reading.problems.extend(watch_problem);
         if readings.send(reading).await.is_err() {
             return;
         }
@@ -59,8 +58,9 @@ pub(crate) async fn run(path: PathBuf, node_name: String, period: Duration, read
     }
 }
 
+#[derive(Default)]
 struct Watcher {
-    target: Target,
+    target: Option<Target>,
     watch: Option<DirWatch>,
 }
 
@@ -68,7 +68,7 @@ impl Watcher {
     /// Makes sure that what has to be watched now is. Whether it is another directory than before.
     fn follow(&mut self, path: &std::path::Path) -> (Option<ManifestProblem>, bool) {
         let mut target = Target::of(path);
-        if target == self.target && self.watch.is_some() {
+        if self.watch.is_some() && self.target.as_ref() == Some(&target) {
             return (None, false);
         }
         let watch = loop {
@@ -80,7 +80,7 @@ impl Watcher {
             }
             target = now;
         };
-        self.target = target;
+        self.target = Some(target);
         match watch {
             Ok(watch) => {
                 self.watch = Some(watch);
@@ -101,7 +101,9 @@ impl Watcher {
 
     /// Waits for a change that matters, and takes those that come with it.
     async fn changed(&mut self) -> Dirty {
-        let Some(watch) = &mut self.watch else { return std::future::pending().await };
+        let (Some(watch), Some(target)) = (&mut self.watch, &self.target) else {
+            return std::future::pending().await;
+        };
         let mut names = BTreeSet::new();
         loop {
             let next = if names.is_empty() {
@@ -113,7 +115,7 @@ impl Watcher {
                 }
             };
             match next {
-                Some(Ok(Change { name: Some(name), .. })) if self.target.concerns(&name) => {
+                Some(Ok(Change { name: Some(name), .. })) if target.concerns(&name) => {
                     names.insert(name);
                 }
                 Some(Ok(Change { name: Some(_), .. })) => {}

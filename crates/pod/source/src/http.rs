@@ -30,7 +30,7 @@ pub(crate) async fn run(
     readings: &mpsc::Sender<Reading>,
 ) {
     let mut state = State { origin: Origin::url(endpoint.url(), node_name), last: None, good: None };
-    let mut ticks = interval(period);
+    let mut ticks = interval(period.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
