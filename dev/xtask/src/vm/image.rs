@@ -20,7 +20,7 @@ const PACKAGES: &str = "systemd-sysv,dbus,udev,kmod,iproute2,iptables,\
                         linux-image-cloud-amd64,containerd,runc,containernetworking-plugins,busybox-static";
 
 /// Services of a machine that lives for longer than some minutes.
-const UNWANTED_UNITS: [&str; 9] = [
+const UNWANTED_UNITS: [&str; 14] = [
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -28,8 +28,13 @@ const UNWANTED_UNITS: [&str; 9] = [
     "e2scrub_reap.service",
     "fstrim.timer",
     "getty@.service",
+    "modprobe@.service",
     "serial-getty@.service",
+    "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service",
     "systemd-pstore.service",
+    "systemd-udev-settle.service",
+    "systemd-update-done.service",
 ];
 
 const INIT: &str = include_str!("guest/init");
@@ -169,7 +174,6 @@ fn settle(tree: &Path) -> Result<()> {
         std::os::unix::fs::symlink("/dev/null", link).with_context(|| format!("mask {unit}"))?;
     }
     fs::create_dir_all(tree.join("suite")).context("create /suite")?;
-    fs::write(tree.join("etc/fstab"), "/dev/vdb /suite ext4 noatime 0 0\n").context("write fstab")?;
     fs::write(tree.join("etc/hostname"), "berth-vm\n").context("write the host name")?;
     fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n192.0.2.10 berth-vm\n").context("write hosts")?;
     for cache in ["var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"] {
