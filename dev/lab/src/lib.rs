@@ -1,5 +1,5 @@
 //! What tests and the demo need of a real machine: Debian packages, images made without a registry, a private
-//! containerd, and the proof that nothing of it is left behind.
+//! containerd with a berth on it, and the proof that nothing of it is left behind.
 //!
 //! Decides: how a containerd is configured so that it shares nothing with one that the machine's owner runs, and
 //! what belongs to it. Everything made here is under one directory or carries the instance's name.
@@ -11,4 +11,5 @@
 pub mod containerd;
 pub mod debian;
 pub mod leftovers;
+pub mod node;
 pub mod oci;

@@ -1,6 +1,5 @@
 //! `cargo xtask demo`: berth with four pods on a private containerd, from nothing to nothing.
 
-mod node;
 mod pods;
 
 use std::io::IsTerminal;
@@ -14,9 +13,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::{sh, workspace};
-use lab::containerd::{Containerd, Options as RuntimeOptions, remove_abandoned};
+use lab::containerd::{Containerd, Instance, Options as RuntimeOptions, remove_abandoned};
 use lab::leftovers::Leftovers;
-use node::Node;
+use lab::node::Node;
 use pods::Pods;
 
 /// Short, because sockets are in it.
@@ -64,8 +63,8 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         instance.subnet()
     );
 
-    let mut node = Node::prepare(instance, &program(options.release))?;
-    node.start(instance)?;
+    let mut node = Node::prepare(instance, &program(options.release), "")?;
+    node.start()?;
     let shown = tokio::select! {
         shown = show(&mut node) => shown,
         interrupted = tokio::signal::ctrl_c() => interrupted.context("wait for Ctrl-C").and_then(|()| bail!("interrupted")),
@@ -103,7 +102,7 @@ fn clear() -> Result<()> {
 
 /// Drops the manifests, waits until the pods are where they should be, and shows what they did.
 async fn show(node: &mut Node) -> Result<()> {
-    node.drop_manifests()?;
+    drop_manifests(node)?;
     let pods = follow(node, Pods::are_settled).await?;
 
     let address = pods.address("web").context("the pod `web` has no address")?;
@@ -113,6 +112,20 @@ async fn show(node: &mut Node) -> Result<()> {
     println!("{}", node.ask(&["logs", pods.full_name("job")?]).await?);
     println!("demo: {}", node.command_line(&format!("why {}", pods.full_name("crash")?)));
     println!("{}", node.ask(&["why", pods.full_name("crash")?]).await?);
+    Ok(())
+}
+
+/// Copies the examples into the manifest directory.
+fn drop_manifests(node: &Node) -> Result<()> {
+    let examples = workspace::root().join("examples");
+    for entry in std::fs::read_dir(&examples).with_context(|| format!("read {}", examples.display()))? {
+        let path = entry.context("read the examples")?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.ends_with(".yaml") {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+            node.put_manifest(name, &text)?;
+        }
+    }
     Ok(())
 }
 
@@ -219,10 +232,12 @@ fn after_berth(left: &Leftovers) -> Result<()> {
 
 /// Ends what `--keep` has left.
 async fn stop(release: bool) -> Result<bool> {
-    if let Some(mut node) = Node::running(&program(release)) {
+    let dir = Path::new(DIR).join("run");
+    let instance = Instance::load(&dir)?;
+    if let Some(mut node) = instance.and_then(|instance| Node::running(&instance, &program(release))) {
         end_pods(&mut node).await?;
     }
-    let found = remove_abandoned(&Path::new(DIR).join("run"))?;
+    let found = remove_abandoned(&dir)?;
     clear()?;
     println!("demo: {}", if found { "stopped, nothing is left" } else { "there is nothing to stop" });
     Ok(true)

@@ -98,8 +98,11 @@ impl Instance {
         bail!("all 256 numbers of private containerds are taken: see `ip link show type bridge`")
     }
 
-    /// The instance that was started in `dir` last, if any.
-    pub(super) fn load(dir: &Path) -> Result<Option<Self>> {
+    /// The instance that was started in `dir` and not taken down, if any.
+    ///
+    /// # Errors
+    /// What is written there cannot be read.
+    pub fn load(dir: &Path) -> Result<Option<Self>> {
         let file = dir.join("instance.json");
         match std::fs::read(&file) {
             Ok(bytes) => {
