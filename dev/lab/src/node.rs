@@ -85,7 +85,8 @@ impl Node {
         self.dir.join("berth.log")
     }
 
-    /// Ports are off: a kubelet of the machine's owner may use them.
+    /// Ports are off: a kubelet of the machine's owner may use them. Swap and cgroup v1 are taken as they are: the
+    /// machine is not ours to change.
     fn configuration(&self, instance: &Instance) -> String {
         format!(
             "apiVersion: kubelet.config.k8s.io/v1beta1\n\
@@ -96,6 +97,7 @@ impl Node {
              cgroupDriver: {driver}\n\
              cgroupRoot: {cgroup}\n\
              failSwapOn: false\n\
+             failCgroupV1: false\n\
              enableServer: false\n\
              healthzPort: 0\n",
             manifests = self.manifests().display(),
