@@ -22,10 +22,10 @@ pub struct Problem {
     pub origin: String,
     /// Line, from 1; none if the whole file is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<usize>,
+    pub line: Option<u32>,
     /// Column, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub column: Option<usize>,
+    pub column: Option<u32>,
     /// Machine-readable reason.
     pub reason: String,
     /// What is wrong and what to do.

@@ -66,15 +66,8 @@ pub(crate) fn link_log(link: &Path, log: &Path) {
 
 /// Removes a container's log file and those rotated from it.
 pub(crate) fn remove_logs(log: &str) {
-    let log = Path::new(log);
-    let (Some(dir), Some(name)) = (log.parent(), log.file_name().and_then(|n| n.to_str())) else { return };
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
-        let file = entry.file_name();
-        let Some(file) = file.to_str() else { continue };
-        if file == name || file.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')) {
-            let _ = std::fs::remove_file(entry.path());
-        }
+    if let Err(error) = logs::remove_all(Path::new(log)) {
+        tracing::warn!(log, error = %telemetry::chain(&error), "A container's log cannot be removed");
     }
 }
 

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use types::corev1::LifecycleHandler;
 use types::reason::{event, waiting};
 use types::{
-    ContainerId, ContainerKind, Event, Failure, ObservedContainer, ObservedPod, Pod, SandboxState, Step,
-    labels, pod,
+    ContainerId, ContainerKind, Event, Failure, ObservedContainer, ObservedPod, Pod, Step, labels, pod,
 };
 
 use crate::executor::{Executor, SyncError};
@@ -48,7 +47,8 @@ impl Executor {
     }
 
     async fn stop_sandboxes(&self, observed: &ObservedPod, cell: &PodCell) -> Result<(), SyncError> {
-        for sandbox in observed.sandboxes.iter().filter(|s| s.state == SandboxState::Ready) {
+        // One that is not ready may still hold a network.
+        for sandbox in &observed.sandboxes {
             cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
             match self.needs.runtime.stop_pod_sandbox(&sandbox.id).await {
                 Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),

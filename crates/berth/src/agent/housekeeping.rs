@@ -1,0 +1,97 @@
+//! What belongs to no pod any more: cgroups and directories. Looked for when the table of pods is first complete and
+//! whenever a pod has left it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use status::StatusStore;
+use sync::PodCgroup;
+use tokio::sync::watch;
+use types::{Pod, PodRef, PodUid};
+use volume::Volumes;
+use worker::Table;
+
+use super::events::EventLog;
+
+/// What housekeeping works with.
+pub(super) struct Housekeeping {
+    pub(super) table: watch::Receiver<Arc<Table>>,
+    pub(super) runtime: watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>,
+    pub(super) cgroups: watch::Receiver<Option<PodCgroup>>,
+    pub(super) volumes: Volumes,
+    pub(super) statuses: StatusStore,
+    pub(super) events: EventLog,
+}
+
+impl Housekeeping {
+    /// Keeps house until dropped.
+    pub(super) async fn run(mut self) {
+        let Ok(cgroups) = self.cgroups.wait_for(Option::is_some).await.map(|cgroups| cgroups.clone()) else {
+            return;
+        };
+        let cgroups = match cgroups {
+            Some(PodCgroup::On(cgroups)) => Some(cgroups),
+            _ => None,
+        };
+        let mut known = None;
+        loop {
+            let table = self.table.borrow_and_update().clone();
+            if table.complete {
+                let now: BTreeSet<PodUid> = table.pods.keys().cloned().collect();
+                let left = known.as_ref().is_none_or(|before: &BTreeSet<PodUid>| !before.is_subset(&now));
+                if left {
+                    self.remove_orphans(cgroups.as_ref(), &now).await;
+                }
+                if known.as_ref() != Some(&now)
+                    && let Some(cgroups) = &cgroups
+                {
+                    let pods: Vec<Arc<Pod>> =
+                        table.pods.values().filter_map(|entry| entry.target.pod().cloned()).collect();
+                    if let Err(error) = cgroups.update_qos(&pods).await {
+                        tracing::warn!(error = %telemetry::chain(&error), "The cgroups of the QoS classes could not be updated");
+                    }
+                }
+                known = Some(now);
+            }
+            if self.table.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn remove_orphans(&self, cgroups: Option<&cgroup::PodCgroups>, known: &BTreeSet<PodUid>) {
+        let in_runtime: HashSet<PodUid> =
+            self.runtime.borrow().iter().flat_map(|pods| pods.iter()).map(|pod| pod.uid.clone()).collect();
+        let keep: HashSet<PodUid> = known.iter().cloned().chain(in_runtime).collect();
+        self.events.retain(|uid| keep.contains(uid));
+        if let Some(cgroups) = cgroups {
+            match cgroups.list().await {
+                Ok(found) => {
+                    for orphan in found.into_iter().filter(|found| !keep.contains(&found.uid)) {
+                        tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
+                        if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
+                            tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %telemetry::chain(&error), "The cgroups of pods could not be listed");
+                }
+            }
+        }
+        match self.volumes.orphans(keep).await {
+            Ok(orphans) => {
+                for uid in orphans {
+                    tracing::info!(%uid, "Removing the directory of a pod that is gone");
+                    self.statuses.remove(&uid);
+                    if let Err(error) = self.volumes.remove_pod_dir(&uid).await {
+                        tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a pod's worker calls: admission, the executor, and the derivation of status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use node::RuntimeHealth;
+use pleg::Pleg;
+use status::{DeriveInput, Life, StatusStore, derive, is_over};
+use sync::{Executor, SyncError};
+use task::cell::{Phase, PodCell};
+use tokio::sync::watch;
+use types::reason::{event, pod as pod_reason};
+use types::{Ended, Event, ObservedPod, Pod, PodRef, Probes, Step, pod};
+use worker::{Job, Lifecycle, Round, RoundError, Verdict};
+
+use super::admission::Admission;
+use super::termination::TerminationMessages;
+
+/// The steps of a pod's life, with everything they need.
+pub(super) struct PodLifecycle {
+    pub(super) executor: Executor,
+    pub(super) pleg: Pleg,
+    pub(super) statuses: StatusStore,
+    pub(super) admission: Admission,
+    pub(super) health: watch::Receiver<RuntimeHealth>,
+    pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
+    pub(super) messages: TerminationMessages,
+    /// What the runtime calls itself; the scheme of container ids in the API.
+    pub(super) runtime_name: watch::Sender<String>,
+}
+
+impl PodLifecycle {
+    /// Asks `question` about all that is known of the pod now.
+    fn ask<T>(&self, pod: &Pod, cell: &PodCell, question: impl FnOnce(&DeriveInput<'_>) -> T) -> T {
+        let observed =
+            self.pleg.known(&cell.pod).unwrap_or_else(|| Arc::new(ObservedPod::absent(cell.pod.clone())));
+        let observed = self.messages.fill_in(&observed);
+        let life = match *cell.phase.borrow() {
+            Phase::Queued | Phase::Running => Life::Running,
+            Phase::Terminating => Life::Terminating,
+            Phase::Terminated | Phase::Finished => Life::Terminated,
+        };
+        let failures = cell.failures.borrow().clone();
+        let ended = cell.ended.borrow().clone();
+        let previous = self.statuses.get(&cell.pod.uid);
+        let runtime_name = self.runtime_name.borrow().clone();
+        question(&DeriveInput {
+            pod,
+            observed: &observed,
+            probes: &Probes::default(),
+            failures: &failures,
+            previous: previous.as_deref(),
+            life,
+            ended: ended.as_ref(),
+            host_ips: &self.facts.borrow().host_ips,
+            runtime_name: &runtime_name,
+            now: Timestamp::now(),
+        })
+    }
+
+    /// What is left of `activeDeadlineSeconds`, if the pod has such a deadline.
+    fn time_left(&self, pod: &Pod, uid: &types::PodUid) -> Option<Duration> {
+        let limit = SignedDuration::from_secs(pod::spec(pod).active_deadline_seconds?);
+        let status = self.statuses.get(uid)?;
+        let begun = status.start_time.as_ref()?.0;
+        let left = limit.checked_sub(Timestamp::now().duration_since(begun))?;
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
+    }
+
+    /// Waits until the runtime, and for a pod with a network of its own the network, is ready.
+    async fn runtime_ready(&self, pod: &Pod, cell: &PodCell) {
+        let mut health = self.health.clone();
+        let needs_network = !pod::host_network(pod);
+        let fit = |health: &RuntimeHealth| health.ready && (health.network || !needs_network);
+        if fit(&health.borrow()) {
+            return;
+        }
+        let (ready, reasons) = {
+            let health = health.borrow();
+            (health.ready, health.reasons.join("; "))
+        };
+        let what = if ready { "the network of the container runtime" } else { "the container runtime" };
+        cell.at(Step::Runtime, None, format!("{what} to be ready: {reasons}"));
+        if ready {
+            let text = format!("network is not ready: {reasons}");
+            self.admission.recorder.record(Event::warning(&cell.pod, event::NETWORK_NOT_READY, text));
+        }
+        // The sender lives as long as the agent.
+        let _ = health.wait_for(fit).await;
+    }
+}
+
+fn round_error(error: &SyncError) -> RoundError {
+    let again_in = match error {
+        SyncError::Containers { again_in, .. } => *again_in,
+        _ => None,
+    };
+    RoundError { reason: error.reason(), message: telemetry::chain(error), again_in }
+}
+
+impl Lifecycle for PodLifecycle {
+    fn admit(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict {
+        let runs = self.pleg.known(&PodRef::of(pod)).is_none_or(|observed| !observed.is_absent());
+        if runs {
+            return Verdict::Run;
+        }
+        self.admission.judge(pod, active)
+    }
+
+    fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>> {
+        self.pleg.observed(pod)
+    }
+
+    async fn sync(&self, job: &Job) -> Result<Round, RoundError> {
+        let (Some(pod), cell) = (job.target.pod(), &job.cell) else {
+            return Ok(Round { ended: true, again_in: None });
+        };
+        if self.time_left(pod, &cell.pod.uid).is_some_and(|left| left.is_zero()) {
+            let message = "Pod was active on the node longer than the specified deadline".to_owned();
+            self.admission.recorder.record(Event::normal(
+                &cell.pod,
+                event::DEADLINE_EXCEEDED,
+                message.clone(),
+            ));
+            let reason = pod_reason::DEADLINE_EXCEEDED.to_owned();
+            cell.ended.send_replace(Some(Ended { reason, message, disruption: false }));
+            return Ok(Round { ended: true, again_in: None });
+        }
+        if self.ask(pod, cell, is_over) {
+            return Ok(Round { ended: true, again_in: None });
+        }
+        self.runtime_ready(pod, cell).await;
+        let synced = self.executor.sync(pod, cell).await.map_err(|error| round_error(&error))?;
+        let left = self.time_left(pod, &cell.pod.uid);
+        let again_in = synced.again_in.into_iter().chain(left).min();
+        Ok(Round { ended: self.ask(pod, cell, is_over), again_in })
+    }
+
+    async fn stop(&self, job: &Job, grace_seconds: Option<u64>) -> Result<(), RoundError> {
+        let stopped = self.executor.stop(job.target.pod(), &job.cell, grace_seconds).await;
+        stopped.map_err(|error| round_error(&error))
+    }
+
+    async fn clean_up(&self, job: &Job, removed: bool) -> Result<(), RoundError> {
+        self.executor.clean_up(&job.cell, removed).await.map_err(|error| round_error(&error))
+    }
+
+    fn publish(&self, job: &Job) {
+        let Some(pod) = job.target.pod() else { return };
+        if let Err(error) = self.statuses.set(pod, self.ask(pod, &job.cell, derive)) {
+            tracing::warn!(pod = %job.cell.pod, error = %telemetry::chain(&error), "A status was dropped");
+        }
+    }
+
+    fn forget(&self, pod: &PodRef) {
+        self.statuses.remove(&pod.uid);
+        self.messages.forget(&pod.uid);
+    }
+}

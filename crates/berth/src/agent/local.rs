@@ -1,0 +1,201 @@
+//! The answers of the local API.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use logs::{LogOptions, LogReader};
+use node::RuntimeHealth;
+use pleg::Pleg;
+use server::why::{Why, WhyFailure, advice};
+use server::{Local, LogFile, LogQuery, Problem};
+use source::ManifestProblem;
+use status::StatusStore;
+use telemetry::metrics::Registry;
+use tokio::sync::watch;
+use types::{ContainerState, Pod, PodRef, pod};
+use worker::{Entry, Table};
+
+use super::events::EventLog;
+
+/// What the local API answers from.
+pub(super) struct LocalAnswers {
+    pub(super) table: watch::Receiver<Arc<Table>>,
+    pub(super) statuses: StatusStore,
+    pub(super) problems: watch::Receiver<Arc<Vec<ManifestProblem>>>,
+    pub(super) pleg: Pleg,
+    pub(super) events: EventLog,
+    pub(super) health: watch::Receiver<RuntimeHealth>,
+    pub(super) registry: Registry,
+}
+
+impl LocalAnswers {
+    fn why_of(&self, entry: &Entry) -> Why {
+        let cell = &entry.cell;
+        let progress = cell.progress.borrow().clone();
+        let mut failures: Vec<WhyFailure> = cell
+            .failures
+            .borrow()
+            .iter()
+            .map(|(container, failure)| WhyFailure {
+                container: Some(container.clone()),
+                reason: failure.reason.clone(),
+                message: failure.message.clone(),
+                retry_at: None,
+            })
+            .collect();
+        failures.extend(progress.failure.as_ref().map(|failure| WhyFailure {
+            container: None,
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+            retry_at: failure.retry_at.map(|at| format!("{at:.0}")),
+        }));
+        let phase = self.statuses.get(&cell.pod.uid).and_then(|status| status.phase.clone());
+        Why {
+            namespace: cell.pod.name.namespace.to_string(),
+            name: cell.pod.name.name.to_string(),
+            uid: cell.pod.uid.to_string(),
+            phase: phase.unwrap_or_else(|| "Pending".to_owned()),
+            step: progress.step.as_str().to_owned(),
+            since: format!("{:.0}", progress.since),
+            subject: progress.subject.as_deref().map(str::to_owned),
+            waiting_for: progress.waiting_for.clone(),
+            advice: advice(&progress, &failures).to_owned(),
+            failures,
+            events: self.events.lines(&cell.pod.uid),
+        }
+    }
+
+    fn log_file(&self, pod: &PodRef, container: &str, previous: bool) -> Result<(PathBuf, bool), String> {
+        let observed =
+            self.pleg.known(pod).ok_or_else(|| format!("the runtime has not told about pod {pod} yet"))?;
+        let mut instances = observed.instances(container);
+        let instance = if previous {
+            instances.nth(1).ok_or_else(|| {
+                format!("previous terminated container {container:?} in pod {:?} not found", &*pod.name.name)
+            })?
+        } else {
+            instances.next().ok_or_else(|| {
+                format!("container {container:?} in pod {:?} is waiting to start", &*pod.name.name)
+            })?
+        };
+        let ended = !matches!(instance.state, ContainerState::Running { .. } | ContainerState::Created);
+        Ok((PathBuf::from(&instance.log_path), ended))
+    }
+}
+
+/// Whether `name` (`[namespace/]name`) means the pod; a static pod is found by the name in its manifest too.
+fn is_called(entry: &Entry, name: &str) -> bool {
+    let (namespace, name) = match name.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, name),
+    };
+    let own = &entry.cell.pod.name;
+    let node = entry
+        .target
+        .pod()
+        .and_then(|pod| pod::spec(pod).node_name.clone())
+        .unwrap_or_default()
+        .to_lowercase();
+    let in_manifest = own.name.strip_suffix(&*node).and_then(|own| own.strip_suffix('-'));
+    (&*own.name == name || in_manifest == Some(name))
+        && namespace.is_none_or(|namespace| &*own.namespace == namespace)
+}
+
+impl Local for LocalAnswers {
+    fn pods(&self) -> Vec<Pod> {
+        let table = self.table.borrow().clone();
+        let mut pods: Vec<Pod> = table
+            .pods
+            .values()
+            .filter_map(|entry| {
+                let mut pod = Pod::clone(entry.target.pod()?);
+                if let Some(status) = self.statuses.get(&entry.cell.pod.uid) {
+                    pod.status = Some((*status).clone());
+                }
+                Some(pod)
+            })
+            .collect();
+        pods.sort_by(|a, b| {
+            (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name))
+        });
+        pods
+    }
+
+    fn why(&self, name: Option<&str>) -> Vec<Why> {
+        let table = self.table.borrow().clone();
+        let wanted = table.pods.values().filter(|entry| name.is_none_or(|name| is_called(entry, name)));
+        wanted.map(|entry| self.why_of(entry)).collect()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.problems.borrow().iter().map(super::problem::shown).collect()
+    }
+
+    fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String> {
+        let table = self.table.borrow().clone();
+        let entry = table
+            .pods
+            .values()
+            .find(|entry| *entry.cell.pod.name.namespace == *namespace && *entry.cell.pod.name.name == *pod)
+            .ok_or_else(|| format!("pod {namespace}/{pod} does not exist"))?;
+        if entry.target.pod().is_some_and(|pod| pod::container(pod, container).is_none()) {
+            return Err(format!("container {container:?} is not in pod {namespace}/{pod}"));
+        }
+        let (path, ended) = self.log_file(&entry.cell.pod, container, query.previous)?;
+        let since = query.since_seconds.and_then(|seconds| {
+            Timestamp::now().checked_sub(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
+        });
+        let options = LogOptions {
+            tail: query.tail_lines,
+            since,
+            limit_bytes: query.limit_bytes,
+            timestamps: query.timestamps,
+            ..LogOptions::default()
+        };
+        let follow =
+            (query.follow && !ended).then(|| ended_watch(self.pleg.observed(&entry.cell.pod), container));
+        let stream = futures::stream::once(async move {
+            let reader = match follow {
+                Some(ended) => LogReader::follow(&path, options, ended).await?,
+                None => LogReader::open(&path, options).await?,
+            };
+            Ok(reader.into_stream())
+        });
+        let flat = futures::TryStreamExt::try_flatten(stream);
+        Ok(Box::pin(flat.map(|piece| {
+            piece.map_err(|error: logs::ReadError| std::io::Error::other(telemetry::chain(&error)))
+        })))
+    }
+
+    fn health(&self) -> Result<(), String> {
+        let health = self.health.borrow();
+        match (&health.error, health.last_seen) {
+            (Some(error), None) => Err(format!("the container runtime has never answered: {error}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.registry.encode()
+    }
+}
+
+/// Becomes true when no instance of `container` runs any more.
+fn ended_watch(
+    mut observed: watch::Receiver<Arc<types::ObservedPod>>,
+    container: &str,
+) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    let container = container.to_owned();
+    tokio::spawn(async move {
+        let ended =
+            |pod: &Arc<types::ObservedPod>| pod.newest(&container).is_none_or(|c| !c.state.is_running());
+        tokio::select! {
+            _ = observed.wait_for(ended) => { sender.send_replace(true); }
+            () = sender.closed() => {}
+        }
+    });
+    receiver
+}

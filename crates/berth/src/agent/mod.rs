@@ -1,0 +1,106 @@
+//! The node agent: from flags to running tasks.
+
+mod admission;
+mod assemble;
+mod events;
+mod housekeeping;
+mod lifecycle;
+mod local;
+mod lock;
+mod notify;
+mod problem;
+mod rotation;
+mod settings;
+mod termination;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use config::{Loaded, LogFormat, Outcome, Request};
+use telemetry::logging::{Filter, Format, LoggingOptions, VModule};
+
+use crate::cli::{tell, tell_error};
+use crate::{FAILED, MISUSED};
+
+/// Runs the agent until it is told to stop, or cannot go on.
+pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    let loaded = match config::load(args.into_iter()) {
+        Ok(Outcome::Run(loaded)) => *loaded,
+        Ok(Outcome::Request(request)) => {
+            tell(&answer(request));
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            tell_error(&telemetry::chain(&error));
+            return ExitCode::from(MISUSED);
+        }
+    };
+    if let Err(error) = telemetry::logging::init(logging(&loaded)) {
+        tell_error(&telemetry::chain(&error));
+        return ExitCode::from(FAILED);
+    }
+    tell_start(&loaded);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(assemble::run(loaded));
+            // A call into the kernel that hangs must not keep the agent from ending.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => {
+            tracing::info!("berth stops; containers run on");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "berth cannot go on");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn answer(request: Request) -> String {
+    match request {
+        Request::Help => config::flags::help(),
+        Request::Version { raw: false } => format!("Kubernetes {}\n", settings::KUBERNETES_VERSION),
+        Request::Version { raw: true } => {
+            format!("berth {} (Kubernetes {})\n", env!("CARGO_PKG_VERSION"), settings::KUBERNETES_VERSION)
+        }
+    }
+}
+
+fn logging(loaded: &Loaded) -> LoggingOptions {
+    let logging = &loaded.config.logging;
+    let json = logging.format == LogFormat::Json;
+    let vmodule = logging
+        .vmodule
+        .iter()
+        .map(|module| VModule { pattern: module.file_pattern.clone(), verbosity: module.verbosity });
+    LoggingOptions {
+        format: if json { Format::Json } else { Format::Text },
+        filter: Filter { verbosity: logging.verbosity, vmodule: vmodule.collect() },
+        split_stream: if json {
+            logging.options.json.split_stream
+        } else {
+            logging.options.text.split_stream
+        },
+    }
+}
+
+fn tell_start(loaded: &Loaded) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        kubernetes = settings::KUBERNETES_VERSION,
+        "berth starts"
+    );
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let unacted = loaded.unacted();
+    if !unacted.is_empty() {
+        tracing::warn!(settings = unacted.join(", "), "These settings are accepted, and not acted on yet");
+    }
+}

@@ -1,0 +1,92 @@
+//! From the configuration to what each room takes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use config::{KubeletConfiguration, Loaded};
+use containerconfig::dns::ResolvConf;
+use node::{Machine, PodRoom, Reservations, Threshold};
+use types::Quantity;
+use types::resources::Amounts;
+
+/// The version of Kubernetes whose kubelet this agent stands in for.
+pub(super) const KUBERNETES_VERSION: &str = "v1.36.0";
+
+/// What is reserved for the node's daemons and kept free by eviction.
+pub(super) fn reservations(config: &KubeletConfiguration) -> anyhow::Result<Reservations> {
+    Ok(Reservations {
+        kube: amounts(&config.kube_reserved).context("kubeReserved")?,
+        system: amounts(&config.system_reserved).context("systemReserved")?,
+        eviction_memory: threshold(&config.eviction_hard, "memory.available")?,
+        eviction_storage: threshold(&config.eviction_hard, "nodefs.available")?,
+    })
+}
+
+fn amounts(map: &BTreeMap<String, String>) -> anyhow::Result<Amounts> {
+    map.iter().map(|(name, text)| Ok((name.clone(), text.parse::<Quantity>()?))).collect()
+}
+
+fn threshold(thresholds: &BTreeMap<String, String>, signal: &str) -> anyhow::Result<Option<Threshold>> {
+    let Some(text) = thresholds.get(signal) else { return Ok(None) };
+    let parsed = match text.strip_suffix('%') {
+        Some(percent) => {
+            let percent: f64 = percent
+                .parse()
+                .with_context(|| format!("evictionHard {signal}: {text:?} is no percentage"))?;
+            Threshold::Part(percent / 100.0)
+        }
+        None => {
+            Threshold::Amount(text.parse::<Quantity>().with_context(|| format!("evictionHard {signal}"))?)
+        }
+    };
+    Ok(Some(parsed))
+}
+
+/// How many pods there is room for.
+pub(super) fn pod_room(config: &KubeletConfiguration) -> PodRoom {
+    PodRoom {
+        max_pods: u32::try_from(config.max_pods).unwrap_or(0),
+        per_core: u32::try_from(config.pods_per_core).unwrap_or(0),
+        ephemeral_storage: config.local_storage_capacity_isolation,
+    }
+}
+
+/// How pod cgroups are limited.
+pub(super) fn pod_cgroup(config: &KubeletConfiguration, machine: &Machine) -> cgroup::PodCgroupConfig {
+    cgroup::PodCgroupConfig {
+        cpu_cfs_quota: config.cpu_cfs_quota,
+        cpu_cfs_period: u64::try_from(config.cpu_cfs_quota_period.get().as_micros()).unwrap_or(100_000),
+        pids_limit: u64::try_from(config.pod_pids_limit).ok(),
+        page_sizes: machine.page_sizes().collect(),
+    }
+}
+
+/// What the file of `resolvConf` says; `None` when that setting is empty.
+pub(super) fn resolv_conf(path: &Path) -> anyhow::Result<Option<ResolvConf>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!("cannot read resolvConf {}: set resolvConf to a file, or to \"\" for none", path.display())
+    })?;
+    Ok(Some(ResolvConf::parse(&text)))
+}
+
+/// How many images may be pulled at once; `None`: any number.
+pub(super) fn parallel_pulls(config: &KubeletConfiguration) -> Option<usize> {
+    if config.serialize_image_pulls {
+        return Some(1);
+    }
+    config.max_parallel_image_pulls.and_then(|n| usize::try_from(n).ok())
+}
+
+/// The longest crash back-off.
+pub(super) fn max_crash_back_off(loaded: &Loaded) -> Duration {
+    loaded
+        .config
+        .crash_loop_back_off
+        .max_container_restart_period
+        .map_or(Duration::from_secs(300), config::Duration::get)
+}
