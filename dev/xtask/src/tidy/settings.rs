@@ -14,6 +14,12 @@ const CONFIGURATION: (&str, &str) = ("crates/base/config/src/kubelet.rs", "Kubel
 const FLAGS: (&str, &str) = ("crates/base/config/src/flags/own.rs", "Flags");
 const UNACTED: &str = "crates/base/config/src/unacted.rs";
 
+/// Settings that the configuration crate itself acts on, and how.
+const ACTED_ON_INSIDE: [(&str, &str); 2] = [
+    ("--config-dir", "the drop-in files are read from it"),
+    ("featureGates", "the values of the gates are made from it"),
+];
+
 /// The list's entries.
 fn listed(text: &str) -> Vec<&str> {
     let list = text
@@ -75,10 +81,11 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
         for field in fields::of_struct(text(path)?, name) {
             let name = if is_flag { field.as_flag() } else { field.in_file() };
             let is_listed = listed.contains(&name.as_str());
+            let inside = ACTED_ON_INSIDE.iter().any(|(setting, _)| *setting == name);
             // A list entry may be about a part of the field.
             let partly = listed.iter().any(|entry| entry.starts_with(&format!("{name}.")));
             count += 1;
-            if !partly {
+            if !partly && !inside {
                 findings.errors.extend(contradiction(&name, use_of(field.name, &users)?, is_listed));
             }
         }
