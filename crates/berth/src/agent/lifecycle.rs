@@ -31,10 +31,10 @@ pub(super) struct PodLifecycle {
 }
 
 impl PodLifecycle {
-    /// Asks `question` about all that is known of the pod now.
-    fn ask<T>(&self, pod: &Pod, cell: &PodCell, question: impl FnOnce(&DeriveInput<'_>) -> T) -> T {
-        let observed =
-            self.pleg.known(&cell.pod).unwrap_or_else(|| Arc::new(ObservedPod::absent(cell.pod.clone())));
+    /// Asks `question` about all that is known of the pod now. `None` while it is not known what the runtime has of
+    /// it: a pod that runs must not be shown as one that does not, just because berth was restarted.
+    fn ask<T>(&self, pod: &Pod, cell: &PodCell, question: impl FnOnce(&DeriveInput<'_>) -> T) -> Option<T> {
+        let observed = self.pleg.known(&cell.pod)?;
         let observed = self.messages.fill_in(&observed);
         let life = match *cell.phase.borrow() {
             Phase::Queued | Phase::Running => Life::Running,
@@ -45,7 +45,7 @@ impl PodLifecycle {
         let ended = cell.ended.borrow().clone();
         let previous = self.statuses.get(&cell.pod.uid);
         let runtime_name = self.runtime_name.borrow().clone();
-        question(&DeriveInput {
+        Some(question(&DeriveInput {
             pod,
             observed: &observed,
             probes: &Probes::default(),
@@ -56,7 +56,7 @@ impl PodLifecycle {
             host_ips: &self.facts.borrow().host_ips,
             runtime_name: &runtime_name,
             now: Timestamp::now(),
-        })
+        }))
     }
 
     /// What is left of `activeDeadlineSeconds`, if the pod has such a deadline.
@@ -127,14 +127,14 @@ impl Lifecycle for PodLifecycle {
             cell.ended.send_replace(Some(Ended { reason, message, disruption: false }));
             return Ok(Round { ended: true, again_in: None });
         }
-        if self.ask(pod, cell, is_over) {
+        if self.ask(pod, cell, is_over) == Some(true) {
             return Ok(Round { ended: true, again_in: None });
         }
         self.runtime_ready(pod, cell).await;
         let synced = self.executor.sync(pod, cell).await.map_err(|error| round_error(&error))?;
         let left = self.time_left(pod, &cell.pod.uid);
         let again_in = synced.again_in.into_iter().chain(left).min();
-        Ok(Round { ended: self.ask(pod, cell, is_over), again_in })
+        Ok(Round { ended: self.ask(pod, cell, is_over) == Some(true), again_in })
     }
 
     async fn stop(&self, job: &Job, grace_seconds: Option<u64>) -> Result<(), RoundError> {
@@ -148,7 +148,8 @@ impl Lifecycle for PodLifecycle {
 
     fn publish(&self, job: &Job) {
         let Some(pod) = job.target.pod() else { return };
-        if let Err(error) = self.statuses.set(pod, self.ask(pod, &job.cell, derive)) {
+        let Some(status) = self.ask(pod, &job.cell, derive) else { return };
+        if let Err(error) = self.statuses.set(pod, status) {
             tracing::warn!(pod = %job.cell.pod, error = %telemetry::chain(&error), "A status was dropped");
         }
     }

@@ -43,7 +43,9 @@ pub fn derive(input: &DeriveInput<'_>) -> PodStatus {
         pod_ips: non_empty(ips.into_iter().map(|ip| PodIP { ip }).collect()),
         qos_class: Some(QosClass::of(input.pod).as_str().to_owned()),
         reason,
-        start_time: Some(input.previous.and_then(|old| old.start_time.clone()).unwrap_or(Time(input.now))),
+        start_time: Some(
+            input.previous.and_then(|old| old.start_time.clone()).unwrap_or_else(|| start_time(input)),
+        ),
         // What others write stays as it is.
         ..input.previous.cloned().unwrap_or_default()
     };
@@ -118,4 +120,10 @@ fn ips(input: &DeriveInput<'_>) -> Vec<String> {
 
 fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
+}
+
+/// When the pod was taken up, as far as the runtime still knows after a restart of berth: with its oldest sandbox.
+fn start_time(input: &DeriveInput<'_>) -> Time {
+    let oldest = input.observed.sandboxes.iter().map(|sandbox| sandbox.created_at).min();
+    Time(oldest.unwrap_or(input.now).min(input.now))
 }
