@@ -1,6 +1,7 @@
 //! A private containerd: its own root, state, socket, CNI network, bridge and cgroup name, so that any number of
 //! them run beside each other and beside the one of the machine's owner.
 
+mod cgroup;
 mod config;
 mod instance;
 mod probe;
@@ -96,6 +97,7 @@ impl Containerd {
             Instance::claim(&dir, options.driver.unwrap_or_else(Driver::of_this_machine))?
         };
         let mut containerd = Self { instance, version, daemon: None, kept: false };
+        cgroup::make(&containerd.instance)?;
         config::write(&containerd.instance, &facts, options.host_ports)?;
         containerd.resume().await?;
         containerd.import_images(facts.snapshotter).await?;
@@ -257,9 +259,12 @@ impl Drop for Containerd {
 /// Takes down the instance that an earlier program left in `dir`, if there is one. True if there was.
 ///
 /// # Errors
-/// Something of it is left; the error lists it.
+/// The program that started it still runs, or something of it is left; the error lists it.
 pub fn remove_abandoned(dir: &Path) -> Result<bool> {
     let Some(instance) = Instance::load(dir)? else { return Ok(false) };
+    if let Some(owner) = instance.owner() {
+        bail!("the containerd in {} belongs to process {owner}, which still runs", dir.display());
+    }
     remove(&instance)?;
     Ok(true)
 }

@@ -118,7 +118,12 @@ impl Instance {
         let entries = std::fs::read_dir(REGISTER).into_iter().flatten().flatten();
         let instances = entries
             .filter_map(|entry| serde_json::from_slice::<Self>(&std::fs::read(entry.path()).ok()?).ok());
-        instances.filter(|instance| instance.owner.is_some_and(|owner| !owner.lives())).collect()
+        instances.filter(|instance| instance.owner.is_some() && instance.owner().is_none()).collect()
+    }
+
+    /// The process that takes it down, if that still lives.
+    pub(super) fn owner(&self) -> Option<i32> {
+        self.owner.filter(|owner| owner.lives()).map(|owner| owner.pid)
     }
 
     /// Makes the instance outlive this process.
