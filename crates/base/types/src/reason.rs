@@ -122,6 +122,12 @@ pub mod event {
         INSPECT_FAILED = "InspectFailed";
         /// Policy Never, no image.
         ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull";
+        /// Images could not be removed, several times in a row.
+        IMAGE_GC_FAILED = "ImageGCFailed";
+        /// The image file system says that it has no room at all, used or not.
+        INVALID_DISK_CAPACITY = "InvalidDiskCapacity";
+        /// Removing images did not make the room that is needed.
+        FREE_DISK_SPACE_FAILED = "FreeDiskSpaceFailed";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
         /// A new sandbox takes the place of an old one.

@@ -43,7 +43,8 @@ impl ImageService for Served {
         &self,
         request: Request<v1::PullImageRequest>,
     ) -> Result<Response<v1::PullImageResponse>, Status> {
-        let v1::PullImageRequest { image, sandbox_config, .. } = request.into_inner();
+        let v1::PullImageRequest { image, sandbox_config, auth } = request.into_inner();
+        self.change(|store| store.pull_users.push(auth.unwrap_or_default().username));
         let pod = sandbox_config.and_then(|config| config.metadata).map(|metadata| metadata.name);
         let subject = Subject { pod, ..about(image.as_ref()) };
         self.serve("PullImage", subject, |store| {

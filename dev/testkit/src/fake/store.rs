@@ -152,6 +152,7 @@ pub struct Store {
     pub(super) cgroup_driver: Option<v1::CgroupDriver>,
     pub(super) handlers: Vec<v1::RuntimeHandler>,
     pub(super) pullable: Option<BTreeSet<String>>,
+    pub(super) pull_users: Vec<String>,
     pub(super) scripts: HashMap<(Option<String>, String), Script>,
     pub(super) exec_answers: HashMap<Vec<String>, ExecAnswer>,
     pub(super) streaming_url: String,

@@ -68,6 +68,12 @@ impl Store {
         &self.images
     }
 
+    /// The user names that pulls came with, in their order; empty for a pull without credentials.
+    #[must_use]
+    pub fn pull_users(&self) -> &[String] {
+        &self.pull_users
+    }
+
     /// How often a call was made.
     #[must_use]
     pub fn calls(&self, call: &str) -> u64 {
