@@ -30,35 +30,36 @@ impl EventLog {
     /// Takes events until their senders are gone.
     pub(super) async fn run(self, mut events: mpsc::Receiver<Event>) {
         while let Some(event) = events.recv().await {
-            match (&event.pod, event.kind) {
-                (Some(pod), EventKind::Warning) => {
-                    tracing::info!(pod = %pod, field = event.field_path, reason = event.reason, message = event.message, "Warning event");
-                }
-                (Some(pod), EventKind::Normal) => {
-                    tracing::debug!(pod = %pod, field = event.field_path, reason = event.reason, message = event.message, "Event");
-                }
-                (None, _) => {
-                    tracing::info!(reason = event.reason, message = event.message, "Event about the node");
-                }
+            let told = self.keep(&event);
+            let Event { pod, field_path, kind, reason, message } = event;
+            let Some(pod) = pod else {
+                tracing::info!(reason, message, "Event about the node");
+                continue;
+            };
+            if kind == EventKind::Warning && !told {
+                tracing::info!(pod = %pod, field = field_path, reason, message, "Warning event");
+            } else {
+                tracing::debug!(pod = %pod, field = field_path, reason, message, "Event");
             }
-            self.keep(event);
         }
     }
 
-    fn keep(&self, event: Event) {
-        let Some(uid) = event.pod.as_ref().map(|pod| pod.uid.clone()) else { return };
+    /// Keeps `event`, and says whether the same has been told before.
+    fn keep(&self, event: &Event) -> bool {
+        let Some(uid) = event.pod.as_ref().map(|pod| pod.uid.clone()) else { return false };
         let mut all = self.lock();
         let kept = all.entry(uid).or_default();
         let at = Timestamp::now();
-        if let Some(same) = kept.iter_mut().find(|kept| kept.event == event) {
+        if let Some(same) = kept.iter_mut().find(|kept| kept.event == *event) {
             same.at = at;
             same.count += 1;
-        } else {
-            kept.push_back(Kept { event, at, count: 1 });
+            return true;
         }
-        while kept.len() > KEPT {
+        kept.push_back(Kept { event: event.clone(), at, count: 1 });
+        if kept.len() > KEPT {
             kept.pop_front();
         }
+        false
     }
 
     /// The events of a pod, oldest first, a line each.

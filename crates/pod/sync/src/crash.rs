@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use types::hash::container_hash;
 use types::observed::{Exit, ObservedContainer};
 use types::{ObservedPod, PodUid};
 
@@ -21,8 +22,8 @@ pub const INITIAL: Duration = Duration::from_secs(10);
 /// What is remembered of one container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Memory {
-    /// A new image is a new start.
-    image: String,
+    /// The container's hash of name and image: a new image is a new start.
+    hash: String,
     delay: Duration,
     /// When the container was last started with this delay behind it.
     since: Timestamp,
@@ -64,14 +65,14 @@ impl CrashBackOff {
         all
     }
 
-    /// Notes that `container` is started again after `ended`, its instance before.
+    /// Notes that a container is started again, from `image`, after `ended`, its instance before.
     pub fn restarted(&self, pod: &PodUid, ended: &ObservedContainer, image: &str, now: Timestamp) {
         let Some(exit) = ended.state.exit() else { return };
         let key = (pod.clone(), ended.name.to_string());
         let mut memories = self.lock();
         let delay = self.delay(memories.get(&key), ended, exit);
         let next = if delay.is_zero() { INITIAL.min(self.max) } else { (delay * 2).min(self.max) };
-        memories.insert(key, Memory { image: image.to_owned(), delay: next, since: now });
+        memories.insert(key, Memory { hash: container_hash(&ended.name, image), delay: next, since: now });
     }
 
     /// Forgets a pod that is gone.
@@ -85,7 +86,7 @@ impl CrashBackOff {
             exit.finished_at.duration_since(since) <= limit
         };
         match memory {
-            Some(memory) if memory.image == container.image && fresh(memory.since) => memory.delay,
+            Some(memory) if memory.hash == container.hash && fresh(memory.since) => memory.delay,
             Some(_) => Duration::ZERO,
             None => match exit.started_at {
                 Some(started) if container.restart_count > 0 && fresh(started) => {
@@ -128,10 +129,10 @@ mod tests {
             sandbox: "s".into(),
             state: ContainerState::Exited(exit),
             created_at: at(started),
-            image: "busybox".into(),
+            image: "sha256:what-the-runtime-calls-it".into(),
             image_ref: String::new(),
             image_id: String::new(),
-            hash: String::new(),
+            hash: container_hash("web", "busybox"),
             restart_count,
             log_path: String::new(),
             mounts: Vec::new(),
