@@ -67,9 +67,14 @@ impl Run {
         }
     }
 
-    fn skip(&mut self, name: &str, tests: usize, why: &str) {
-        self.total.skipped += tests;
-        self.skips.push(format!("{name} ({tests} tests): {why}"));
+    fn skip(&mut self, name: &str, tests: Result<usize>, why: &str) {
+        match tests {
+            Ok(tests) => {
+                self.total.skipped += tests;
+                self.skips.push(format!("{name} ({tests} tests): {why}"));
+            }
+            Err(error) => self.attempt(name, Err(error)),
+        }
     }
 
     /// Prints what failed, what was skipped and why, and the one line that sums it up.
@@ -117,7 +122,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     let real = within(filter, REAL);
     match real_is_impossible() {
         None => run.attempt(name, nextest::run(&real)),
-        Some(why) => run.skip(name, nextest::list(&real)?, why),
+        Some(why) => run.skip(name, nextest::list(&real), why),
     }
 
     let name = "real containerd in the emulated machine";
@@ -125,7 +130,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     let why_not = if options.no_vm { Some("--no-vm") } else { vm::is_impossible() };
     match why_not {
         None => run.attempt(name, vm::tests(&vm::default_packages(), &emulated, VM_WITHIN).await),
-        Some(why) => run.skip(name, nextest::list(&emulated)?, why),
+        Some(why) => run.skip(name, nextest::list(&emulated), why),
     }
     Ok(run.finish())
 }
