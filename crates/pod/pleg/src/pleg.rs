@@ -171,6 +171,7 @@ impl Pleg {
                         tracing::info!("The runtime has no events; it is relisted every second");
                         events = None;
                         self.set_mode(Mode::Polling);
+                        relist_at = Instant::now() + shared.options.fast_relist;
                     }
                     ended => {
                         if let Some(Err(error)) = ended {
