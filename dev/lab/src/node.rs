@@ -71,6 +71,11 @@ impl Node {
         self.dir.join("kubelet")
     }
 
+    /// The number of its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+
     fn config(&self) -> PathBuf {
         self.dir.join("config.yaml")
     }
@@ -178,6 +183,20 @@ impl Node {
                 child.kill().await.context("kill berth")?;
                 bail!("berth did not end within {} s of SIGTERM", ENDED_WITHIN.as_secs())
             }
+        }
+    }
+
+    /// Unmounts berth's root directory, which a kubelet makes a shared mount of and leaves so, for containers that run
+    /// on. To be called when no pod is left.
+    ///
+    /// # Errors
+    /// Something in it is still in use.
+    pub fn unmount_root(&self) -> Result<()> {
+        let root = self.root();
+        match rustix::mount::unmount(&root, rustix::mount::UnmountFlags::empty()) {
+            // It was a mount, or part of one that was shared already.
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("unmount {}", root.display())),
         }
     }
 

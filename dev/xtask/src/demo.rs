@@ -201,7 +201,7 @@ async fn fetch(address: &str) -> Result<String> {
 async fn take_down(mut node: Node, containerd: Containerd) -> Result<()> {
     println!("demo: removing the manifests");
     let ended = end_pods(&mut node).await;
-    let stopped = node.stop().await;
+    let stopped = node.stop().await.and_then(|()| node.unmount_root());
     let left = if ended.is_ok() { after_berth(&containerd.leftovers()) } else { Ok(()) };
     let instance = containerd.instance().clone();
     let removed = containerd.stop().await;
