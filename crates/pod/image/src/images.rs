@@ -1,7 +1,7 @@
 //! Making sure that a container's image is on the node.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cri::{CriError, Runtime, v1};
@@ -13,9 +13,9 @@ use types::reason::{event, waiting};
 use types::{ContainerKind, Event, PodRef, PodUid};
 
 use crate::keyring::Keyring;
-use crate::metrics::{Metrics, size_bucket};
+use crate::metrics::Metrics;
 use crate::policy::{Need, PullPolicy, need};
-use crate::pulls::Pulls;
+use crate::pulls::{PullError, Pulls};
 use crate::reference::ImageName;
 
 /// Bounds of pulling (the fields of `KubeletConfiguration` of these names).
@@ -94,14 +94,21 @@ pub struct Images {
     pulls: Pulls,
     keyring: Arc<Keyring>,
     recorder: Recorder,
-    rate: Arc<Mutex<TokenBucket>>,
     failures: Arc<Mutex<Failures>>,
     metrics: Metrics,
 }
 
+/// What went wrong lately, by pod and image.
 struct Failures {
     back_off: Backoff<Key>,
     last: HashMap<Key, String>,
+}
+
+impl Failures {
+    fn forget(&mut self, key: &Key) {
+        self.back_off.reset(key);
+        self.last.remove(key);
+    }
 }
 
 impl Images {
@@ -114,19 +121,14 @@ impl Images {
         recorder: Recorder,
         metrics: Metrics,
     ) -> Self {
+        let rate = TokenBucket::new(f64::from(options.registry_pull_qps), options.registry_burst);
+        let back_off = Backoff::new(options.back_off, options.max_back_off);
         Self {
-            pulls: Pulls::new(runtime.clone(), options.parallel),
+            pulls: Pulls::new(runtime.clone(), options.parallel, rate, metrics.clone()),
             runtime,
             keyring: Arc::new(keyring),
             recorder,
-            rate: Arc::new(Mutex::new(TokenBucket::new(
-                f64::from(options.registry_pull_qps),
-                options.registry_burst,
-            ))),
-            failures: Arc::new(Mutex::new(Failures {
-                back_off: Backoff::new(options.back_off, options.max_back_off),
-                last: HashMap::new(),
-            })),
+            failures: Arc::new(Mutex::new(Failures { back_off, last: HashMap::new() })),
             metrics,
         }
     }
@@ -137,32 +139,32 @@ impl Images {
     /// # Errors
     /// With the reason and message of the container's `waiting` state.
     pub async fn ensure(&self, request: &Request<'_>) -> Result<Ensured, ImageError> {
+        let ensured = self.ensure_quietly(request).await;
+        if let Err(error) = &ensured {
+            self.warn(request, event::FAILED, format!("Error: {}", error.reason));
+        }
+        ensured
+    }
+
+    async fn ensure_quietly(&self, request: &Request<'_>) -> Result<Ensured, ImageError> {
         let name = ImageName::parse(request.image).map_err(|error| {
-            self.warn(request, event::INSPECT_FAILED, format!("Failed to apply default image tag: {error}"));
-            ImageError { reason: waiting::INVALID_IMAGE_NAME, message: error.to_string(), retry_in: None }
+            let message = format!("Failed to apply default image tag {:?}: {error}", request.image);
+            self.warn(request, event::INSPECT_FAILED, message.clone());
+            ImageError { reason: waiting::INVALID_IMAGE_NAME, message, retry_in: None }
         })?;
-        let full = name.to_string();
-        // The inspection after a pull tells the rest; before it, only the presence matters.
-        let present =
-            if request.policy == PullPolicy::Always { None } else { self.inspect(request, &full).await? };
+        let tagged = name.tagged(request.image);
+        // A pull asks the registry whatever is here.
+        let present = match request.policy {
+            PullPolicy::Always => None,
+            PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(request, &tagged).await?,
+        };
         let need = need(request.policy, present.is_some());
-        self.metrics.ensure_requests.inc(&[
-            match request.policy {
-                PullPolicy::Always => "always",
-                PullPolicy::IfNotPresent => "ifnotpresent",
-                PullPolicy::Never => "never",
-            },
-            if request.policy == PullPolicy::Always { "unknown" } else { bool_label(present.is_some()) },
-            bool_label(need == Need::Pull),
-        ]);
+        self.count(request.policy, present.is_some(), need);
         match (need, present) {
             (Need::Present, Some(image)) => {
-                self.note(
-                    request,
-                    event::PULLED,
-                    format!("Container image {full:?} already present on machine"),
-                );
-                Ok(ensured(image))
+                let message = format!("Container image {:?} already present on machine", request.image);
+                self.note(request, event::PULLED, message);
+                Ok(ensured(&image))
             }
             (Need::Refused, _) => {
                 let message =
@@ -170,98 +172,108 @@ impl Images {
                 self.warn(request, event::ERR_IMAGE_NEVER_PULL, message.clone());
                 Err(ImageError { reason: waiting::ERR_IMAGE_NEVER_PULL, message, retry_in: None })
             }
-            (Need::Pull | Need::Present, _) => self.pull(request, &name, &full).await,
+            (Need::Pull | Need::Present, _) => self.pull(request, &name, &tagged).await,
         }
     }
 
     /// Forgets what is known of failed pulls for a pod that is gone.
     pub fn forget(&self, pod: &PodUid) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.last.retain(|(uid, _), _| uid != pod);
-        failures.back_off.prune(Instant::now());
-    }
-
-    async fn inspect(&self, request: &Request<'_>, full: &str) -> Result<Option<cri::Image>, ImageError> {
-        self.runtime.image_status(spec(full)).await.map_err(|error| {
-            let message = format!("Failed to inspect image {full:?}: {}", telemetry::chain(&error));
-            self.warn(request, event::INSPECT_FAILED, message.clone());
-            ImageError { reason: waiting::IMAGE_INSPECT_ERROR, message, retry_in: None }
-        })
-    }
-
-    async fn pull(&self, request: &Request<'_>, name: &ImageName, full: &str) -> Result<Ensured, ImageError> {
-        let key: Key = (request.pod.uid.clone(), full.to_owned());
-        self.check_back_off(request, full, &key)?;
-        let credentials: Vec<_> = self.keyring.lookup(name).cloned().collect();
-        self.note(request, event::PULLING, format!("Pulling image {full:?}"));
-        let allowed = self.rate.lock().unwrap_or_else(PoisonError::into_inner).try_take(Instant::now());
-        if !allowed {
-            return Err(self.pull_failed(
-                request,
-                full,
-                key,
-                waiting::ERR_IMAGE_PULL,
-                "pull QPS exceeded".to_owned(),
-            ));
+        let mut failures = self.failures();
+        let keys: Vec<_> = failures.last.keys().filter(|(uid, _)| uid == pod).cloned().collect();
+        for key in keys {
+            failures.forget(&key);
         }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, policy: PullPolicy, present: bool, need: Need) {
+        let bool_label = |yes| if yes { "true" } else { "false" };
+        let (policy, present) = match policy {
+            PullPolicy::Always => ("always", "unknown"),
+            PullPolicy::IfNotPresent => ("ifnotpresent", bool_label(present)),
+            PullPolicy::Never => ("never", bool_label(present)),
+        };
+        self.metrics.ensure_requests.inc(&[policy, present, bool_label(need == Need::Pull)]);
+    }
+
+    async fn inspect(&self, request: &Request<'_>, tagged: &str) -> Result<Option<cri::Image>, ImageError> {
+        let inspected = self.runtime.image_status(spec(tagged)).await;
+        inspected.map_err(|error| self.inspect_failed(request, &error))
+    }
+
+    fn inspect_failed(&self, request: &Request<'_>, error: &CriError) -> ImageError {
+        let message = format!("Failed to inspect image {:?}: {}", request.image, telemetry::chain(error));
+        self.warn(request, event::INSPECT_FAILED, message.clone());
+        ImageError { reason: waiting::IMAGE_INSPECT_ERROR, message, retry_in: None }
+    }
+
+    async fn pull(
+        &self,
+        request: &Request<'_>,
+        name: &ImageName,
+        tagged: &str,
+    ) -> Result<Ensured, ImageError> {
+        let key: Key = (request.pod.uid.clone(), tagged.to_owned());
+        self.check_back_off(request, &key)?;
+        self.note(request, event::PULLING, format!("Pulling image {:?}", request.image));
+        let credentials = self.keyring.lookup(name).cloned().collect();
         let asked = Instant::now();
-        match self.pulls.pull(full, credentials, request.sandbox.cloned()).await {
-            Ok((reference, took)) => {
-                let waited = asked.elapsed();
-                {
-                    let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-                    failures.back_off.reset(&key);
-                    failures.last.remove(&key);
-                }
-                let image = self.inspect(request, &reference).await?.or(self.inspect(request, full).await?);
-                let size = image.as_ref().map_or(0, |image| image.size);
-                self.metrics.pull_duration.observe(&[size_bucket(size)], took.as_secs_f64());
+        match self.pulls.pull(tagged, credentials, request.sandbox).await {
+            Ok(pulled) => {
+                self.failures().forget(&key);
                 let message = format!(
-                    "Successfully pulled image {full:?} in {} ({} including waiting). Image size: {size} bytes.",
-                    milliseconds(took),
-                    milliseconds(waited),
+                    "Successfully pulled image {:?} in {} ({} including waiting). Image size: {} bytes.",
+                    request.image,
+                    shown(pulled.took),
+                    shown(asked.elapsed()),
+                    pulled.image.size,
                 );
                 self.note(request, event::PULLED, message);
-                Ok(image.map_or_else(|| Ensured { image_ref: reference, ..Ensured::default() }, ensured))
+                Ok(ensured(&pulled.image))
             }
-            Err(error) => {
-                let (reason, text) = classify(&error);
-                Err(self.pull_failed(request, full, key, reason, text))
+            Err(PullError::Inspect(error)) => Err(self.inspect_failed(request, &error)),
+            Err(PullError::TooOften) => {
+                let text = "pull QPS exceeded".to_owned();
+                Err(self.pull_failed(request, key, waiting::ERR_IMAGE_PULL, text))
+            }
+            Err(PullError::Pull(error)) => {
+                let reason = reason(&error);
+                Err(self.pull_failed(request, key, reason, error.message.clone()))
             }
         }
     }
 
-    fn check_back_off(&self, request: &Request<'_>, full: &str, key: &Key) -> Result<(), ImageError> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(remaining) = failures.back_off.remaining(key, Instant::now()) else { return Ok(()) };
-        let mut message = format!("Back-off pulling image {full:?}");
-        if let Some(last) = failures.last.get(key) {
-            message = format!("{message}: {last}");
-        }
-        drop(failures);
-        self.note(request, event::BACK_OFF, message.clone());
+    fn check_back_off(&self, request: &Request<'_>, key: &Key) -> Result<(), ImageError> {
+        let (remaining, last) = {
+            let failures = self.failures();
+            let Some(remaining) = failures.back_off.remaining(key, Instant::now()) else { return Ok(()) };
+            (remaining, failures.last.get(key).cloned())
+        };
+        let text = format!("Back-off pulling image {:?}", request.image);
+        self.note(request, event::BACK_OFF, text.clone());
+        let message = last.map_or_else(|| text.clone(), |last| format!("{text}: {last}"));
         Err(ImageError { reason: waiting::IMAGE_PULL_BACK_OFF, message, retry_in: Some(remaining) })
     }
 
     fn pull_failed(
         &self,
         request: &Request<'_>,
-        full: &str,
         key: Key,
         reason: &'static str,
-        text: String,
+        message: String,
     ) -> ImageError {
-        let now = Instant::now();
         let retry_in = {
-            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.back_off.failed(&key, now);
-            failures.last.insert(key.clone(), format!("{reason}: {text}"));
-            failures.back_off.remaining(&key, now)
+            let mut failures = self.failures();
+            let delay = failures.back_off.failed(&key, Instant::now());
+            failures.last.insert(key, format!("{reason}: {message}"));
+            Some(delay)
         };
-        let message = format!("Failed to pull image {full:?}: {text}");
-        self.warn(request, event::FAILED, message);
-        self.warn(request, event::FAILED, format!("Error: {reason}"));
-        ImageError { reason, message: text, retry_in }
+        let text = format!("Failed to pull image {:?}: {message}", request.image);
+        self.warn(request, event::FAILED, text);
+        ImageError { reason, message, retry_in }
     }
 
     fn note(&self, request: &Request<'_>, reason: &'static str, message: String) {
@@ -284,31 +296,52 @@ pub(crate) fn spec(image: &str) -> v1::ImageSpec {
     }
 }
 
-fn ensured(image: cri::Image) -> Ensured {
-    Ensured { image_ref: image.id, uid: image.uid, username: image.username }
+fn ensured(image: &cri::Image) -> Ensured {
+    Ensured { image_ref: image.id.clone(), uid: image.uid, username: image.username.clone() }
 }
 
-/// The reason that a failed pull shows. Runtimes put two of them at the beginning of the error's text.
-fn classify(error: &CriError) -> (&'static str, String) {
-    let text = error.message.clone();
-    for reason in [waiting::REGISTRY_UNAVAILABLE, waiting::SIGNATURE_VALIDATION_FAILED] {
-        if text.starts_with(reason) {
-            return (reason, text);
-        }
-    }
-    (waiting::ERR_IMAGE_PULL, text)
+/// The reason that a failed pull shows. Runtimes put two of them at the beginning of the error's text: that is how
+/// CRI hands them over.
+fn reason(error: &CriError) -> &'static str {
+    [waiting::REGISTRY_UNAVAILABLE, waiting::SIGNATURE_VALIDATION_FAILED]
+        .into_iter()
+        .find(|reason| error.message.starts_with(reason))
+        .unwrap_or(waiting::ERR_IMAGE_PULL)
 }
 
-fn bool_label(yes: bool) -> &'static str {
-    if yes { "true" } else { "false" }
-}
-
-/// A duration as Go prints it after rounding to milliseconds.
-fn milliseconds(duration: Duration) -> String {
+/// A duration, cut to milliseconds, as Go prints it: `1m2.5s`.
+fn shown(duration: Duration) -> String {
     let ms = duration.as_millis();
-    if ms < 1000 {
-        format!("{ms}ms")
-    } else {
-        format!("{}s", f64::from(u32::try_from(ms).unwrap_or(u32::MAX)) / 1000.0)
+    if (1..1000).contains(&ms) {
+        return format!("{ms}ms");
+    }
+    let (hours, minutes, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms % 60_000);
+    let fraction = format!(".{:03}", ms % 1000);
+    let seconds = format!("{}{}s", ms / 1000, fraction.trim_end_matches('0').trim_end_matches('.'));
+    match (hours, minutes) {
+        (0, 0) => seconds,
+        (0, _) => format!("{minutes}m{seconds}"),
+        _ => format!("{hours}h{minutes}m{seconds}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_in_go() {
+        for (ms, text) in [
+            (0, "0s"),
+            (7, "7ms"),
+            (999, "999ms"),
+            (1000, "1s"),
+            (1230, "1.23s"),
+            (60_000, "1m0s"),
+            (65_250, "1m5.25s"),
+            (3_600_001, "1h0m0.001s"),
+        ] {
+            assert_eq!(shown(Duration::from_millis(ms)), text);
+        }
     }
 }

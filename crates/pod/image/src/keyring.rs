@@ -5,13 +5,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
 use crate::reference::ImageName;
 
 /// The largest credentials file that is read, in bytes.
 const MAX_FILE: u64 = 10 << 20;
+
+/// Clients write `auth` with padding and without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What a registry is shown. Its `Debug` tells no secret.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -65,9 +73,10 @@ pub struct Keyring {
     entries: Vec<(Pattern, Credential)>,
 }
 
+/// Another program's `config.json` may have no `auths`.
 #[derive(Deserialize)]
 struct ConfigFile {
-    auths: BTreeMap<String, AuthEntry>,
+    auths: Option<BTreeMap<String, AuthEntry>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -96,7 +105,6 @@ impl Keyring {
         let old_style = old_style.into_iter().flatten().map(|dir| (dir.join(".dockercfg"), false));
         for (path, new) in new_style.chain(old_style) {
             match read(&path)? {
-                // Another program's config.json may have no `auths`.
                 Some(text) if new => match Self::from_config_json(&text) {
                     Ok(keyring) if keyring.entries.is_empty() => {}
                     Ok(keyring) => return Ok(keyring),
@@ -117,10 +125,7 @@ impl Keyring {
     /// # Errors
     /// If it is not valid JSON of that shape.
     pub fn from_config_json(text: &str) -> Result<Self, serde_json::Error> {
-        if serde_json::from_str::<serde_json::Value>(text)?.get("auths").is_none() {
-            return Ok(Self::default());
-        }
-        Ok(Self::from_entries(serde_json::from_str::<ConfigFile>(text)?.auths))
+        Ok(Self::from_entries(serde_json::from_str::<ConfigFile>(text)?.auths.unwrap_or_default()))
     }
 
     /// The credentials of a `.dockercfg`.
@@ -136,7 +141,7 @@ impl Keyring {
             .into_iter()
             .filter_map(|(key, entry)| Some((Pattern::parse(&key)?, entry.into_credential()?)))
             .collect();
-        // Longer patterns are more specific.
+        // Backwards, a pattern comes after those that it is a prefix of, and one that begins with `*` comes last.
         entries.sort_by(|a, b| b.0.text.cmp(&a.0.text));
         Self { entries }
     }
@@ -151,7 +156,7 @@ impl AuthEntry {
     fn into_credential(self) -> Option<Credential> {
         let (mut username, mut password) = (self.username, self.password);
         if !self.auth.is_empty() {
-            let decoded = STANDARD.decode(self.auth.trim_end()).ok()?;
+            let decoded = BASE64.decode(self.auth.trim()).ok()?;
             let decoded = String::from_utf8(decoded).ok()?;
             let (user, pass) = decoded.split_once(':')?;
             username = user.to_owned();
@@ -204,7 +209,8 @@ impl Pattern {
         let (authority, path) = key.split_once('/').unwrap_or((key, ""));
         let path = path.trim_end_matches('/');
         // Old docker clients wrote the API version into the key.
-        let path = path.strip_prefix("v1").or_else(|| path.strip_prefix("v2")).unwrap_or(path);
+        let version = ["v1", "v2"].into_iter().find_map(|version| path.strip_prefix(version));
+        let path = version.filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
         let (host, port) = split_port(authority);
         if host.is_empty() {
             return None;
@@ -258,12 +264,15 @@ mod tests {
 
     #[test]
     fn matching() {
-        let auth = |user: &str| serde_json::json!({"auth": STANDARD.encode(format!("{user}:secret"))});
+        let auth = |user: &str| serde_json::json!({"auth": BASE64.encode(format!("{user}:secret"))});
         let text = serde_json::json!({"auths": {
             "https://index.docker.io/v1/": auth("hub"),
             "*.example.com": auth("any"),
             "reg.example.com/team": auth("team"),
             "reg.example.com:5000": {"username": "port", "password": "x"},
+            "q.io/v1beta": {"auth": "YjpzZWNyZXQx"},
+            "q.io/v2/": {"auth": "YWI6c2VjcmV0"},
+            "unpadded.io": {"auth": "dTpzZWNyZQ"},
             "broken.example.com": {"auth": "???"},
         }});
         let keyring = Keyring::from_config_json(&text.to_string()).unwrap();
@@ -272,6 +281,9 @@ mod tests {
         assert_eq!(users(&keyring, "reg.example.com/other"), ["any"]);
         assert_eq!(users(&keyring, "a.b.example.com/x"), Vec::<String>::new());
         assert_eq!(users(&keyring, "reg.example.com:5000/x"), ["port"]);
+        assert_eq!(users(&keyring, "q.io/v1beta/x"), ["ab", "b"]);
+        assert_eq!(users(&keyring, "q.io/x"), ["ab"]);
+        assert_eq!(users(&keyring, "unpadded.io/x"), ["u"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ const PULL_BUCKETS: &[f64] = &[
 pub struct Metrics {
     pub(crate) pull_duration: Histogram,
     pub(crate) ensure_requests: Counter,
+    pub(crate) garbage_collected: Counter,
 }
 
 impl Metrics {
@@ -31,6 +32,12 @@ impl Metrics {
                 "Requests for an image, by pull policy, by whether it was on the node and whether it had to be pulled.",
                 Alpha,
                 &["pull_policy", "present_locally", "pull_required"],
+            ),
+            garbage_collected: registry.counter(
+                "kubelet_image_garbage_collected_total",
+                "Images removed because they were old (age) or room was needed (space).",
+                Alpha,
+                &["reason"],
             ),
         }
     }

@@ -1,22 +1,46 @@
-//! Pulls under way: one per image and credentials, bounded in number.
+//! Pulls under way: one per image and credentials, bounded in number and in rate.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cri::{CriError, Runtime, v1};
+use cri::{CriError, CriErrorKind, Runtime, v1};
+use task::rate::TokenBucket;
 use task::slots::Slots;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::images::spec;
 use crate::keyring::Credential;
+use crate::metrics::{Metrics, size_bucket};
 
 /// How long a pull counts against the number of parallel ones. One that takes longer goes on, and lets others go on.
 const HOLD: Duration = Duration::from_secs(60);
 
-/// How a pull went: the image's reference and how long it took, or why it failed.
-pub(crate) type Outcome = Result<(String, Duration), Arc<CriError>>;
+/// How long a pull that nobody waits for goes on. A pod's next round comes back for it well before; a pull that hangs
+/// for a pod that is gone ends.
+const UNWANTED: Duration = Duration::from_secs(60);
+
+/// What was pulled.
+#[derive(Debug)]
+pub(crate) struct Pulled {
+    pub(crate) image: cri::Image,
+    /// How long the pull itself took, without the wait for a place.
+    pub(crate) took: Duration,
+}
+
+/// Why there is no image after a pull.
+#[derive(Clone, Debug)]
+pub(crate) enum PullError {
+    /// There were too many pulls lately; this one was not tried.
+    TooOften,
+    /// The runtime could not pull it.
+    Pull(Arc<CriError>),
+    /// It was pulled, and the runtime cannot tell what it is.
+    Inspect(Arc<CriError>),
+}
+
+pub(crate) type Outcome = Result<Arc<Pulled>, PullError>;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -24,22 +48,35 @@ struct Key {
     credentials: Vec<Credential>,
 }
 
-/// The pulls of the node.
+/// The pulls of the node. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pulls {
     runtime: Runtime,
+    metrics: Metrics,
     slots: Option<Slots>,
-    under_way: Arc<Mutex<HashMap<Key, watch::Receiver<Option<Outcome>>>>>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    rate: TokenBucket,
+    under_way: HashMap<Key, watch::Sender<Option<Outcome>>>,
 }
 
 impl Pulls {
     /// At most `parallel` pulls at a time; `None`: any number.
-    pub(crate) fn new(runtime: Runtime, parallel: Option<usize>) -> Self {
-        Self { runtime, slots: parallel.map(|n| Slots::new(n, HOLD)), under_way: Arc::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Outcome>>>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn new(
+        runtime: Runtime,
+        parallel: Option<usize>,
+        rate: TokenBucket,
+        metrics: Metrics,
+    ) -> Self {
+        let state = State { rate, under_way: HashMap::new() };
+        Self {
+            runtime,
+            metrics,
+            slots: parallel.map(|n| Slots::new(n, HOLD)),
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// Pulls `image` with the first of `credentials` that works, or waits for a pull of it that is under way.
@@ -47,36 +84,45 @@ impl Pulls {
         &self,
         image: &str,
         credentials: Vec<Credential>,
-        sandbox: Option<v1::PodSandboxConfig>,
+        sandbox: Option<&v1::PodSandboxConfig>,
     ) -> Outcome {
-        let key = Key { image: image.to_owned(), credentials };
-        let mut outcome = {
-            let mut under_way = self.lock();
-            match under_way.get(&key) {
-                Some(outcome) => outcome.clone(),
-                None => {
-                    let (sender, receiver) = watch::channel(None);
-                    under_way.insert(key.clone(), receiver.clone());
-                    let pulls = self.clone();
-                    tokio::spawn(async move {
-                        let forget = Forget { pulls: &pulls, key: &key };
-                        let outcome = pulls.work(&key, sandbox).await;
-                        drop(forget);
-                        sender.send_replace(Some(outcome));
-                    });
-                    receiver
+        let mut outcome = self.join(Key { image: image.to_owned(), credentials }, sandbox)?;
+        let done = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        done.unwrap_or_else(|| Err(PullError::Pull(Arc::new(no_answer()))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the outcome of a pull will be: of one under way, or of a new one. Only a new one counts against the rate.
+    fn join(
+        &self,
+        key: Key,
+        sandbox: Option<&v1::PodSandboxConfig>,
+    ) -> Result<watch::Receiver<Option<Outcome>>, PullError> {
+        let mut state = self.lock();
+        if let Some(under_way) = state.under_way.get(&key) {
+            return Ok(under_way.subscribe());
+        }
+        if !state.rate.try_take(Instant::now()) {
+            return Err(PullError::TooOften);
+        }
+        let (sender, receiver) = watch::channel(None);
+        state.under_way.insert(key.clone(), sender.clone());
+        let forget = Forget { pulls: self.clone(), key };
+        let sandbox = sandbox.cloned();
+        tokio::spawn(async move {
+            tokio::select! {
+                outcome = forget.pulls.work(&forget.key, sandbox) => {
+                    sender.send_replace(Some(outcome));
+                }
+                () = unwanted(&sender) => {
+                    tracing::info!(image = forget.key.image, "An image is no longer pulled, since nobody waits for it");
                 }
             }
-        };
-        let done = outcome.wait_for(Option::is_some).await;
-        match done.ok().and_then(|outcome| outcome.clone()) {
-            Some(outcome) => outcome,
-            None => Err(Arc::new(CriError {
-                call: "PullImage",
-                kind: cri::CriErrorKind::Other,
-                message: "the pull ended without an answer".to_owned(),
-            })),
-        }
+        });
+        Ok(receiver)
     }
 
     async fn work(&self, key: &Key, sandbox: Option<v1::PodSandboxConfig>) -> Outcome {
@@ -85,32 +131,59 @@ impl Pulls {
             None => None,
         };
         let begun = Instant::now();
-        let mut failure = None;
-        let tries =
-            key.credentials.iter().map(|c| Some(auth(c))).chain(key.credentials.is_empty().then_some(None));
-        for auth in tries {
-            match self.runtime.pull_image(spec(&key.image), auth, sandbox.clone()).await {
-                Ok(reference) => return Ok((reference, begun.elapsed())),
-                Err(error) => failure = Some(error),
+        let reference =
+            self.try_each(key, sandbox.as_ref()).await.map_err(|error| PullError::Pull(Arc::new(error)))?;
+        let took = begun.elapsed();
+        let image = self
+            .runtime
+            .image_status(spec(&reference))
+            .await
+            .map_err(|error| PullError::Inspect(Arc::new(error)))?
+            // Removed again in between: the start of the container will tell.
+            .unwrap_or_else(|| cri::Image { id: reference, ..cri::Image::default() });
+        self.metrics.pull_duration.observe(&[size_bucket(image.size)], took.as_secs_f64());
+        Ok(Arc::new(Pulled { image, took }))
+    }
+
+    /// Pulls with one credential after the other, or with none if there is none.
+    async fn try_each(&self, key: &Key, sandbox: Option<&v1::PodSandboxConfig>) -> Result<String, CriError> {
+        let Some((last, others)) = key.credentials.split_last() else {
+            return self.runtime.pull_image(spec(&key.image), None, sandbox.cloned()).await;
+        };
+        for credential in others {
+            let pulled = self.runtime.pull_image(spec(&key.image), Some(auth(credential)), sandbox.cloned());
+            match pulled.await {
+                Ok(reference) => return Ok(reference),
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::debug!(image = key.image, error, "Pull failed; trying the next credentials");
+                }
             }
         }
-        Err(Arc::new(failure.unwrap_or_else(|| CriError {
-            call: "PullImage",
-            kind: cri::CriErrorKind::Other,
-            message: "no way to pull was left to try".to_owned(),
-        })))
+        self.runtime.pull_image(spec(&key.image), Some(auth(last)), sandbox.cloned()).await
+    }
+}
+
+/// Waits until nobody has waited for the outcome for a while.
+async fn unwanted(outcome: &watch::Sender<Option<Outcome>>) {
+    loop {
+        outcome.closed().await;
+        tokio::time::sleep(UNWANTED).await;
+        if outcome.is_closed() {
+            return;
+        }
     }
 }
 
 /// Takes a pull off the list, also when its task panics.
-struct Forget<'a> {
-    pulls: &'a Pulls,
-    key: &'a Key,
+struct Forget {
+    pulls: Pulls,
+    key: Key,
 }
 
-impl Drop for Forget<'_> {
+impl Drop for Forget {
     fn drop(&mut self) {
-        self.pulls.lock().remove(self.key);
+        self.pulls.lock().under_way.remove(&self.key);
     }
 }
 
@@ -122,4 +195,9 @@ fn auth(credential: &Credential) -> v1::AuthConfig {
         registry_token: credential.registry_token.clone(),
         ..v1::AuthConfig::default()
     }
+}
+
+fn no_answer() -> CriError {
+    let message = "the pull ended without an answer".to_owned();
+    CriError { call: "PullImage", kind: CriErrorKind::Other, message }
 }

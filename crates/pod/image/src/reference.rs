@@ -76,6 +76,16 @@ impl ImageName {
         let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| "latest".to_owned()));
         Ok(Self { registry: registry.to_owned(), path, tag, digest: digest.map(str::to_owned) })
     }
+
+    /// `text`, which this name was parsed from, with the tag `latest` if it has neither tag nor digest. The registry
+    /// is not put in: which one a short name means is the runtime's to say.
+    #[must_use]
+    pub fn tagged(&self, text: &str) -> String {
+        match (&self.tag, &self.digest) {
+            (Some(tag), None) if !text.ends_with(&format!(":{tag}")) => format!("{text}:{tag}"),
+            _ => text.to_owned(),
+        }
+    }
 }
 
 /// The full name, with everything that was left out put in.
@@ -167,6 +177,20 @@ mod tests {
             ("a__b/c-d.e", "docker.io/a__b/c-d.e:latest".to_owned()),
         ] {
             assert_eq!(ImageName::parse(text).unwrap().to_string(), full, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_runtime_is_given_what_was_written() {
+        let digest = format!("a@sha256:{}", "a".repeat(64));
+        for (text, tagged) in [
+            ("busybox", "busybox:latest"),
+            ("busybox:latest", "busybox:latest"),
+            ("localhost:5000/web", "localhost:5000/web:latest"),
+            ("a/b:1", "a/b:1"),
+            (&digest, &digest),
+        ] {
+            assert_eq!(ImageName::parse(text).unwrap().tagged(text), tagged);
         }
     }
 

@@ -12,6 +12,19 @@ pub(crate) enum Coarse {
 }
 
 impl Coarse {
+    /// All of them, in their order.
+    pub(crate) const ALL: [Self; 4] = [Self::Created, Self::Running, Self::Exited, Self::Unknown];
+
+    /// The value of the label `container_state`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Exited => "exited",
+            Self::Unknown => "unknown",
+        }
+    }
+
     pub(crate) fn of(state: &ContainerState) -> Self {
         match state {
             ContainerState::Created => Self::Created,

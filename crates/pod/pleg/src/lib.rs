@@ -4,8 +4,8 @@
 //! believed ([`trust`]).
 //!
 //! Tasks: [`Pleg::run`] reads the runtime's event stream and relists, writes each pod's `watch` channel, the list of
-//! pods and [`Health`], and wakes on an event, on the relist timer and when an expected event is overdue. Each pod is
-//! inspected by a task of its own, so that one that hangs delays no other.
+//! pods and [`Health`], and wakes on an event, on the relist timer and when an expected event is overdue. Looks at
+//! single pods run side by side, so that one that hangs delays no other.
 //!
 //! The relist is the safety net: rare while events flow, every second while they do not. A pod's own worker asks for
 //! a look at its pod right after it acted ([`Pleg::refresh`]) and does not wait for either.
@@ -14,8 +14,11 @@
 
 mod changes;
 mod health;
+mod looks;
 mod metrics;
 mod pleg;
+mod pods;
+mod stream;
 mod trust;
 
 pub use health::{Health, Mode};

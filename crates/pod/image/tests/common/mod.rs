@@ -1,0 +1,78 @@
+//! What the tests of this crate stand on.
+
+#![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
+use std::time::Duration;
+
+use cri::{Endpoint, Runtime};
+use image::keyring::Keyring;
+use image::policy::PullPolicy;
+use image::{Images, Metrics, Options, Request};
+use task::events::Recorder;
+use telemetry::metrics::Registry;
+use testkit::fake::FakeRuntime;
+use tokio::sync::mpsc;
+use types::{ContainerKind, Event, PodName, PodRef};
+
+/// The image that tests pull.
+pub(crate) const APP: &str = "registry.example/app:1";
+
+/// Longer than anything takes.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Node {
+    pub(crate) fake: FakeRuntime,
+    pub(crate) runtime: Runtime,
+    pub(crate) images: Images,
+    pub(crate) registry: Registry,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Metrics,
+    events: mpsc::Receiver<Event>,
+}
+
+/// A node with an empty runtime, whose images are pulled with `options`.
+pub(crate) async fn node(options: Options) -> Node {
+    node_with(options, Keyring::default()).await
+}
+
+pub(crate) async fn node_with(options: Options, keyring: Keyring) -> Node {
+    let fake = FakeRuntime::start().await.unwrap();
+    let registry = Registry::default();
+    let runtime = Runtime::new(
+        &Endpoint::at(fake.socket()),
+        None,
+        cri::Options::default(),
+        cri::Metrics::register(&registry),
+    );
+    let (recorder, events) = Recorder::channel(1000);
+    let metrics = Metrics::register(&registry);
+    let images = Images::new(runtime.clone(), keyring, options, recorder.clone(), metrics.clone());
+    Node { fake, runtime, images, registry, recorder, metrics, events }
+}
+
+pub(crate) fn pod(name: &str) -> PodRef {
+    PodRef { name: PodName::new("default", name), uid: format!("uid-{name}").into() }
+}
+
+pub(crate) fn request<'a>(pod: &'a PodRef, image: &'a str, policy: PullPolicy) -> Request<'a> {
+    Request { pod, kind: ContainerKind::Regular, container: "app", image, policy, sandbox: None }
+}
+
+impl Node {
+    /// The events since the last call, each as `Type Reason field: message`.
+    pub(crate) fn events(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        while let Ok(event) = self.events.try_recv() {
+            let field = event.field_path.unwrap_or_default();
+            events.push(format!("{} {} {field}: {}", event.kind.as_str(), event.reason, event.message));
+        }
+        events
+    }
+
+    /// The lines of the metrics that begin with `name`.
+    pub(crate) fn metric(&self, name: &str) -> Vec<String> {
+        let text = self.registry.encode();
+        text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+    }
+}
