@@ -24,3 +24,4 @@ pub use handle::{FakeRuntime, NotSeen};
 pub use logs::LogStream;
 pub use script::{ExecAnswer, Script};
 pub use store::{Call, Container, Image, Sandbox, Store};
+pub use tonic::Code;

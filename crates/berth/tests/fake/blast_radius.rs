@@ -1,0 +1,234 @@
+//! One call that hangs, fails, or whose answer is lost, for one pod: the others start and stop as before, and
+//! `berth why` names the call.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::containerd::BUSYBOX;
+use testkit::fake::{Code, Fault, FaultGuard, Match};
+use testkit::pod::{PodBuilder, pod};
+use tokio::time::{Instant, timeout};
+
+use crate::rig::{Rig, full};
+
+/// How soon `berth why` has to name a call.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);
+/// How soon another pod has to start and to stop: each takes milliseconds, on a machine that has nothing else to do.
+const PROMPT: Duration = Duration::from_secs(3);
+/// What a fault says.
+const MESSAGE: &str = "shim disconnected";
+
+/// The pods that a fault strikes, and how.
+fn victims() -> [(&'static str, Fault); 3] {
+    [
+        ("hangs", Fault::Hang),
+        ("fails", Fault::Fail(Code::Unknown, MESSAGE.to_owned())),
+        ("loses", Fault::LoseAnswer),
+    ]
+}
+
+fn image_of(name: &str) -> String {
+    format!("registry.example/{name}:1")
+}
+
+fn victim(name: &str) -> PodBuilder {
+    let hook = json!({
+        "image": image_of(name),
+        "lifecycle": {"postStart": {"exec": {"command": ["warm-up"]}}},
+    });
+    pod(name).container("main", &["run"]).with_container("main", &hook)
+}
+
+fn raise(rig: &Rig, call: &'static str, name: &str, fault: Fault) -> FaultGuard {
+    let calls = Match::call(call);
+    // What is asked about an image is asked for no pod.
+    let calls = if call == "ImageStatus" { calls.container(&image_of(name)) } else { calls.pod(&full(name)) };
+    rig.runtime.fault(calls, fault)
+}
+
+/// Waits until the call has been made for the pod, and then a second at most until `berth why` names it.
+async fn is_named(rig: &Rig, call: &'static str, name: &str) {
+    rig.until_store(&format!("{call} of {name}"), |store| {
+        let made = |made: &testkit::fake::Call| {
+            let about =
+                made.pod.as_deref() == Some(&full(name)) || made.container.as_ref() == Some(&image_of(name));
+            made.call == call && about
+        };
+        store.journal().iter().any(made)
+    })
+    .await;
+    let named = |why: &Value| {
+        let text = [&why["waitingFor"], &why["failures"]].map(Value::to_string).concat();
+        text.contains(call) && (name != "fails" || text.contains(MESSAGE))
+    };
+    rig.until(&format!("why {name}: names {call}"), NAMED_WITHIN, || rig.why(name), named).await;
+}
+
+/// Another pod starts and stops as if nothing were the matter.
+async fn others_go_on(rig: &Rig) {
+    let begun = Instant::now();
+    let others = async {
+        rig.put(&pod("other"));
+        rig.until_ready("other").await;
+        rig.remove("other");
+        rig.until_gone("other").await;
+    };
+    assert!(timeout(PROMPT, others).await.is_ok(), "another pod was held up: {:?}", begun.elapsed());
+    assert_eq!(rig.ask("/healthz").await.as_deref(), Some("ok"));
+}
+
+/// `call` is struck while pods are started.
+async fn starting(call: &'static str) {
+    let rig = Rig::start().await;
+    rig.runtime.add_image(BUSYBOX, 1, false);
+    rig.put(&pod("bystander"));
+    rig.until_ready("bystander").await;
+    let mut guards = Vec::new();
+    for (name, fault) in victims() {
+        guards.push(raise(&rig, call, name, fault));
+        rig.put(&victim(name));
+    }
+    for (name, _) in victims() {
+        is_named(&rig, call, name).await;
+    }
+    others_go_on(&rig).await;
+    drop(guards);
+    rig.until_ready("hangs").await;
+    rig.until_ready("loses").await;
+    assert_eq!(rig.runtime.starts("bystander-node", "main"), 1);
+    rig.assert_proper();
+}
+
+/// `call` is struck while pods are stopped.
+async fn stopping(call: &'static str) {
+    let rig = Rig::start().await;
+    rig.runtime.add_image(BUSYBOX, 1, false);
+    for name in ["bystander", "hangs", "fails", "loses"] {
+        rig.put(&victim(name));
+        rig.until_ready(name).await;
+    }
+    rig.runtime.clear_journal();
+    let mut guards = Vec::new();
+    for (name, fault) in victims() {
+        guards.push(raise(&rig, call, name, fault));
+        rig.remove(name);
+    }
+    for (name, _) in victims() {
+        is_named(&rig, call, name).await;
+    }
+    others_go_on(&rig).await;
+    drop(guards);
+    rig.until_gone("hangs").await;
+    rig.until_gone("loses").await;
+    assert_eq!(rig.runtime.starts("bystander-node", "main"), 1);
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn run_pod_sandbox() {
+    starting("RunPodSandbox").await;
+}
+
+#[tokio::test]
+async fn pod_sandbox_status() {
+    starting("PodSandboxStatus").await;
+}
+
+#[tokio::test]
+async fn image_status() {
+    starting("ImageStatus").await;
+}
+
+#[tokio::test]
+async fn pull_image() {
+    starting("PullImage").await;
+}
+
+#[tokio::test]
+async fn create_container() {
+    starting("CreateContainer").await;
+}
+
+#[tokio::test]
+async fn start_container() {
+    starting("StartContainer").await;
+}
+
+#[tokio::test]
+async fn exec_sync() {
+    starting("ExecSync").await;
+}
+
+#[tokio::test]
+async fn list_pod_sandbox() {
+    starting("ListPodSandbox").await;
+}
+
+#[tokio::test]
+async fn list_containers() {
+    starting("ListContainers").await;
+}
+
+#[tokio::test]
+async fn container_status() {
+    starting("ContainerStatus").await;
+}
+
+#[tokio::test]
+async fn stop_container() {
+    stopping("StopContainer").await;
+}
+
+#[tokio::test]
+async fn stop_pod_sandbox() {
+    stopping("StopPodSandbox").await;
+}
+
+#[tokio::test]
+async fn remove_container() {
+    stopping("RemoveContainer").await;
+}
+
+#[tokio::test]
+async fn remove_pod_sandbox() {
+    stopping("RemovePodSandbox").await;
+}
+
+#[tokio::test]
+async fn a_look_that_hangs_when_a_container_ends_is_named() {
+    let rig = Rig::start().await;
+    rig.put(&pod("web"));
+    rig.until_ready("web").await;
+    let guard = raise(&rig, "ContainerStatus", "web", Fault::Hang);
+    rig.runtime.clear_journal();
+    rig.runtime.exit_container("web-node", "main", 1);
+    is_named(&rig, "ContainerStatus", "web").await;
+    others_go_on(&rig).await;
+    drop(guard);
+    rig.until_store("it is started again", |store| store.starts("web-node", "main") == 2).await;
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_status_call_that_hangs_holds_up_nobody() {
+    let rig = Rig::start().await;
+    rig.put(&pod("web"));
+    rig.until_ready("web").await;
+    let _guard = rig.runtime.fault(Match::call("Status"), Fault::Hang);
+    others_go_on(&rig).await;
+}
+
+#[tokio::test]
+async fn questions_at_the_start_are_asked_again_when_they_fail() {
+    for call in
+        ["Version", "RuntimeConfig", "Status", "ListPodSandbox", "ListContainers", "GetContainerEvents"]
+    {
+        let mut rig = Rig::prepare("").await;
+        let fault = Fault::Fail(Code::Unknown, MESSAGE.to_owned());
+        let _guard = rig.runtime.fault(Match::call(call).times(1), fault);
+        rig.put(&pod("web"));
+        rig.launch();
+        rig.until_ready("web").await;
+        rig.assert_proper();
+    }
+}

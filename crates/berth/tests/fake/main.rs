@@ -1,0 +1,22 @@
+//! The program on a container runtime in memory: the real `berth`, with files, processes and signals, whose runtime
+//! does on demand what real ones do only when one does not look.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod bad_input;
+mod blast_radius;
+mod events;
+mod hooks;
+mod images;
+mod lifecycle;
+mod replacement;
+mod restart_policy;
+mod restart_safety;
+mod rig;
+mod runtime;

@@ -1,0 +1,256 @@
+//! berth is killed at random instants, with pods in every state of their life: nothing that is healthy notices.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::fake::{ExecAnswer, Script, Store};
+use testkit::pod::{PodBuilder, pod};
+use tokio::time::Instant;
+
+use crate::rig::{Rig, container, full, is_ready};
+
+/// Kills of one storm; the storms together make more than 200.
+const KILLS: u64 = 26;
+/// The first delay of a crash loop, and the second, in seconds.
+const BACK_OFF: [u64; 2] = [10, 30];
+
+/// A sequence of numbers that looks random and is the same for the same seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
+    }
+}
+
+/// Pods that are put and removed during a storm, and what has to be there after it.
+#[derive(Default)]
+struct Churn {
+    made: u64,
+    wanted: BTreeSet<String>,
+    removed: BTreeSet<String>,
+}
+
+impl Churn {
+    fn add(&mut self, rig: &Rig, dice: &mut Dice) {
+        self.made += 1;
+        let name = format!("churn-{}", self.made);
+        let hook = json!({"lifecycle": {"postStart": {"exec": {"command": ["warm-up"]}}}});
+        rig.put(&match dice.roll(3) {
+            0 => pod(&name),
+            1 => pod(&name).init_container("quick", &["true"]).sidecar("proxy", &["nc"]),
+            _ => pod(&name).container("main", &["run"]).with_container("main", &hook),
+        });
+        self.wanted.insert(name);
+    }
+
+    fn remove(&mut self, rig: &Rig, dice: &mut Dice) {
+        let nth = usize::try_from(dice.roll(self.wanted.len().max(1) as u64)).unwrap();
+        if let Some(name) = self.wanted.iter().nth(nth).cloned() {
+            rig.remove(&name);
+            self.wanted.remove(&name);
+            self.removed.insert(name);
+        }
+    }
+}
+
+fn steady() -> PodBuilder {
+    pod("steady").init_container("quick", &["true"]).sidecar("proxy", &["nc"]).container("app", &["httpd"])
+}
+
+async fn storm(seed: u64) {
+    let mut rig = Rig::prepare("").await;
+    let mut dice = Dice(seed);
+    let quick = Script { exits_at_once: Some(0), ..Script::default() };
+    rig.runtime.script(None, "quick", quick);
+    rig.runtime.script(Some("crash-node"), "main", Script { exits_at_once: Some(1), ..Script::default() });
+    let slow = Script { stops_after: Duration::from_millis(80), ..Script::default() };
+    rig.runtime.script(None, "main", slow);
+    rig.runtime
+        .on_exec(&["warm-up"], ExecAnswer { takes: Duration::from_millis(40), ..ExecAnswer::default() });
+    for call in ["RunPodSandbox", "CreateContainer", "StartContainer", "PullImage"] {
+        rig.runtime.set_latency(call, Duration::from_millis(3));
+    }
+    rig.launch();
+    rig.put(&steady());
+    rig.put(&pod("job").restart_policy("Never"));
+    rig.put(&pod("crash"));
+    rig.put(&pod("waits").init_container("long", &["run"]));
+    for name in ["steady", "job"] {
+        rig.until_ready(name).await;
+    }
+    let begun = rig.journal("steady");
+    let crashing_since = Instant::now();
+
+    let mut churn = Churn::default();
+    for kill in 0..KILLS {
+        for _ in 0..dice.roll(3) {
+            churn.add(&rig, &mut dice);
+        }
+        if dice.roll(3) == 0 {
+            churn.remove(&rig, &mut dice);
+        }
+        if kill == KILLS / 2 {
+            rig.runtime.exit_container("job-node", "main", 0);
+        }
+        // A number of calls from now, or a time from now, whichever comes first: then it dies.
+        let target =
+            rig.runtime.read(|store| store.journal().len()) + usize::try_from(dice.roll(60)).unwrap();
+        let patience = Duration::from_millis(20 + dice.roll(200));
+        let _ = rig.runtime.wait_for("calls", patience, |store| store.journal().len() >= target).await;
+        rig.kill();
+        rig.launch();
+    }
+
+    rig.until_ready("steady").await;
+    assert_eq!(rig.journal("steady"), begun, "seed {seed}: a healthy pod was touched");
+    let done = rig.until_phase("job", "Succeeded").await;
+    assert_eq!(container(&done, "main")["restartCount"], 0);
+    assert_eq!(rig.runtime.starts("job-node", "main"), 1, "seed {seed}");
+    for name in &churn.wanted {
+        rig.until_ready(name).await;
+        assert_eq!(rig.runtime.starts(&full(name), "main"), 1, "seed {seed}: {name}");
+    }
+    for name in &churn.removed {
+        rig.until_gone(name).await;
+    }
+    rig.until_why("waits", "still initializes", |why| why["step"] == "Init").await;
+    assert_eq!(rig.runtime.starts("waits-node", "long"), 1, "seed {seed}");
+    rig.runtime.exit_container("waits-node", "long", 0);
+    rig.until_ready("waits").await;
+
+    let crash = rig.until_pod("crash", "in back-off", in_back_off).await;
+    let seconds = crashing_since.elapsed().as_secs();
+    let due = 2 + BACK_OFF.iter().filter(|delay| **delay <= seconds + 1).count() as u64;
+    let starts = rig.runtime.starts("crash-node", "main");
+    assert!((2..=due).contains(&starts), "seed {seed}: {starts} starts in {seconds} s");
+    rig.runtime.read(|store| assert_counts(store, &crash));
+    rig.assert_proper();
+}
+
+fn in_back_off(pod: &Value) -> bool {
+    container(pod, "main")["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+}
+
+/// The restart count that is shown is that of the newest instance, and no start is missing from it.
+fn assert_counts(store: &Store, pod: &Value) {
+    let newest = store.container("crash-node", "main").unwrap();
+    assert_eq!(container(pod, "main")["restartCount"], newest.attempt());
+    assert!(u64::from(newest.attempt()) + 1 >= store.starts("crash-node", "main"));
+}
+
+#[tokio::test]
+async fn storm_1() {
+    storm(1).await;
+}
+
+#[tokio::test]
+async fn storm_2() {
+    storm(2).await;
+}
+
+#[tokio::test]
+async fn storm_3() {
+    storm(3).await;
+}
+
+#[tokio::test]
+async fn storm_4() {
+    storm(4).await;
+}
+
+#[tokio::test]
+async fn storm_5() {
+    storm(5).await;
+}
+
+#[tokio::test]
+async fn storm_6() {
+    storm(6).await;
+}
+
+#[tokio::test]
+async fn storm_7() {
+    storm(7).await;
+}
+
+#[tokio::test]
+async fn storm_8() {
+    storm(8).await;
+}
+
+#[tokio::test]
+async fn a_restart_changes_nothing_that_is_shown() {
+    let mut rig = Rig::start().await;
+    rig.runtime.script(None, "quick", Script { exits_at_once: Some(0), ..Script::default() });
+    rig.runtime.script(Some("crash-node"), "main", Script { exits_at_once: Some(1), ..Script::default() });
+    rig.put(&steady());
+    rig.put(&pod("job").container("quick", &["true"]).restart_policy("Never"));
+    rig.put(&pod("crash"));
+    let shown = |pod: &Value| {
+        let mut status = pod["status"].clone();
+        // When the node first saw the pod, and when a condition came about, are not in the runtime.
+        status["startTime"].take();
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["lastTransitionTime"].take();
+        }
+        status
+    };
+    let before = [
+        shown(&rig.until_ready("steady").await),
+        shown(&rig.until_phase("job", "Succeeded").await),
+        shown(&rig.until_pod("crash", "in back-off", in_back_off).await),
+    ];
+    rig.until_store("the job's sandbox stops", |store| store.sandboxes("job-node").iter().all(|s| !s.ready))
+        .await;
+    rig.runtime.clear_journal();
+    rig.kill();
+    rig.launch();
+    for (name, before) in ["steady", "job", "crash"].into_iter().zip(before) {
+        rig.until_pod(name, &format!("as it was: {before:#}"), |pod| shown(pod) == before).await;
+        assert_eq!(rig.journal(name), [""; 0], "{name}");
+    }
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn what_was_removed_meanwhile_is_stopped_and_what_was_added_is_started() {
+    let mut rig = Rig::start().await;
+    for name in ["goes", "stays"] {
+        rig.put(&pod(name));
+        rig.until_ready(name).await;
+    }
+    rig.kill();
+    rig.remove("goes");
+    rig.put(&pod("comes"));
+    rig.launch();
+    rig.until_ready("comes").await;
+    rig.until_gone("goes").await;
+    rig.until_pod("stays", "ready", is_ready).await;
+    assert_eq!(rig.runtime.starts("stays-node", "main"), 1);
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn nothing_is_stopped_before_the_manifests_have_been_read() {
+    let mut rig = Rig::start().await;
+    rig.put(&pod("web"));
+    rig.until_ready("web").await;
+    rig.kill();
+    // A directory that cannot be read is not an empty one.
+    let (here, away) = (rig.manifests(), rig.manifests().with_extension("away"));
+    std::fs::rename(&here, &away).unwrap();
+    std::fs::write(&here, "not a pod").unwrap();
+    rig.launch();
+    rig.until_problems("the manifest", |all| all[0]["reason"] == "Malformed" || all[0]["reason"].is_string())
+        .await;
+    std::fs::remove_file(&here).unwrap();
+    std::fs::rename(&away, &here).unwrap();
+    rig.until_ready("web").await;
+    rig.assert_proper();
+}
