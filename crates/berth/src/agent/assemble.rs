@@ -34,6 +34,7 @@ use super::housekeeping::Housekeeping;
 use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::rotation::RunningContainers;
+use super::settings::ReservedCgroup;
 use super::termination::TerminationMessages;
 use super::{lock, notify, settings};
 
@@ -166,7 +167,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         Settings {
             parallel_starts: PARALLEL_STARTS,
             max_crash_back_off: settings::max_crash_back_off(loaded),
-            dead_containers_kept: usize::try_from(flags.maximum_dead_containers_per_container).unwrap_or(1),
+            dead_containers: settings::dead_containers(flags),
             root_dir: flags.root_dir.clone(),
             pod_logs_dir: config.pod_logs_dir.clone(),
             container_logs_dir: CONTAINER_LOGS_DIR.into(),
@@ -249,7 +250,7 @@ fn prepare_node(loaded: &Loaded) -> anyhow::Result<NodeHere> {
     let overridden = Some(flags.hostname_override.as_str()).filter(|name| !name.is_empty());
     let name = node::node_name(overridden, &machine.hostname)?;
     let capacity = node::resources::capacity(&machine, settings::pod_room(config));
-    let reservations = settings::reservations(config)?;
+    let reservations = settings::reservations(loaded)?;
     node::resources::check_reservations(&machine, &capacity, &reservations)?;
     let allocatable = node::resources::allocatable(&capacity, &reservations);
     let enforced = config.enforce_node_allocatable.iter().any(|name| name == "pods");
@@ -416,6 +417,7 @@ struct CgroupSetup {
     root: CgroupName,
     page_sizes: Vec<u64>,
     together: Amounts,
+    reserved: Vec<ReservedCgroup>,
     metrics: cgroup::Metrics,
 }
 
@@ -437,6 +439,7 @@ impl CgroupSetup {
             root,
             page_sizes: here.machine.page_sizes().collect(),
             together: here.together.clone(),
+            reserved: settings::reserved_cgroups(config)?,
             metrics: cgroup::Metrics::register(registry),
         })
     }
@@ -456,6 +459,9 @@ impl CgroupSetup {
             Cgroups::open(self.version, driver, mount_point, self.root.clone(), self.metrics.clone()).await?;
         let pods = PodCgroups::new(cgroups, &self.page_sizes)?;
         pods.setup(&self.together).await.context("cannot make the cgroups of pods")?;
+        for reserved in &self.reserved {
+            reserved.enforce(&pods, driver).await?;
+        }
         tracing::info!(%driver, version = self.version.number(), "Pods have their cgroups");
         Ok(PodCgroup::On(pods))
     }

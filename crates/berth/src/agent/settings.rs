@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use config::{KubeletConfiguration, Loaded};
+use cgroup::CgroupName;
+use config::{Flags, KubeletConfiguration, Loaded};
 use containerconfig::dns::ResolvConf;
 use node::{Machine, PodRoom, Reservations, Threshold};
+use sync::DeadContainers;
 use types::Quantity;
 use types::resources::Amounts;
 
@@ -15,13 +17,71 @@ use types::resources::Amounts;
 pub(super) const KUBERNETES_VERSION: &str = "v1.36.0";
 
 /// What is reserved for the node's daemons and kept free by eviction.
-pub(super) fn reservations(config: &KubeletConfiguration) -> anyhow::Result<Reservations> {
+pub(super) fn reservations(loaded: &Loaded) -> anyhow::Result<Reservations> {
+    let config = &loaded.config;
+    let none = BTreeMap::new();
+    let ignored = loaded.flags.experimental_allocatable_ignore_eviction;
+    let thresholds = if ignored { &none } else { &config.eviction_hard };
     Ok(Reservations {
         kube: amounts(&config.kube_reserved).context("kubeReserved")?,
         system: amounts(&config.system_reserved).context("systemReserved")?,
-        eviction_memory: threshold(&config.eviction_hard, "memory.available")?,
-        eviction_storage: threshold(&config.eviction_hard, "nodefs.available")?,
+        eviction_memory: threshold(thresholds, "memory.available")?,
+        eviction_storage: threshold(thresholds, "nodefs.available")?,
     })
+}
+
+/// A cgroup of daemons that is held to what is reserved for them (`enforceNodeAllocatable`).
+pub(super) struct ReservedCgroup {
+    cgroup: String,
+    field: &'static str,
+    reserved: Amounts,
+    /// Whether only CPU is limited, of which a daemon that lacks it is slow but lives.
+    compressible_only: bool,
+}
+
+/// The cgroups of daemons that are held to their reservations.
+pub(super) fn reserved_cgroups(config: &KubeletConfiguration) -> anyhow::Result<Vec<ReservedCgroup>> {
+    let kube = ("kubeReservedCgroup", &config.kube_reserved_cgroup, &config.kube_reserved);
+    let system = ("systemReservedCgroup", &config.system_reserved_cgroup, &config.system_reserved);
+    let mut cgroups = Vec::new();
+    for entry in &config.enforce_node_allocatable {
+        let (name, compressible_only) = match entry.strip_suffix("-compressible") {
+            Some(name) => (name, true),
+            None => (entry.as_str(), false),
+        };
+        let (field, cgroup, reserved) = match name {
+            "kube-reserved" => kube,
+            "system-reserved" => system,
+            _ => continue,
+        };
+        let (cgroup, reserved) = (cgroup.clone(), amounts(reserved).context(name.to_owned())?);
+        cgroups.push(ReservedCgroup { cgroup, field, reserved, compressible_only });
+    }
+    Ok(cgroups)
+}
+
+impl ReservedCgroup {
+    /// Limits the cgroup, whose name is spelled as `driver` spells names.
+    pub(super) async fn enforce(
+        &self,
+        pods: &cgroup::PodCgroups,
+        driver: cgroup::Driver,
+    ) -> anyhow::Result<()> {
+        let name = match driver {
+            cgroup::Driver::Cgroupfs => CgroupName::parse_cgroupfs(&self.cgroup),
+            cgroup::Driver::Systemd => CgroupName::parse_systemd(&self.cgroup),
+        };
+        let name = name.context(self.field)?;
+        pods.enforce_reserved(&name, self.field, &self.reserved, self.compressible_only)
+            .await
+            .with_context(|| format!("cannot enforce the reservation of {} {}", self.field, self.cgroup))?;
+        tracing::info!(
+            cgroup = self.cgroup,
+            field = self.field,
+            "Daemons are held to what is reserved for them"
+        );
+        Ok(())
+    }
 }
 
 fn amounts(map: &BTreeMap<String, String>) -> anyhow::Result<Amounts> {
@@ -89,4 +149,13 @@ pub(super) fn max_crash_back_off(loaded: &Loaded) -> Duration {
         .crash_loop_back_off
         .max_container_restart_period
         .map_or(Duration::from_secs(300), config::Duration::get)
+}
+
+/// How many dead containers are kept. A negative number of them is any number.
+pub(super) fn dead_containers(flags: &Flags) -> DeadContainers {
+    DeadContainers {
+        min_age: flags.minimum_container_ttl_duration.get(),
+        per_container: usize::try_from(flags.maximum_dead_containers_per_container).ok(),
+        in_all: usize::try_from(flags.maximum_dead_containers).ok(),
+    }
 }

@@ -1,8 +1,10 @@
 //! What is left of a pod: dead containers, old sandboxes, logs, volumes, the cgroup.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use cri::CriErrorKind;
+use jiff::Timestamp;
 use task::cell::PodCell;
 use types::{ContainerId, ObservedPod, SandboxId, SandboxState, Step};
 
@@ -16,15 +18,12 @@ pub(crate) struct Surplus {
     pub(crate) sandboxes: Vec<SandboxId>,
 }
 
-/// What can be removed of a pod that goes on: all but the `keep` newest dead instances of each container, and
-/// stopped sandboxes that are empty and not the newest.
-pub(crate) fn surplus(observed: &ObservedPod, keep: usize) -> Surplus {
+/// What can be removed of a pod that goes on: those of its containers that are `removable`, and stopped sandboxes that
+/// are empty and not the newest.
+pub(crate) fn surplus(observed: &ObservedPod, removable: &HashSet<ContainerId>) -> Surplus {
     let mut surplus = Surplus::default();
-    let names: HashSet<&str> = observed.containers.iter().map(|c| &*c.name).collect();
-    for name in names {
-        let dead = observed.instances(name).filter(|c| c.state.exit().is_some());
-        surplus.containers.extend(dead.skip(keep).map(|c| c.id.clone()));
-    }
+    let own = observed.containers.iter().map(|c| &c.id).filter(|id| removable.contains(*id));
+    surplus.containers.extend(own.cloned());
     surplus.containers.sort();
     let used: HashSet<_> = observed
         .containers
@@ -39,8 +38,22 @@ pub(crate) fn surplus(observed: &ObservedPod, keep: usize) -> Surplus {
 
 impl Executor {
     /// Removes what a pod that goes on has no need for. Failures are left to the next time.
-    pub(crate) async fn remove_surplus(&self, observed: &ObservedPod) -> bool {
-        let surplus = surplus(observed, self.settings.dead_containers_kept);
+    pub(crate) async fn remove_surplus(&self, observed: &Arc<ObservedPod>) -> bool {
+        let policy = self.settings.dead_containers;
+        let now = Timestamp::now();
+        let removable = match policy.in_all {
+            None => policy.removable([observed], now),
+            Some(_) => {
+                let pods = self.needs.pleg.pods().borrow().clone();
+                let known: Vec<_> = pods
+                    .iter()
+                    .flat_map(|pods| pods.iter())
+                    .filter_map(|pod| self.needs.pleg.known(pod))
+                    .collect();
+                policy.removable(&known, now)
+            }
+        };
+        let surplus = surplus(observed, &removable);
         for id in &surplus.containers {
             if let Err(error) = self.remove_container(id, observed, false).await {
                 tracing::debug!(pod = %observed.pod, container = %id, error = %telemetry::chain(&error), "A dead container cannot be removed yet");
@@ -110,13 +123,11 @@ impl Executor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use jiff::Timestamp;
     use types::observed::Exit;
     use types::{ContainerState, ObservedContainer, ObservedSandbox, PodName, PodRef};
 
     use super::*;
+    use crate::dead::DeadContainers;
 
     fn container(id: &str, name: &str, sandbox: &str, dead: bool) -> ObservedContainer {
         let now = Timestamp::UNIX_EPOCH;
@@ -179,6 +190,8 @@ mod tests {
             ],
         };
         let expected = Surplus { containers: vec!["a1".into()], sandboxes: vec!["s1".into()] };
-        assert_eq!(surplus(&observed, 1), expected);
+        let observed = Arc::new(observed);
+        let removable = DeadContainers::default().removable([&observed], Timestamp::now());
+        assert_eq!(surplus(&observed, &removable), expected);
     }
 }

@@ -21,6 +21,7 @@ use types::{ContainerId, Event, Failure, ObservedPod, Pod, Probes, Step, pod};
 use volume::Volumes;
 
 use crate::crash::CrashBackOff;
+use crate::dead::DeadContainers;
 use crate::metrics::Metrics;
 use crate::plan::{Plan, PlanInput, Sandbox, plan};
 
@@ -64,8 +65,8 @@ pub struct Settings {
     pub parallel_starts: usize,
     /// The longest crash back-off (`crashLoopBackOff.maxContainerRestartPeriod`).
     pub max_crash_back_off: Duration,
-    /// Dead instances kept per container (`--maximum-dead-containers-per-container`).
-    pub dead_containers_kept: usize,
+    /// Which dead containers are kept.
+    pub dead_containers: DeadContainers,
     /// Root of the state (`--root-dir`).
     pub root_dir: PathBuf,
     /// Root of pod logs (`podLogsDir`).

@@ -11,6 +11,7 @@
 
 mod cleanup;
 pub mod crash;
+mod dead;
 mod executor;
 mod files;
 mod hooks;
@@ -21,6 +22,7 @@ mod stop;
 
 mod metrics;
 
+pub use dead::DeadContainers;
 pub use executor::{Executor, Needs, PodCgroup, Settings, SyncError, Synced};
 pub use files::FileError;
 pub use metrics::Metrics;

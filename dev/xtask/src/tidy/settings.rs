@@ -1,5 +1,5 @@
 //! Every flag and every field of the configuration is either acted on by some crate, or listed by the configuration
-//! crate as not acted on yet; never both, never neither.
+//! crate as not acted on yet, or as settled there; never two of these, never none.
 
 use anyhow::{Context, Result};
 use regex::Regex;
@@ -14,16 +14,10 @@ const CONFIGURATION: (&str, &str) = ("crates/base/config/src/kubelet.rs", "Kubel
 const FLAGS: (&str, &str) = ("crates/base/config/src/flags/own.rs", "Flags");
 const UNACTED: &str = "crates/base/config/src/unacted.rs";
 
-/// Settings that the configuration crate itself acts on, and how.
-const ACTED_ON_INSIDE: [(&str, &str); 2] = [
-    ("--config-dir", "the drop-in files are read from it"),
-    ("featureGates", "the values of the gates are made from it"),
-];
-
-/// The list's entries.
-fn listed(text: &str) -> Vec<&str> {
+/// The entries of the list `name`.
+fn listed<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let list = text
-        .split_once("UNACTED: &[&str] = &[")
+        .split_once(&format!("{name}: &[&str] = &["))
         .map(|(_, after)| after.split("];").next().unwrap_or_default());
     list.into_iter().flat_map(str::lines).filter_map(|line| line.split('"').nth(1)).collect()
 }
@@ -51,7 +45,11 @@ fn use_of(field: &str, users: &[&str]) -> Result<Use> {
 }
 
 /// What is wrong with a setting that is used and listed so.
-fn contradiction(name: &str, used: Use, is_listed: bool) -> Option<String> {
+fn contradiction(name: &str, used: Use, is_listed: bool, is_settled: bool) -> Option<String> {
+    if is_settled {
+        return is_listed
+            .then(|| format!("`{name}` is both settled and not acted on in {UNACTED}: choose one"));
+    }
     match (used, is_listed) {
         (Use::No, false) => {
             Some(format!("`{name}` is accepted and nothing acts on it: act on it, or list it in {UNACTED}"))
@@ -70,7 +68,8 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
             format!("{path} is gone: xtask's rule about settings must be told where it went")
         })
     };
-    let listed = listed(text(UNACTED)?);
+    let lists = text(UNACTED)?;
+    let (settled, listed) = (listed(lists, "SETTLED"), listed(lists, "UNACTED"));
     let users = files.iter().filter(|file| file.path.starts_with("crates") && !file.path.starts_with(FOLDER));
     // Only who knows the configuration can act on a field of it.
     let users: Vec<_> = users.map(SourceFile::shipped).filter(|text| text.contains("config")).collect();
@@ -81,12 +80,13 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
         for field in fields::of_struct(text(path)?, name) {
             let name = if is_flag { field.as_flag() } else { field.in_file() };
             let is_listed = listed.contains(&name.as_str());
-            let inside = ACTED_ON_INSIDE.iter().any(|(setting, _)| *setting == name);
+            let is_settled = settled.contains(&name.as_str());
             // A list entry may be about a part of the field.
             let partly = listed.iter().any(|entry| entry.starts_with(&format!("{name}.")));
             count += 1;
-            if !partly && !inside {
-                findings.errors.extend(contradiction(&name, use_of(field.name, &users)?, is_listed));
+            if !partly {
+                let used = use_of(field.name, &users)?;
+                findings.errors.extend(contradiction(&name, used, is_listed, is_settled));
             }
         }
     }
@@ -106,16 +106,18 @@ mod tests {
         assert_eq!(use_of("address", &users).unwrap(), Use::Perhaps);
         assert_eq!(use_of("max", &users).unwrap(), Use::No);
 
-        assert!(contradiction("a", Use::No, false).is_some());
-        assert!(contradiction("a", Use::Surely, true).is_some());
-        assert!(contradiction("a", Use::Perhaps, true).is_none());
-        assert!(contradiction("a", Use::Perhaps, false).is_none());
+        assert!(contradiction("a", Use::No, false, false).is_some());
+        assert!(contradiction("a", Use::Surely, true, false).is_some());
+        assert!(contradiction("a", Use::Perhaps, true, false).is_none());
+        assert!(contradiction("a", Use::Perhaps, false, false).is_none());
+        assert!(contradiction("a", Use::No, false, true).is_none());
+        assert!(contradiction("a", Use::No, true, true).is_some());
     }
 
     #[test]
     fn the_list_is_read_line_by_line() {
         assert_eq!(
-            listed("pub const UNACTED: &[&str] = &[\n    \"--cert-dir\",\n    \"address\",\n];\n\"no\""),
+            listed("pub const LIST: &[&str] = &[\n    \"--cert-dir\",\n    \"address\",\n];\n\"no\"", "LIST"),
             ["--cert-dir", "address"]
         );
     }
