@@ -22,6 +22,16 @@ use telemetry::logging::{Filter, Format, LoggingOptions, VModule};
 use crate::cli::{tell, tell_error};
 use crate::{FAILED, MISUSED};
 
+const USAGE: &str = "\
+Usage:
+  berth [flags]                       run the node agent
+  berth pods                          list the pods of this node
+  berth why [POD]                     tell what holds a pod up
+  berth logs POD [-c CONTAINER]       print a container's log
+  berth config check FILE...          check configuration files
+  berth config print -- [flags]       print the effective configuration
+";
+
 /// Runs the agent until it is told to stop, or cannot go on.
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     let loaded = match config::load(args.into_iter()) {
@@ -64,7 +74,9 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
 
 fn answer(request: Request) -> String {
     match request {
-        Request::Help => config::flags::help(),
+        Request::Help => {
+            format!("{USAGE}\nFlags of the agent, which are the kubelet's:\n{}", config::flags::help())
+        }
         Request::Version { raw: false } => format!("Kubernetes {}\n", settings::KUBERNETES_VERSION),
         Request::Version { raw: true } => {
             format!("berth {} (Kubernetes {})\n", env!("CARGO_PKG_VERSION"), settings::KUBERNETES_VERSION)

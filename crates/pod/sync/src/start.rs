@@ -45,6 +45,15 @@ impl StartError {
     }
 }
 
+/// What all containers of one pod are started with.
+struct Starting<'a> {
+    executor: &'a Executor,
+    pod: &'a Arc<Pod>,
+    observed: &'a ObservedPod,
+    sandbox: &'a ReadySandbox,
+    cell: &'a PodCell,
+}
+
 impl Executor {
     /// Makes the sandbox if need be and starts what the plan says, in its order.
     pub(crate) async fn start_all(
@@ -58,12 +67,13 @@ impl Executor {
         cell.at(Step::StartSlot, None, "other pods to be started");
         let slot = self.starts.acquire().await;
         let sandbox = self.prepare(pod, observed, plan, cell).await?;
+        let starting = Starting { executor: self, pod, observed, sandbox: &sandbox, cell };
         let mut started = Started::default();
         for start in &plan.start {
             if start.replaces.as_ref().is_some_and(|id| not_killed.contains(id)) {
                 continue;
             }
-            match self.start(pod, observed, &sandbox, start, cell).await {
+            match starting.start(start).await {
                 Ok(()) => cell.container_failure(&start.name, None),
                 Err(error) => {
                     self.tell_start_failure(start, &error, cell);
@@ -104,25 +114,21 @@ impl Executor {
         }
         cell.container_failure(&start.name, Some(failure));
     }
+}
 
-    async fn start(
-        &self,
-        pod: &Arc<Pod>,
-        observed: &ObservedPod,
-        sandbox: &ReadySandbox,
-        start: &Start,
-        cell: &PodCell,
-    ) -> Result<(), StartError> {
+impl Starting<'_> {
+    async fn start(&self, start: &Start) -> Result<(), StartError> {
+        let Self { executor, pod, observed, sandbox, cell } = *self;
         let Some((kind, container)) = pod::container(pod, &start.name) else { return Ok(()) };
-        let runtime = &self.needs.runtime;
-        self.needs.metrics.started_containers.inc(&[kind.metric_label()]);
+        let runtime = &executor.needs.runtime;
+        executor.needs.metrics.started_containers.inc(&[kind.metric_label()]);
         let image_name = container.image.as_deref().unwrap_or_default();
         cell.at(Step::Image, Some(&start.name), format!("image {image_name:?}"));
         let policy = PullPolicy::of(container.image_pull_policy.as_deref());
-        let image = self.ensure_image(&start.name, kind, image_name, policy, sandbox, cell).await?;
+        let image = self.ensure_image(&start.name, kind, image_name, policy).await?;
 
         cell.at(Step::Create, Some(&start.name), "its configuration");
-        let config = self.configure(pod, observed, sandbox, start, kind, &container, &image, cell).await?;
+        let config = self.configure(start, kind, &container, &image).await?;
         let log_path = std::path::Path::new(&sandbox.config.log_directory).join(&config.log_path);
         cell.at(Step::Create, Some(&start.name), "CRI call CreateContainer");
         let id = runtime
@@ -130,12 +136,12 @@ impl Executor {
             .await
             .map_err(|error| StartError::new(waiting::CREATE_CONTAINER_ERROR, telemetry::chain(&error)))?;
         let tell = |reason, text: String| {
-            self.needs.recorder.record(Event::normal(&cell.pod, reason, text).about(kind, &start.name));
+            executor.needs.recorder.record(Event::normal(&cell.pod, reason, text).about(kind, &start.name));
         };
         tell(event::CREATED, format!("Container created: {}", start.name));
         cell.at(Step::Start, Some(&start.name), "CRI call StartContainer");
         if let Some(ended) = observed.newest(&start.name) {
-            self.crash.restarted(&cell.pod.uid, ended, image_name, jiff::Timestamp::now());
+            executor.crash.restarted(&cell.pod.uid, ended, image_name, jiff::Timestamp::now());
         }
         runtime
             .start_container(&id)
@@ -143,8 +149,8 @@ impl Executor {
             .map_err(|error| StartError::new(waiting::RUN_CONTAINER_ERROR, telemetry::chain(&error)))?;
         tell(event::STARTED, format!("Container started: {}", start.name));
         let link = logpath::legacy_link_name(&cell.pod, &start.name, id.as_str());
-        files::link_log(&self.settings.container_logs_dir.join(link), &log_path);
-        self.post_start(pod, observed, sandbox, kind, &container, &id, cell).await
+        files::link_log(&executor.settings.container_logs_dir.join(link), &log_path);
+        self.post_start(kind, &container, &id).await
     }
 
     async fn ensure_image(
@@ -153,32 +159,26 @@ impl Executor {
         kind: ContainerKind,
         image: &str,
         policy: PullPolicy,
-        sandbox: &ReadySandbox,
-        cell: &PodCell,
     ) -> Result<Ensured, StartError> {
-        let request =
-            Request { pod: &cell.pod, kind, container, image, policy, sandbox: Some(&sandbox.config) };
-        self.needs.images.ensure(&request).await.map_err(|error| StartError {
+        let sandbox = Some(&self.sandbox.config);
+        let request = Request { pod: &self.cell.pod, kind, container, image, policy, sandbox };
+        self.executor.needs.images.ensure(&request).await.map_err(|error| StartError {
             reason: error.reason,
             message: error.message,
             again_in: error.retry_in,
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a container's configuration depends on")]
     async fn configure(
         &self,
-        pod: &Arc<Pod>,
-        observed: &ObservedPod,
-        sandbox: &ReadySandbox,
         start: &Start,
         kind: ContainerKind,
         container: &Container,
         image: &Ensured,
-        cell: &PodCell,
     ) -> Result<cri::v1::ContainerConfig, StartError> {
+        let Self { executor, pod, observed, sandbox, cell } = *self;
         let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
-        let paths = self.needs.volumes.paths(&cell.pod.uid).map_err(|error| failed(error.to_string()))?;
+        let paths = executor.needs.volumes.paths(&cell.pod.uid).map_err(|error| failed(error.to_string()))?;
         let pod_ips: &[_] = if pod::host_network(pod) { &[] } else { &sandbox.ips };
         let read_file = |selector: &types::corev1::FileKeySelector| read_env_file(sandbox, selector);
         let env = environment(&EnvInput {
@@ -189,7 +189,7 @@ impl Executor {
             read_file: &read_file,
         })
         .map_err(|error| StartError::config(&error.into()))?;
-        let resolved = self.resolve_mounts(container, kind, &env, sandbox, cell).await?;
+        let resolved = self.resolve_mounts(container, kind, &env).await?;
 
         let hosts_file = hosts::is_mounted(pod, container, pod_ips).then(|| paths.etc_hosts());
         if let Some(path) = &hosts_file {
@@ -246,9 +246,8 @@ impl Executor {
         container: &'a Container,
         kind: ContainerKind,
         env: &[Variable],
-        sandbox: &ReadySandbox,
-        cell: &PodCell,
     ) -> Result<Vec<ResolvedMount<'a>>, StartError> {
+        let Self { executor, sandbox, cell, .. } = *self;
         let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
         let mut resolved = Vec::new();
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
@@ -267,15 +266,14 @@ impl Executor {
                             index,
                             path: sub_path,
                         };
-                        let mounted = self.needs.volumes.mount_subpath(&cell.pod.uid, part).await;
+                        let mounted = executor.needs.volumes.mount_subpath(&cell.pod.uid, part).await;
                         mounted.map_err(|error| failed(telemetry::chain(&error)))?
                     }
                 }),
                 volume::MountSource::Image { reference, pull_policy } => {
                     let policy = PullPolicy::of(pull_policy.as_deref());
                     cell.at(Step::Image, Some(&container.name), format!("image volume {:?}", mount.name));
-                    let image =
-                        self.ensure_image(&container.name, kind, reference, policy, sandbox, cell).await?;
+                    let image = self.ensure_image(&container.name, kind, reference, policy).await?;
                     let sub_path = sub_path.unwrap_or_default();
                     mounts::MountSource::Image {
                         image_ref: image.image_ref,
@@ -294,32 +292,28 @@ impl Executor {
         Ok(resolved)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a hook can refer to")]
     async fn post_start(
         &self,
-        pod: &Arc<Pod>,
-        observed: &ObservedPod,
-        sandbox: &ReadySandbox,
         kind: ContainerKind,
         container: &Container,
         id: &ContainerId,
-        cell: &PodCell,
     ) -> Result<(), StartError> {
+        let Self { executor, pod, observed, sandbox, cell } = *self;
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         let Some(hook) = hook else { return Ok(()) };
         cell.at(Step::Hook, Some(&container.name), "postStart hook");
         let context = HookContext {
-            runtime: &self.needs.runtime,
+            runtime: &executor.needs.runtime,
             pod: &cell.pod,
             container,
             id,
             ip: sandbox.ips.first().copied(),
-            recorder: &self.needs.recorder,
+            recorder: &executor.needs.recorder,
         };
         let Err(error) = hooks::run(hook, &context, None).await else { return Ok(()) };
         let text = telemetry::chain(&error);
         let failed = Event::warning(&cell.pod, event::FAILED_POST_START_HOOK, "PostStartHook failed");
-        self.needs.recorder.record(failed.about(kind, &container.name));
+        executor.needs.recorder.record(failed.about(kind, &container.name));
         let kill = Kill {
             id: id.clone(),
             name: container.name.as_str().into(),
@@ -329,7 +323,7 @@ impl Executor {
             grace_seconds: pod::termination_grace_seconds(pod),
         };
         // What cannot be killed now is seen running by the next round.
-        let _ = self.kill(pod, observed, &kill, cell).await;
+        let _ = executor.kill(pod, observed, &kill, cell).await;
         Err(StartError::new(waiting::POST_START_HOOK_ERROR, text))
     }
 }
