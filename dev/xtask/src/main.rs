@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `vm`, `tidy`.
+//! The project's own commands: `cargo xtask demo`, `test`, `bench`, `vm`, `tidy`.
 //!
 //! Decides: what a complete test run is, and which rules of the house are checked by a program.
 //! Does not: contain anything that berth needs at run time.
@@ -9,6 +9,7 @@
     reason = "a command-line program: its output is its purpose"
 )]
 
+mod bench;
 mod demo;
 mod sh;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Options),
     /// Run the tests, or a command, in an emulated Debian with systemd, cgroup v2 and containerd 2.x.
     Vm(vm::Options),
+    /// Measure speed and size of berth, the bare runtime and another kubelet; see `bench --help`.
+    Bench(bench::Options),
     /// Check the rules of the house: layers, file sizes, metrics, flags, crate documentation.
     Tidy,
 }
@@ -45,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options).await,
         Command::Test(options) => test::run(&options).await,
         Command::Vm(options) => vm::run(&options).await,
+        Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run().map(|report| report.print()),
     };
     match result {

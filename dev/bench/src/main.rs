@@ -1,0 +1,159 @@
+//! Measures berth, the bare container runtime and, if asked, another kubelet, on the same pods on this machine, and
+//! prints the figures side by side.
+//!
+//! Decides: nothing; figures are printed and never judged. Every contender gets a private containerd of its own, and
+//! what is compared between node agents is read off containerd's own events, which no agent has a part in.
+//!
+//! Does not: build what it measures (`cargo xtask bench` does).
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program: its output is its purpose"
+)]
+
+mod agent;
+mod bare;
+mod events;
+mod figures;
+mod pods;
+mod process;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use lab::containerd::{Containerd, Options as RuntimeOptions, remove_abandoned};
+
+use figures::Report;
+
+/// Short, because sockets are in it.
+const DIR: &str = "/var/lib/berth-bench";
+
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", disable_version_flag = true)]
+struct Options {
+    /// The berth to measure.
+    #[arg(long)]
+    berth: PathBuf,
+    /// Another kubelet to measure on the same manifests.
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// Pods in a burst.
+    #[arg(long, default_value_t = 100)]
+    pods: usize,
+    /// Fewer pods, repetitions and numbers of workers; shorter pauses.
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the bare runtime.
+    #[arg(long)]
+    no_bare: bool,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much is measured.
+struct Scale {
+    pods: usize,
+    workers: &'static [usize],
+    single_pods: usize,
+    exits: usize,
+    settle: Duration,
+    idle: Duration,
+}
+
+impl Scale {
+    fn of(options: &Options) -> Self {
+        if options.quick {
+            Self {
+                pods: options.pods.min(20),
+                workers: &[2, 4, 8],
+                single_pods: 3,
+                exits: 5,
+                settle: Duration::from_secs(3),
+                idle: Duration::from_secs(10),
+            }
+        } else {
+            Self {
+                pods: options.pods,
+                workers: &[1, 2, 4, 8, 16, 32],
+                single_pods: 10,
+                exits: 20,
+                settle: Duration::from_secs(10),
+                idle: Duration::from_secs(30),
+            }
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<()> {
+    let scale = Scale::of(options);
+    let load_before = process::load_average();
+    let bare = if options.no_bare {
+        None
+    } else {
+        let containerd = fresh_containerd().await?;
+        eprintln!("bench: the bare runtime");
+        let figures = bare::measure(&containerd, &scale).await;
+        let figures = taken_down(containerd, figures).await?;
+        Some(figures)
+    };
+    let mut agents = Vec::new();
+    for program in std::iter::once(&options.berth).chain(&options.against) {
+        let program = program.canonicalize().with_context(|| format!("find {}", program.display()))?;
+        eprintln!("bench: {}", program.display());
+        let containerd = fresh_containerd().await?;
+        let figures = agent::measure(&containerd, &program, &scale).await;
+        agents.push(taken_down(containerd, figures).await?);
+    }
+    let report = Report {
+        pods: scale.pods,
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        load_before,
+        load_after: process::load_average(),
+        bare,
+        agents,
+    };
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("write the report as JSON")?);
+    } else {
+        print!("{}", table::render(&report));
+    }
+    Ok(())
+}
+
+/// A containerd in which nothing has run yet.
+async fn fresh_containerd() -> Result<Containerd> {
+    let dir = Path::new(DIR);
+    remove_abandoned(&dir.join("run"))?;
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).with_context(|| format!("remove {DIR}"))?;
+    }
+    Containerd::start(&dir.join("run"), RuntimeOptions::default()).await
+}
+
+/// Stops the runtime, whatever became of the measurement; that nothing is left is part of the measurement.
+async fn taken_down<T>(containerd: Containerd, measured: Result<T>) -> Result<T> {
+    let stopped = containerd.stop().await;
+    let measured = measured?;
+    if let Err(error) = stopped {
+        bail!("the measurement is done, but its runtime cannot be taken down: {error:#}");
+    }
+    std::fs::remove_dir_all(DIR).with_context(|| format!("remove {DIR}"))?;
+    Ok(measured)
+}

@@ -1,0 +1,51 @@
+//! `cargo xtask bench`: berth, the bare runtime and another kubelet, measured side by side.
+//!
+//! What measures is a program of its own (`dev/bench`): it uses berth's crates, which this one must not need.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{sh, workspace};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The program of another kubelet to measure on the same manifests.
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
+    /// Pods in a burst.
+    #[arg(long, default_value_t = 100)]
+    pods: usize,
+    /// At most 20 pods, fewer repetitions, shorter pauses: to see that it works, not to quote.
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the bare runtime.
+    #[arg(long)]
+    no_bare: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    if !workspace::is_root() {
+        bail!("the bench starts containers: run it as root");
+    }
+    build(&["--package", "berth", "--bin", "berth", "--release"])?;
+    build(&["--package", "bench"])?;
+    let mut bench = std::process::Command::new(workspace::target().join("debug/bench"));
+    bench.arg("--berth").arg(workspace::target().join("release/berth"));
+    bench.arg(format!("--pods={}", options.pods));
+    if let Some(program) = &options.against {
+        bench.arg("--against").arg(program);
+    }
+    let flags = [(options.quick, "--quick"), (options.no_bare, "--no-bare"), (options.json, "--json")];
+    bench.args(flags.into_iter().filter_map(|(given, flag)| given.then_some(flag)));
+    // Not `sh::status`: its line would be in the way of a program that reads the JSON.
+    Ok(bench.status()?.success())
+}
+
+fn build(what: &[&str]) -> Result<()> {
+    sh::output(sh::cargo(["build"]).args(what)).map(drop)
+}
