@@ -42,6 +42,8 @@ use super::{lock, notify, settings};
 const PARALLEL_STARTS: usize = 8;
 /// How long one volume may take.
 const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
+/// Wait before the runtime is asked again what it is, when it did not say.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long tasks have to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 /// Where log collectors look for the logs of containers.
@@ -488,17 +490,23 @@ async fn negotiate(
                 news
             });
         }
-        if !negotiated && let Ok(version) = runtime.version().await {
+        if !negotiated {
+            let answers =
+                async { Ok::<_, cri::CriError>((runtime.version().await?, runtime.cgroup_driver().await?)) };
+            let (version, driver) = match answers.await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    tracing::warn!(error = %telemetry::chain(&error), "The container runtime does not say what it is; it is asked again");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    continue;
+                }
+            };
             lifecycle.runtime_name.send_replace(version.name.clone());
             tracing::info!(
                 runtime = version.name,
                 version = version.version,
                 "The container runtime answers"
             );
-            let driver = runtime
-                .cgroup_driver()
-                .await
-                .context("the runtime does not say which cgroup driver it uses")?;
             cgroups.send_replace(Some(setup.open(driver).await?));
             negotiated = true;
         }

@@ -14,10 +14,16 @@ use source::ManifestProblem;
 use status::StatusStore;
 use telemetry::metrics::Registry;
 use tokio::sync::watch;
-use types::{ContainerState, Pod, PodRef, pod};
+use types::{ContainerState, Pod, PodRef, pod, reason};
 use worker::{Entry, Table};
 
 use super::events::EventLog;
+
+/// How long a look at a pod may take before `berth why` speaks of it.
+const LOOK_PATIENCE: SignedDuration = SignedDuration::from_millis(200);
+/// What a look consists of.
+const LOOK_CALLS: &str =
+    "CRI calls ListPodSandbox and ListContainers, then PodSandboxStatus and ContainerStatus";
 
 /// What the local API answers from.
 pub(super) struct LocalAnswers {
@@ -51,6 +57,19 @@ impl LocalAnswers {
             message: failure.message.clone(),
             retry_at: failure.retry_at.map(|at| format!("{at:.0}")),
         }));
+        let mut waiting_for = progress.waiting_for.clone();
+        if let Some(look) = self.pleg.pending(&cell.pod.uid) {
+            if Timestamp::now().duration_since(look.since) > LOOK_PATIENCE {
+                waiting_for =
+                    format!("the pod's state in the runtime, since {:.0}: {LOOK_CALLS}", look.since);
+            }
+            failures.extend(look.error.map(|message| WhyFailure {
+                container: None,
+                reason: reason::event::FAILED_SYNC.to_owned(),
+                message,
+                retry_at: None,
+            }));
+        }
         let phase = self.statuses.get(&cell.pod.uid).and_then(|status| status.phase.clone());
         Why {
             namespace: cell.pod.name.namespace.to_string(),
@@ -60,7 +79,7 @@ impl LocalAnswers {
             step: progress.step.as_str().to_owned(),
             since: format!("{:.0}", progress.since),
             subject: progress.subject.as_deref().map(str::to_owned),
-            waiting_for: progress.waiting_for.clone(),
+            waiting_for,
             advice: advice(&progress, &failures).to_owned(),
             failures,
             events: self.events.lines(&cell.pod.uid),

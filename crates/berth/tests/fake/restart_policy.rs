@@ -51,8 +51,10 @@ async fn the_pods_policy_says_what_is_started_again() {
         rig.put(&pod(name).restart_policy(policy));
         let pod = format!("{name}-node");
         rig.until_store(name, |store| store.starts(&pod, "main") == starts).await;
-        let last = rig.until_phase(name, phase).await;
-        assert_eq!(container(&last, "main")["restartCount"], starts - 1, "{name}");
+        rig.until_pod(name, phase, |pod| {
+            pod["status"]["phase"] == phase && container(pod, "main")["restartCount"] == starts - 1
+        })
+        .await;
     }
     rig.assert_proper();
 }

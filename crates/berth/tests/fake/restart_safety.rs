@@ -196,6 +196,11 @@ async fn a_restart_changes_nothing_that_is_shown() {
         let mut status = pod["status"].clone();
         // When the node first saw the pod, and when a condition came about, are not in the runtime.
         status["startTime"].take();
+        // Nor is the address of a pod that has none any more.
+        if status["phase"] == "Succeeded" {
+            status["podIP"].take();
+            status["podIPs"].take();
+        }
         for condition in status["conditions"].as_array_mut().into_iter().flatten() {
             condition["lastTransitionTime"].take();
         }
@@ -213,7 +218,9 @@ async fn a_restart_changes_nothing_that_is_shown() {
     rig.launch();
     for (name, before) in ["steady", "job", "crash"].into_iter().zip(before) {
         rig.until_pod(name, &format!("as it was: {before:#}"), |pod| shown(pod) == before).await;
-        assert_eq!(rig.journal(name), [""; 0], "{name}");
+        // The network of a sandbox that is not ready may still be there.
+        let done = rig.journal(name).into_iter().filter(|call| name != "job" || call != "StopPodSandbox");
+        assert_eq!(done.collect::<Vec<_>>(), [""; 0], "{name}");
     }
     rig.assert_proper();
 }

@@ -166,7 +166,7 @@ impl Rig {
 
     /// What `berth why` says of the pod of the manifest `name`.
     pub(crate) async fn why(&self, name: &str) -> Value {
-        self.get(&format!("/why?pod={name}")).await[0].take()
+        self.get(&format!("/why?pod={name}")).await.get_mut(0).map(Value::take).unwrap_or_default()
     }
 
     /// Waits until the API shows the pod as `seen` wants it.

@@ -16,6 +16,7 @@ mod changes;
 mod health;
 mod looks;
 mod metrics;
+mod pending;
 mod pleg;
 mod pods;
 mod stream;
@@ -23,4 +24,5 @@ mod trust;
 
 pub use health::{Health, Mode};
 pub use metrics::Metrics;
+pub use pending::PendingLook;
 pub use pleg::{Options, Pleg};

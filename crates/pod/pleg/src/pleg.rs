@@ -9,12 +9,13 @@ use std::time::Duration;
 use cri::{ContainerEvent, ContainerEventKind, CriError, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use types::{ObservedPod, PodRef};
+use types::{ObservedPod, PodRef, PodUid};
 
 use crate::changes::Coarse;
 use crate::health::{Health, Mode};
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::pending::{Pending, PendingLook};
 use crate::pods::{Listed, Pods};
 use crate::stream::{EventStream, News};
 use crate::trust::{Trust, Turn};
@@ -55,6 +56,7 @@ struct Shared {
     turns: AtomicU64,
     pods: Mutex<Pods>,
     trust: Mutex<Trust>,
+    pending: Pending,
     all: watch::Sender<Option<Arc<BTreeSet<PodRef>>>>,
     health: watch::Sender<Health>,
     /// Rings when an event is due, so that the task arms its timer.
@@ -79,6 +81,7 @@ impl Pleg {
                 turns: AtomicU64::new(0),
                 pods: Mutex::default(),
                 trust: Mutex::default(),
+                pending: Pending::default(),
                 all: watch::Sender::new(None),
                 health: watch::Sender::new(health),
                 expecting: Notify::new(),
@@ -122,6 +125,12 @@ impl Pleg {
     /// If the runtime does not answer.
     pub async fn refresh(&self, pod: &PodRef) -> Result<Arc<ObservedPod>, CriError> {
         self.shared.look(pod).await
+    }
+
+    /// The look at `pod` that is under way or failed, if its state is wanted and not known.
+    #[must_use]
+    pub fn pending(&self, pod: &PodUid) -> Option<PendingLook> {
+        self.shared.pending.of(pod)
     }
 
     /// Relists at once, for instance because the runtime has come back.
@@ -317,7 +326,10 @@ impl Shared {
 
     async fn look(&self, pod: &PodRef) -> Result<Arc<ObservedPod>, CriError> {
         let (begun, turn) = (Instant::now(), self.turn());
-        let observed = Arc::new(self.runtime.observe(pod).await?);
+        let under_way = self.pending.begin(&pod.uid);
+        let observed = self.runtime.observe(pod).await;
+        under_way.ended(observed.as_ref().err().map(|error| telemetry::chain(error)));
+        let observed = Arc::new(observed?);
         self.metrics.pod_relist_duration.observe(&[], begun.elapsed().as_secs_f64());
         self.publish(turn, &observed);
         Ok(observed)

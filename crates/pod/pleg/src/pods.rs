@@ -11,7 +11,11 @@ use crate::trust::Turn;
 
 /// The pods that somebody watches or the runtime has. No I/O, no waiting.
 #[derive(Default)]
-pub(crate) struct Pods(HashMap<PodUid, Tracked>);
+pub(crate) struct Pods {
+    tracked: HashMap<PodUid, Tracked>,
+    /// The turn of the latest list: what is not tracked was not there then.
+    listed: Option<Turn>,
+}
 
 struct Tracked {
     state: watch::Sender<Arc<ObservedPod>>,
@@ -47,11 +51,12 @@ pub(crate) struct Count {
 
 impl Pods {
     fn tracked(&mut self, pod: &PodRef) -> &mut Tracked {
-        self.0.entry(pod.uid.clone()).or_insert_with(|| Tracked {
+        let confirmed = self.listed;
+        self.tracked.entry(pod.uid.clone()).or_insert_with(|| Tracked {
             state: watch::Sender::new(Arc::new(ObservedPod::absent(pod.clone()))),
             outline: Outline::default(),
             looked: None,
-            confirmed: None,
+            confirmed,
         })
     }
 
@@ -61,7 +66,7 @@ impl Pods {
 
     /// What the last look found; `None` if there was none.
     pub(crate) fn looked_at(&self, pod: &PodUid) -> Option<Arc<ObservedPod>> {
-        let tracked = self.0.get(pod).filter(|tracked| tracked.looked.is_some())?;
+        let tracked = self.tracked.get(pod).filter(|tracked| tracked.looked.is_some())?;
         Some(tracked.state.borrow().clone())
     }
 
@@ -105,7 +110,7 @@ impl Pods {
             }
         }
         let present: BTreeSet<&PodUid> = listed.iter().map(|pod| &pod.pod.uid).collect();
-        self.0.retain(|uid, tracked| {
+        self.tracked.retain(|uid, tracked| {
             if tracked.looked > Some(turn) {
                 let state = tracked.state.borrow();
                 if state.is_absent() {
@@ -125,12 +130,13 @@ impl Pods {
             tracked.confirmed = tracked.confirmed.max(Some(turn));
             tracked.state.receiver_count() > 0
         });
+        self.listed = self.listed.max(Some(turn));
         Listed { changed, all }
     }
 
     pub(crate) fn count(&self) -> Count {
         let mut count = Count::default();
-        for tracked in self.0.values() {
+        for tracked in self.tracked.values() {
             let pod = tracked.state.borrow();
             count.ready_pods += u32::from(pod.sandboxes.iter().any(|s| s.state == SandboxState::Ready));
             for container in &pod.containers {
@@ -142,7 +148,7 @@ impl Pods {
 
     /// How many pods are remembered.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.tracked.len()
     }
 }
 
@@ -193,11 +199,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_in_a_list_was_not_there() {
+        let (mut pods, web) = (Pods::default(), pod("web"));
+        let ready = Arc::new(with_sandbox(&web, SandboxState::Ready));
+        assert_eq!(pods.publish(1, &ready).unwrap().before, None);
+        let (mut pods, web) = (Pods::default(), pod("web"));
+        pods.listed(1, &[]);
+        assert_eq!(pods.publish(2, &ready).unwrap().before, Some(1));
+        assert_eq!(pods.looked_at(&web.uid), Some(ready));
+    }
+
+    #[test]
     fn pods_that_are_gone_are_forgotten_when_nobody_watches() {
         let (mut pods, web) = (Pods::default(), pod("web"));
         let watching = pods.subscribe(&web);
         pods.publish(1, &Arc::new(with_sandbox(&web, SandboxState::Ready)));
-        assert_eq!(pods.listed(2, &[]).changed, [web.clone()]);
+        assert_eq!(pods.listed(2, &[]).changed, std::slice::from_ref(&web));
         pods.publish(3, &Arc::new(ObservedPod::absent(web.clone())));
         assert_eq!(pods.listed(4, &[]).changed, []);
         assert_eq!(pods.len(), 1);

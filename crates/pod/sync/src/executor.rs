@@ -167,7 +167,10 @@ impl Executor {
     /// # Errors
     /// If something of the round failed; the rest of it was done all the same where that makes sense.
     pub async fn sync(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<Synced, SyncError> {
-        let observed = match self.needs.pleg.known(&cell.pod) {
+        // After a look that failed, what is known can be older than what was done.
+        let pending = self.needs.pleg.pending(&cell.pod.uid);
+        let is_stale = pending.is_some_and(|look| look.error.is_some());
+        let observed = match self.needs.pleg.known(&cell.pod).filter(|_| !is_stale) {
             Some(observed) => observed,
             None => {
                 cell.at(Step::Runtime, None, "CRI call ListPodSandbox");

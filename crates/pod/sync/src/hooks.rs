@@ -86,6 +86,17 @@ pub(crate) async fn run(
     }
 }
 
+/// What is waited for while the hook `name` runs.
+pub(crate) fn waits_for(name: &str, handler: &LifecycleHandler) -> String {
+    let what = match handler {
+        LifecycleHandler { exec: Some(_), .. } => "CRI call ExecSync",
+        LifecycleHandler { http_get: Some(_), .. } => "the answer to its HTTP request",
+        LifecycleHandler { tcp_socket: Some(_), .. } => "its TCP connection",
+        _ => "the end of its sleep",
+    };
+    format!("{name} hook: {what}")
+}
+
 async fn run_unbounded(
     handler: &LifecycleHandler,
     context: &HookContext<'_>,

@@ -64,8 +64,9 @@ impl Executor {
     }
 
     async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
-        cell.at(Step::Cgroup, None, "the pod's cgroup to be made");
+        cell.at(Step::Cgroup, None, "the runtime's cgroup driver: CRI calls Version and RuntimeConfig");
         let cgroups = self.cgroups().await;
+        cell.at(Step::Cgroup, None, "the pod's cgroup to be made");
         let PodCgroup::On(cgroups) = cgroups else { return Ok(String::new()) };
         match cgroups.ensure_pod(pod, &self.settings.cgroup).await {
             Ok(parent) => Ok(parent),

@@ -123,8 +123,8 @@ impl Starting<'_> {
         let runtime = &executor.needs.runtime;
         executor.needs.metrics.started_containers.inc(&[kind.metric_label()]);
         let image_name = container.image.as_deref().unwrap_or_default();
-        cell.at(Step::Image, Some(&start.name), format!("image {image_name:?}"));
         let policy = PullPolicy::of(container.image_pull_policy.as_deref());
+        cell.at(Step::Image, Some(&start.name), waits_for_image(image_name, policy));
         let image = self.ensure_image(&start.name, kind, image_name, policy).await?;
 
         cell.at(Step::Create, Some(&start.name), "its configuration");
@@ -272,7 +272,7 @@ impl Starting<'_> {
                 }),
                 volume::MountSource::Image { reference, pull_policy } => {
                     let policy = PullPolicy::of(pull_policy.as_deref());
-                    cell.at(Step::Image, Some(&container.name), format!("image volume {:?}", mount.name));
+                    cell.at(Step::Image, Some(&container.name), waits_for_image(reference, policy));
                     let image = self.ensure_image(&container.name, kind, reference, policy).await?;
                     let sub_path = sub_path.unwrap_or_default();
                     mounts::MountSource::Image {
@@ -301,7 +301,7 @@ impl Starting<'_> {
         let Self { executor, pod, observed, sandbox, cell } = *self;
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         let Some(hook) = hook else { return Ok(()) };
-        cell.at(Step::Hook, Some(&container.name), "postStart hook");
+        cell.at(Step::Hook, Some(&container.name), hooks::waits_for("postStart", hook));
         let context = HookContext {
             runtime: &executor.needs.runtime,
             pod: &cell.pod,
@@ -326,6 +326,16 @@ impl Starting<'_> {
         let _ = executor.kill(pod, observed, &kill, cell).await;
         Err(StartError::new(waiting::POST_START_HOOK_ERROR, text))
     }
+}
+
+/// What is waited for while an image is made sure of.
+fn waits_for_image(image: &str, policy: PullPolicy) -> String {
+    let calls = match policy {
+        PullPolicy::Always => "CRI call PullImage",
+        PullPolicy::IfNotPresent => "CRI call ImageStatus, and PullImage if it is missing",
+        PullPolicy::Never => "CRI call ImageStatus",
+    };
+    format!("image {image:?}: {calls}")
 }
 
 /// The file that a `fileKeyRef` is about, from a volume of the pod. No link leads out of the volume.

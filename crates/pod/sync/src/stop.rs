@@ -146,7 +146,7 @@ impl Executor {
         let in_spec = pod::container(pod, &kill.name);
         let container = in_spec.as_ref().map(|(_, container)| &**container);
         let Some(hook) = pre_stop_hook(container, instance).filter(|_| running && grace > 0) else { return };
-        cell.at(Step::Hook, Some(&kill.name), "preStop hook");
+        cell.at(Step::Hook, Some(&kill.name), hooks::waits_for("preStop", &hook));
         let unnamed = types::Container { name: kill.name.to_string(), ..types::Container::default() };
         let context = HookContext {
             runtime: &self.needs.runtime,
