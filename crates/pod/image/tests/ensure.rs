@@ -1,5 +1,7 @@
 //! Whether an image is pulled, and what pod and user are told about it.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Images that nobody uses go when the disk fills up.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Many pulls at once.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 mod common;
 
 use std::time::Duration;
