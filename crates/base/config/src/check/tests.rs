@@ -51,8 +51,6 @@ fn eks() {
             k.yaml:18:3: warning: serverTLSBootstrap: is accepted, but not acted on yet
             k.yaml:19:3: warning: tlsCipherSuites: is accepted, but not acted on yet
             k.yaml:24:3: warning: providerID: is accepted, but not acted on yet
-            k.yaml:25:3: warning: systemReservedCgroup: is accepted, but not acted on yet
-            k.yaml:26:3: warning: kubeReservedCgroup: is accepted, but not acted on yet
         "#]],
     );
 }
