@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use cri::Runtime;
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use types::corev1::{Container, HTTPGetAction, LifecycleHandler};
+use types::corev1::{Container, LifecycleHandler};
 use types::k8s::apimachinery::pkg::util::intstr::IntOrString;
-use types::{ContainerId, Event, PodRef};
+use types::{ContainerId, PodRef};
+
+use crate::metrics::Metrics;
+
+mod http;
 
 /// How much of a failed command's output is shown.
 const SHOWN_OUTPUT: usize = 1024;
@@ -35,7 +36,7 @@ pub(crate) enum HookError {
         /// The beginning of what it wrote.
         output: String,
     },
-    /// The request could not be made or was answered with an error.
+    /// The request could not be made or was not answered.
     #[error("HTTP lifecycle hook ({url}) failed: {problem}")]
     Http {
         /// Where it went.
@@ -68,6 +69,7 @@ pub(crate) struct HookContext<'a> {
     /// The pod's primary IP, or the node's for host network.
     pub(crate) ip: Option<std::net::IpAddr>,
     pub(crate) recorder: &'a task::events::Recorder,
+    pub(crate) metrics: &'a Metrics,
 }
 
 /// Runs `handler` to its end.
@@ -117,7 +119,7 @@ async fn run_unbounded(
         return Ok(());
     }
     if let Some(get) = &handler.http_get {
-        return http_get(get, context).await;
+        return http::get(get, context).await;
     }
     if let Some(tcp) = &handler.tcp_socket {
         let address = aim(tcp.host.as_deref(), &tcp.port, context)?;
@@ -155,45 +157,5 @@ fn aim(host: Option<&str>, port: &IntOrString, context: &HookContext<'_>) -> Res
     Ok(if v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
-async fn http_get(get: &HTTPGetAction, context: &HookContext<'_>) -> Result<(), HookError> {
-    let address = aim(get.host.as_deref(), &get.port, context)?;
-    let path = get.path.as_deref().unwrap_or("/");
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let https = get.scheme.as_deref() == Some("HTTPS");
-    let url = format!("{}://{address}{path}", if https { "https" } else { "http" });
-    let failed = |problem: String| HookError::Http { url: url.clone(), problem };
-    if https {
-        // Upstream retries in clear text when the other side does not speak TLS; servers behind such hooks exist.
-        context.recorder.record(Event::warning(
-            context.pod,
-            types::reason::event::LIFECYCLE_HTTP_FALLBACK,
-            format!("request to HTTPS lifecycle hook {address} is made in clear text"),
-        ));
-    }
-    let stream = TcpStream::connect(&*address).await.map_err(|error| failed(error.to_string()))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let mut request = http::Request::get(&path).header(http::header::HOST, &address);
-    for header in get.http_headers.iter().flatten() {
-        request = request.header(&header.name, &header.value);
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| failed(error.to_string()))?;
-    let exchange = async {
-        let answer = sender.send_request(request);
-        tokio::pin!(answer);
-        tokio::pin!(connection);
-        tokio::select! {
-            answer = &mut answer => answer,
-            ended = &mut connection => match ended {
-                Ok(()) => answer.await,
-                Err(error) => Err(error),
-            },
-        }
-    };
-    let answer = exchange.await.map_err(|error| failed(telemetry::chain(&error)))?;
-    if answer.status().is_success() || answer.status().is_redirection() {
-        return Ok(());
-    }
-    Err(failed(format!("answered {}", answer.status())))
-}
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub mod plan;
 mod sandbox;
 mod start;
 mod stop;
+mod userns;
 
 mod metrics;
 
@@ -26,3 +27,4 @@ pub use dead::DeadContainers;
 pub use executor::{Executor, Needs, PodCgroup, Settings, SyncError, Synced};
 pub use files::FileError;
 pub use metrics::Metrics;
+pub use userns::{LoadError, UserNamespaces, UserNsError};

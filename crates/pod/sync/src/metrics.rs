@@ -16,6 +16,7 @@ pub struct Metrics {
     pub(crate) started_containers_errors: Counter,
     pub(crate) pod_start_duration: Histogram,
     pub(crate) sleep_terminated_early: Counter,
+    pub(crate) http_fallbacks: Counter,
 }
 
 impl Metrics {
@@ -53,6 +54,12 @@ impl Metrics {
                 Alpha,
                 &[],
                 POD_START_BUCKETS,
+            ),
+            http_fallbacks: registry.counter(
+                "kubelet_lifecycle_handler_http_fallbacks_total",
+                "HTTPS hooks that were answered in HTTP and made again so.",
+                Alpha,
+                &[],
             ),
             sleep_terminated_early: registry.counter(
                 "kubelet_sleep_action_terminated_early_total",

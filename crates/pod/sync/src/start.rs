@@ -309,6 +309,7 @@ impl Starting<'_> {
             id,
             ip: sandbox.ips.first().copied(),
             recorder: &executor.needs.recorder,
+            metrics: &executor.needs.metrics,
         };
         let Err(error) = hooks::run(hook, &context, None).await else { return Ok(()) };
         let text = telemetry::chain(&error);

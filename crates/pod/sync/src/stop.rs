@@ -155,6 +155,7 @@ impl Executor {
             id: &kill.id,
             ip: self.hook_ip(pod, observed),
             recorder: &self.needs.recorder,
+            metrics: &self.needs.metrics,
         };
         if let Err(error) = hooks::run(&hook, &context, Some(Duration::from_secs(grace))).await {
             if hook.sleep.is_some() {
