@@ -119,7 +119,8 @@ async fn run_unbounded(
         return Ok(());
     }
     if let Some(get) = &handler.http_get {
-        return http::get(get, context).await;
+        // Boxed, because the state of a TLS connection is large.
+        return Box::pin(http::get(get, context)).await;
     }
     if let Some(tcp) = &handler.tcp_socket {
         let address = aim(tcp.host.as_deref(), &tcp.port, context)?;
