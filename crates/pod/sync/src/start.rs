@@ -311,7 +311,7 @@ impl Starting<'_> {
             recorder: &executor.needs.recorder,
             metrics: &executor.needs.metrics,
         };
-        let Err(error) = hooks::run(hook, &context, None).await else { return Ok(()) };
+        let Err(error) = Box::pin(hooks::run(hook, &context, None)).await else { return Ok(()) };
         let text = telemetry::chain(&error);
         let failed = Event::warning(&cell.pod, event::FAILED_POST_START_HOOK, "PostStartHook failed");
         executor.needs.recorder.record(failed.about(kind, &container.name));

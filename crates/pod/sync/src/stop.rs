@@ -157,7 +157,7 @@ impl Executor {
             recorder: &self.needs.recorder,
             metrics: &self.needs.metrics,
         };
-        if let Err(error) = hooks::run(&hook, &context, Some(Duration::from_secs(grace))).await {
+        if let Err(error) = Box::pin(hooks::run(&hook, &context, Some(Duration::from_secs(grace)))).await {
             if hook.sleep.is_some() {
                 self.needs.metrics.sleep_terminated_early.inc(&[]);
             }
