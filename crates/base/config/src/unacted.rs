@@ -36,10 +36,6 @@ pub const UNACTED: &[&str] = &[
     "evictionPressureTransitionPeriod",
     "evictionSoft",
     "evictionSoftGracePeriod",
-    "imageGCHighThresholdPercent",
-    "imageGCLowThresholdPercent",
-    "imageMaximumGCAge",
-    "imageMinimumGCAge",
     "imagePullCredentialsVerificationPolicy",
     "kernelMemcgNotification",
     "kubeAPIBurst",
@@ -78,7 +74,6 @@ pub const UNACTED: &[&str] = &[
     "topologyManagerPolicyOptions",
     "topologyManagerScope",
     "tracing",
-    "userNamespaces",
     "volumePluginDir",
     "volumeStatsAggPeriod",
 ];

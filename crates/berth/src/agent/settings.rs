@@ -159,3 +159,14 @@ pub(super) fn dead_containers(flags: &Flags) -> DeadContainers {
         in_all: usize::try_from(flags.maximum_dead_containers).ok(),
     }
 }
+
+/// When images are removed.
+pub(super) fn image_gc(config: &KubeletConfiguration) -> image::gc::Policy {
+    let percent = |percent: i32| u8::try_from(percent).unwrap_or(100);
+    image::gc::Policy {
+        high_threshold_percent: percent(config.image_gc_high_threshold_percent),
+        low_threshold_percent: percent(config.image_gc_low_threshold_percent),
+        minimum_age: config.image_minimum_gc_age.get(),
+        maximum_age: config.image_maximum_gc_age.get(),
+    }
+}

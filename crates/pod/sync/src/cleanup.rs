@@ -110,6 +110,7 @@ impl Executor {
                     _ => {}
                 }
             }
+            self.needs.userns.release(&pod.uid);
             cell.at(Step::Cleanup, None, "the pod's directory to be removed");
             self.needs.volumes.remove_pod_dir(&pod.uid).await?;
             files::remove_log_dir(&self.settings.pod_logs_dir, pod, &self.settings.container_logs_dir);

@@ -24,6 +24,7 @@ use crate::crash::CrashBackOff;
 use crate::dead::DeadContainers;
 use crate::metrics::Metrics;
 use crate::plan::{Plan, PlanInput, Sandbox, plan};
+use crate::userns::{UserNamespaces, UserNsError};
 
 /// How long the start of one pod counts against the number of parallel ones.
 const START_HOLD: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ pub struct Needs {
     pub volumes: Volumes,
     /// Cgroups of pods; `None` until the runtime has said which driver it uses.
     pub cgroups: watch::Receiver<Option<PodCgroup>>,
+    /// The ids of pods with a user namespace of their own.
+    pub userns: Arc<UserNamespaces>,
     /// Where events go.
     pub recorder: Recorder,
     /// What the node tells its containers; changes when the configuration of the network does.
@@ -97,6 +100,9 @@ pub enum SyncError {
     /// The sandbox could not be made.
     #[error("the pod's sandbox could not be made")]
     Sandbox(#[source] CriError),
+    /// It cannot have a user namespace of its own.
+    #[error("the pod cannot have a user namespace of its own")]
+    UserNamespace(#[from] UserNsError),
     /// Its volumes could not be prepared.
     #[error("volumes of the pod are not ready")]
     Volume(#[from] volume::VolumeError),
@@ -134,7 +140,7 @@ impl SyncError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Cgroup(_) => event::FAILED_CREATE_POD_CONTAINER,
-            Self::Sandbox(_) | Self::Config(_) => event::FAILED_CREATE_POD_SANDBOX,
+            Self::Sandbox(_) | Self::Config(_) | Self::UserNamespace(_) => event::FAILED_CREATE_POD_SANDBOX,
             Self::Volume(_) => event::FAILED_MOUNT,
             Self::StillRunning(_) | Self::Teardown(_) => event::FAILED_KILL_POD,
             _ => event::FAILED_SYNC,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerconfig::NodeFacts;
+use containerconfig::{IdMappings, NodeFacts};
 use cri::v1::PodSandboxConfig;
 use task::cell::PodCell;
 use types::reason::event;
@@ -21,6 +21,8 @@ pub(crate) struct ReadySandbox {
     pub(crate) config: PodSandboxConfig,
     pub(crate) ips: Vec<IpAddr>,
     pub(crate) volumes: Prepared,
+    /// The ids of a pod with `hostUsers: false`.
+    pub(crate) userns: Option<IdMappings>,
     pub(crate) facts: Arc<NodeFacts>,
 }
 
@@ -50,7 +52,9 @@ impl Executor {
             Sandbox::Keep(id) => observed.sandboxes.iter().find(|s| s.id == *id).map_or(0, |s| s.attempt),
             Sandbox::None => 0,
         };
-        let built = containerconfig::sandbox_config(pod, attempt, &facts, &parent, None)?;
+        let own_users = pod::spec(pod).host_users == Some(false);
+        let userns = if own_users { Some(self.needs.userns.assign(&cell.pod.uid)?) } else { None };
+        let built = containerconfig::sandbox_config(pod, attempt, &facts, &parent, userns.as_ref())?;
         for event in built.events {
             self.needs.recorder.record(event);
         }
@@ -60,7 +64,7 @@ impl Executor {
             _ => self.make_sandbox(pod, attempt, &config, cell).await?,
         };
         let ips = if pod::host_network(pod) { facts.host_ips.clone() } else { ips };
-        Ok(ReadySandbox { id, config, ips, volumes, facts })
+        Ok(ReadySandbox { id, config, ips, volumes, userns, facts })
     }
 
     async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {

@@ -106,6 +106,9 @@ impl Executor {
                 | waiting::IMAGE_PULL_BACK_OFF
                 | waiting::ERR_IMAGE_NEVER_PULL
                 | waiting::IMAGE_INSPECT_ERROR
+                | waiting::INVALID_IMAGE_NAME
+                | waiting::REGISTRY_UNAVAILABLE
+                | waiting::SIGNATURE_VALIDATION_FAILED
                 | waiting::POST_START_HOOK_ERROR
         );
         if news && !told {
@@ -233,7 +236,7 @@ impl Starting<'_> {
             hosts_file: hosts_file.as_deref(),
             termination_log: termination_log.as_deref(),
             target_container_id: target,
-            userns: None,
+            userns: sandbox.userns.as_ref(),
             exclusive_cpus: false,
             facts: &sandbox.facts,
         })
