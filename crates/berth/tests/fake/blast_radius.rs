@@ -194,6 +194,51 @@ async fn remove_pod_sandbox() {
     stopping("RemovePodSandbox").await;
 }
 
+/// A pod whose start hangs in `call` can be removed at once.
+async fn giving_up(call: &'static str) {
+    let rig = Rig::start().await;
+    let _guard = raise(&rig, call, "hangs", Fault::Hang);
+    rig.put(&victim("hangs"));
+    is_named(&rig, call, "hangs").await;
+    let begun = Instant::now();
+    rig.remove("hangs");
+    rig.until_gone("hangs").await;
+    assert!(begun.elapsed() < PROMPT, "{call} held up the removal for {:?}", begun.elapsed());
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_start_that_hangs_is_given_up_when_its_pod_is_removed() {
+    for call in ["RunPodSandbox", "ImageStatus", "PullImage", "CreateContainer", "StartContainer", "ExecSync"]
+    {
+        giving_up(call).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_and_told_to_have_failed_is_not_done_twice() {
+    let rig = Rig::start().await;
+    let calls = [
+        "RunPodSandbox",
+        "PodSandboxStatus",
+        "PullImage",
+        "CreateContainer",
+        "StartContainer",
+        "ContainerStatus",
+    ];
+    let mut guards = Vec::new();
+    for call in calls {
+        let name = call.to_lowercase();
+        let fault = Fault::DoThenFail(Code::Unavailable, MESSAGE.to_owned());
+        guards.push(rig.runtime.fault(Match::call(call).pod(&full(&name)).times(1), fault));
+        rig.put(&pod(&name));
+    }
+    for call in calls {
+        rig.until_ready(&call.to_lowercase()).await;
+    }
+    rig.assert_proper();
+}
+
 #[tokio::test]
 async fn a_look_that_hangs_when_a_container_ends_is_named() {
     let rig = Rig::start().await;
@@ -216,6 +261,24 @@ async fn a_status_call_that_hangs_holds_up_nobody() {
     rig.until_ready("web").await;
     let _guard = rig.runtime.fault(Match::call("Status"), Fault::Hang);
     others_go_on(&rig).await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_hangs_from_the_start_is_named() {
+    for call in ["Version", "RuntimeConfig", "Status", "ListPodSandbox", "ListContainers"] {
+        let mut rig = Rig::prepare("").await;
+        let guard = rig.runtime.fault(Match::call(call), Fault::Hang);
+        rig.put(&pod("web"));
+        rig.launch();
+        rig.until_why("web", "waits for the runtime", |why| {
+            ["Runtime", "Cgroup"].contains(&why["step"].as_str().unwrap_or_default())
+                && why["waitingFor"].as_str().is_some_and(|text| text.contains("runtime"))
+        })
+        .await;
+        drop(guard);
+        rig.until_ready("web").await;
+        rig.assert_proper();
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod blast_radius;
+mod commands;
 mod events;
 mod hooks;
 mod images;
@@ -20,3 +21,4 @@ mod restart_policy;
 mod restart_safety;
 mod rig;
 mod runtime;
+mod url;

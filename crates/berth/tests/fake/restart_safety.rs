@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::fake::{ExecAnswer, Script, Store};
+use testkit::fake::{ExecAnswer, Fault, Match, Script, Store};
 use testkit::pod::{PodBuilder, pod};
 use tokio::time::Instant;
 
@@ -63,6 +63,10 @@ fn steady() -> PodBuilder {
     pod("steady").init_container("quick", &["true"]).sidecar("proxy", &["nc"]).container("app", &["httpd"])
 }
 
+fn versioned(version: u64) -> PodBuilder {
+    pod("versioned").with_metadata(&json!({"labels": {"version": version.to_string()}}))
+}
+
 async fn storm(seed: u64) {
     let mut rig = Rig::prepare("").await;
     let mut dice = Dice(seed);
@@ -80,6 +84,9 @@ async fn storm(seed: u64) {
     rig.put(&steady());
     rig.put(&pod("job").restart_policy("Never"));
     rig.put(&pod("crash"));
+    rig.put(&pod("lossy"));
+    rig.put(&pod("again"));
+    rig.put(&versioned(0));
     rig.put(&pod("waits").init_container("long", &["run"]));
     for name in ["steady", "job"] {
         rig.until_ready(name).await;
@@ -88,12 +95,29 @@ async fn storm(seed: u64) {
     let crashing_since = Instant::now();
 
     let mut churn = Churn::default();
+    let mut version = 0;
     for kill in 0..KILLS {
         for _ in 0..dice.roll(3) {
             churn.add(&rig, &mut dice);
         }
         if dice.roll(3) == 0 {
             churn.remove(&rig, &mut dice);
+        }
+        if dice.roll(4) == 0 {
+            rig.runtime.kill_sandbox("lossy-node");
+        }
+        if dice.roll(4) == 0 {
+            version += 1;
+            rig.put(&versioned(version));
+        }
+        if dice.roll(4) == 0 {
+            rig.remove("again");
+            // Sometimes berth sees that it was away, sometimes not.
+            let patience = Duration::from_millis(dice.roll(30));
+            let stops =
+                |store: &Store| store.journal_of("again-node").last().is_some_and(|c| c.starts_with("Stop"));
+            let _ = rig.runtime.wait_for("it is being stopped", patience, stops).await;
+            rig.put(&pod("again"));
         }
         if kill == KILLS / 2 {
             rig.runtime.exit_container("job-node", "main", 0);
@@ -107,7 +131,17 @@ async fn storm(seed: u64) {
         rig.launch();
     }
 
-    rig.until_ready("steady").await;
+    for name in ["steady", "lossy", "again"] {
+        rig.until_ready(name).await;
+    }
+    let version = version.to_string();
+    let newest = |pod: &Value| is_ready(pod) && pod["metadata"]["labels"]["version"] == version;
+    rig.until_pod("versioned", "the newest one", newest).await;
+    rig.until_store("one sandbox each", |store| {
+        let ready = |name: &str| store.sandboxes(&full(name)).iter().filter(|sandbox| sandbox.ready).count();
+        ["steady", "lossy", "again", "versioned"].into_iter().all(|name| ready(name) == 1)
+    })
+    .await;
     assert_eq!(rig.journal("steady"), begun, "seed {seed}: a healthy pod was touched");
     let done = rig.until_phase("job", "Succeeded").await;
     assert_eq!(container(&done, "main")["restartCount"], 0);
@@ -223,6 +257,44 @@ async fn a_restart_changes_nothing_that_is_shown() {
         assert_eq!(done.collect::<Vec<_>>(), [""; 0], "{name}");
     }
     rig.assert_proper();
+}
+
+#[tokio::test]
+async fn back_off_outlives_berth() {
+    let mut rig = Rig::prepare("crashLoopBackOff:\n  maxContainerRestartPeriod: 1s\n").await;
+    rig.runtime.script(None, "main", Script { exits_at_once: Some(1), ..Script::default() });
+    rig.launch();
+    rig.put(&pod("crash"));
+    for starts in 2..5 {
+        rig.until_store("it starts", |store| store.starts("crash-node", "main") == starts).await;
+        rig.until_pod("crash", "in back-off", in_back_off).await;
+        rig.kill();
+        rig.launch();
+    }
+    rig.runtime.read(|store| {
+        let starts = store.journal().iter().filter(|call| call.call == "StartContainer").map(|call| call.at);
+        let starts: Vec<_> = starts.collect();
+        for pair in starts[1..].windows(2) {
+            let pause = pair[1] - pair[0];
+            assert!(pause >= Duration::from_millis(950), "started again after {pause:?}");
+        }
+    });
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn told_to_stop_it_leaves_everything_running() {
+    let mut rig = Rig::start().await;
+    rig.put(&pod("web"));
+    rig.put(&pod("starts"));
+    let _hang = rig.runtime.fault(Match::call("RunPodSandbox").pod("starts-node"), Fault::Hang);
+    rig.until_ready("web").await;
+    rig.until_why("starts", "hangs", |why| why["step"] == "Sandbox").await;
+    rig.runtime.clear_journal();
+    let status = rig.terminate().await;
+    assert!(status.success(), "{status}");
+    assert_eq!(rig.journal("web"), [""; 0]);
+    assert!(rig.runtime.read(|store| store.is_running("web-node", "main")));
 }
 
 #[tokio::test]

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use testkit::fake::{FakeRuntime, Store};
 use testkit::pod::PodBuilder;
@@ -114,6 +115,24 @@ impl Rig {
         assert!(child.try_wait().unwrap().is_none(), "berth ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Asks berth to end, as systemd does.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.berth.take().expect("berth was started");
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
+    }
+
+    /// Runs a command of berth's on this node, and gives what it prints.
+    pub(crate) async fn command(&self, args: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_berth"));
+        command.args(args).arg("--socket").arg(self.root().join("berth.sock"));
+        let output = timeout(DEADLINE, command.output()).await.expect("the command ends").unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {}: {errors}", output.status);
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Writes a manifest as its authors should: at once.
