@@ -180,6 +180,33 @@ pub fn self_usage() -> Result<SelfUsage, PathError> {
     })
 }
 
+/// Time since the machine booted, sleep included.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0).min(999_999_999);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), nanos)
+}
+
+/// Bytes that this network namespace has received and sent over IP since it was made.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn ip_octets() -> Result<(u64, u64), PathError> {
+    read("/proc/self/net/netstat").map(|text| parse_octets(&text))
+}
+
+/// A line of names is followed by one of numbers, both opened by the group's name.
+fn parse_octets(text: &str) -> (u64, u64) {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("IpExt: "));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let of = |wanted| {
+        let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+        pairs.find(|(name, _)| *name == wanted).and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    };
+    (of("InOctets"), of("OutOctets"))
+}
+
 /// Field 22 of `/proc/<pid>/stat`, in hundredths of a second. The second field, the name, may hold anything.
 fn start_ticks(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
@@ -247,6 +274,14 @@ pub fn pids_of(name: &str) -> Result<Vec<u32>, PathError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn octets_by_name() {
+        let text = "TcpExt: A B\nTcpExt: 1 2\nIpExt: InNoRoutes InOctets OutOctets\nIpExt: 0 12 34\n";
+        assert_eq!(parse_octets(text), (12, 34));
+        assert_eq!(parse_octets(""), (0, 0));
+        assert!(since_boot() > Duration::ZERO);
+    }
 
     #[test]
     fn meminfo() {

@@ -13,6 +13,8 @@ pub struct Metrics {
     pub(crate) restarted_pods: Counter,
     pub(crate) orphaned_runtime_pods: Counter,
     pub(crate) admission_rejections: Counter,
+    pub(crate) containers_per_pod: Histogram,
+    pub(crate) ephemeral_containers: Gauge,
 }
 
 impl Metrics {
@@ -69,6 +71,19 @@ impl Metrics {
                 "Pods that were refused, by reason.",
                 Alpha,
                 &["reason"],
+            ),
+            containers_per_pod: registry.histogram(
+                "kubelet_containers_per_pod_count",
+                "Containers in the spec of each pod that came to the node, without init containers.",
+                Alpha,
+                &[],
+                [1.0, 2.0, 4.0, 8.0, 16.0],
+            ),
+            ephemeral_containers: registry.gauge(
+                "kubelet_managed_ephemeral_containers",
+                "Ephemeral containers in pods that were admitted and have not ended.",
+                Alpha,
+                &[],
             ),
         }
     }

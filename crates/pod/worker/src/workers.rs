@@ -160,6 +160,7 @@ impl<L: Lifecycle> Workers<L> {
 
     fn add(&mut self, pod_ref: PodRef, pod: Arc<Pod>) {
         tracing::info!(pod = %pod_ref, uid = %pod_ref.uid, "Pod added");
+        self.metrics.containers_per_pod.observe(&[], number(pod::regular_containers(&pod).len()));
         let behind = pod::is_static(&pod) && self.name_is_taken(&pod_ref.name);
         let queued = behind || !self.runtime_known;
         let phase = if queued { Phase::Queued } else { Phase::Running };
@@ -374,6 +375,7 @@ impl<L: Lifecycle> Workers<L> {
     fn count(&self, pods: &BTreeMap<PodUid, Entry>) {
         let mut desired = BTreeMap::from([("", 0), ("true", 0)]);
         let mut active = desired.clone();
+        let mut ephemeral = 0;
         let mut working: BTreeMap<[&str; 3], usize> = BTreeMap::new();
         for lifecycle in ["sync", "terminating", "terminated"] {
             for (config, is_static) in [
@@ -402,6 +404,7 @@ impl<L: Lifecycle> Workers<L> {
                 *desired.entry(label).or_default() += 1;
                 if phase != Phase::Finished {
                     *active.entry(label).or_default() += 1;
+                    ephemeral += entry.target.pod().map_or(0, |pod| pod::ephemeral_containers(pod).len());
                 }
             }
             let lifecycle = match phase {
@@ -411,8 +414,7 @@ impl<L: Lifecycle> Workers<L> {
             };
             *working.entry([lifecycle, config, label]).or_default() += 1;
         }
-        #[allow(clippy::cast_precision_loss, reason = "counts of pods are far below 2^52")]
-        let number = |n: usize| n as f64;
+        self.metrics.ephemeral_containers.set(&[], number(ephemeral));
         for (label, n) in desired {
             self.metrics.desired_pods.set(&[label], number(n));
         }
@@ -423,6 +425,11 @@ impl<L: Lifecycle> Workers<L> {
             self.metrics.working_pods.set(&labels, number(n));
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of pods and containers are far below 2^52")]
+fn number(n: usize) -> f64 {
+    n as f64
 }
 
 fn static_label(target: &Target) -> &'static str {

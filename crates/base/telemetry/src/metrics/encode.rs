@@ -45,9 +45,12 @@ impl Encoder {
         if !self.families.contains_key(name) {
             header.push_str("# HELP ");
             header.push_str(name);
-            header.push_str(" [");
-            header.push_str(stability.as_str());
-            header.push_str("] ");
+            header.push(' ');
+            if stability != Stability::Unstated {
+                header.push('[');
+                header.push_str(stability.as_str());
+                header.push_str("] ");
+            }
             escape(&mut header, help, false);
             header.push_str("\n# TYPE ");
             header.push_str(name);

@@ -49,6 +49,10 @@ impl<S: Series> Family<S> {
         family
     }
 
+    pub(super) fn stability(&self) -> Stability {
+        self.declaration.stability
+    }
+
     /// Does `work` on the series with these label values, made if there is none yet. Values that do not match the
     /// declared labels are a slip in the caller's code; such a sample is dropped.
     pub(super) fn with(&self, values: &[&str], work: impl FnOnce(&S)) {

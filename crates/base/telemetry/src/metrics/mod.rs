@@ -21,8 +21,10 @@ pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub const PROM_DEFAULT_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// How stable a metric is (Kubernetes: "Metrics for Kubernetes System Components"). It opens the help text.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Stability {
+    /// Not said: a metric that is not Kubernetes' own, such as those of a process.
+    Unstated,
     /// For the project's own use.
     Internal,
     /// May change or vanish at any time.
@@ -34,10 +36,11 @@ pub enum Stability {
 }
 
 impl Stability {
-    /// The word in the brackets of the help text.
+    /// The word in the brackets of the help text; empty for no brackets.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Unstated => "",
             Self::Internal => "INTERNAL",
             Self::Alpha => "ALPHA",
             Self::Beta => "BETA",

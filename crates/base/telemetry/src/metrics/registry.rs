@@ -98,6 +98,21 @@ impl Registry {
         self.lock().collectors.push(Arc::new(collect));
     }
 
+    /// How many families are registered, by stability. Collectors are not known to have any.
+    #[must_use]
+    pub fn registered(&self) -> BTreeMap<Stability, u64> {
+        let mut count = BTreeMap::new();
+        for family in self.lock().families.values() {
+            let stability = match family {
+                Registered::Counter(counter) => counter.0.stability(),
+                Registered::Gauge(gauge) => gauge.0.stability(),
+                Registered::Histogram(histogram) => histogram.0.stability(),
+            };
+            *count.entry(stability).or_default() += 1;
+        }
+        count
+    }
+
     /// Everything in the Prometheus text format ([`super::TEXT_FORMAT`]): families by name, series by label values.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -185,6 +200,10 @@ mod tests {
         "#]]
         .assert_eq(&registry.encode());
 
+        let one_each = [Stability::Alpha, Stability::Beta, Stability::Stable].map(|level| (level, 1));
+        let mut registered = BTreeMap::from(one_each);
+        registered.insert(Stability::Alpha, 2);
+        assert_eq!(registry.registered(), registered);
         assert_eq!(discards.get(&[]), 0);
         assert_eq!(ended.get(&["0", "init_container"]), 2);
         assert_eq!(start.get(&[]), (3, 2.011));
