@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use server::Problem;
-use types::{Pod, pod};
+use types::{ContainerKind, Pod, pod};
 
 use super::{Socket, client, tell};
 
@@ -77,7 +77,15 @@ fn table(pods: &[Pod], wide: bool, now: Timestamp) -> String {
 
 fn row(pod: &Pod, wide: bool, now: Timestamp) -> Vec<String> {
     let status = pod.status.clone().unwrap_or_default();
-    let containers = status.container_statuses.clone().unwrap_or_default();
+    // Sidecars count, as kubectl has it; other init containers do not.
+    let counted: Vec<_> = pod::containers(pod)
+        .filter(|(kind, _)| matches!(kind, ContainerKind::Sidecar | ContainerKind::Regular))
+        .collect();
+    let statuses =
+        [&status.init_container_statuses, &status.container_statuses].into_iter().flatten().flatten();
+    let containers: Vec<_> = statuses
+        .filter(|status| counted.iter().any(|(_, container)| container.name == status.name))
+        .collect();
     let ready = containers.iter().filter(|container| container.ready).count();
     let restarts: i32 = containers.iter().map(|container| container.restart_count).sum();
     let age = status
@@ -87,7 +95,7 @@ fn row(pod: &Pod, wide: bool, now: Timestamp) -> Vec<String> {
     let mut row = vec![
         pod.metadata.namespace.clone().unwrap_or_default(),
         pod.metadata.name.clone().unwrap_or_default(),
-        format!("{ready}/{}", pod::regular_containers(pod).len()),
+        format!("{ready}/{}", counted.len()),
         state(pod),
         restarts.to_string(),
         age,
