@@ -19,6 +19,7 @@ mod convert;
 mod endpoint;
 mod error;
 mod events;
+mod exits;
 mod image;
 mod metrics;
 mod observe;

@@ -39,7 +39,7 @@ struct Shared {
     endpoint: Endpoint,
     image_endpoint: Endpoint,
     runtime: RuntimeServiceClient<Channel>,
-    events: RuntimeServiceClient<Channel>,
+    events: Channel,
     images: ImageServiceClient<Channel>,
     options: Options,
     metrics: Metrics,
@@ -131,7 +131,7 @@ impl Runtime {
             image_endpoint: image_endpoint.unwrap_or(endpoint).clone(),
             runtime: channel::runtime_client(calls),
             // A reader of events that falls behind must not use up the window that calls need.
-            events: channel::runtime_client(channel::channel(endpoint)),
+            events: channel::channel(endpoint),
             images: channel::image_client(images),
             options,
             metrics,
@@ -195,6 +195,10 @@ impl Runtime {
     }
 
     pub(crate) fn events_client(&self) -> RuntimeServiceClient<Channel> {
+        channel::runtime_client(self.events_channel())
+    }
+
+    pub(crate) fn events_channel(&self) -> Channel {
         self.shared.events.clone()
     }
 

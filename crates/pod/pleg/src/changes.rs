@@ -52,6 +52,12 @@ impl Outline {
         Self { sandboxes, containers }
     }
 
+    /// Whether a container or sandbox of the pod has this id.
+    pub(crate) fn has(&self, id: &ContainerId) -> bool {
+        self.containers.iter().any(|(container, _)| container == id)
+            || self.sandboxes.iter().any(|(sandbox, _)| sandbox.as_str() == id.as_str())
+    }
+
     /// Containers that have come to run, or to an end, between `before` and `self`: the transitions that the
     /// runtime says an event about.
     pub(crate) fn transitions<'a>(

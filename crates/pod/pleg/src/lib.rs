@@ -10,9 +10,13 @@
 //! The relist is the safety net: rare while events flow, every second while they do not. A pod's own worker asks for
 //! a look at its pod right after it acted ([`Pleg::refresh`]) and does not wait for either.
 //!
+//! A runtime without CRI events may tell of ended containers in its own way ([`exits`]): they are looked at at once, and
+//! the relist every second stays.
+//!
 //! Does not: decide what to do about a change.
 
 mod changes;
+mod exits;
 mod health;
 mod looks;
 mod metrics;

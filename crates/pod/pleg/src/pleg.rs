@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use types::{ObservedPod, PodRef, PodUid};
 
 use crate::changes::Coarse;
+use crate::exits::Exits;
 use crate::health::{Health, Mode};
 use crate::looks::Looks;
 use crate::metrics::Metrics;
@@ -149,6 +150,7 @@ impl Pleg {
         let shared = &*self.shared;
         let mut stream = EventStream::Waiting(Instant::now());
         let mut suspicious = false;
+        let mut exits = Exits::new(shared.options.fast_relist);
         let mut looks = Looks::new(|pod: PodRef| shared.look_until_known(pod));
         // `None` while a list is being made and nobody has asked for another one since it began.
         let mut relist_at = Some(Instant::now());
@@ -168,6 +170,7 @@ impl Pleg {
                     News::Opened => {
                         shared.metrics.connection_successes.inc(&[]);
                         lock(&shared.trust).opened(shared.turn());
+                        exits.stop();
                         // One that went silent is not relied on before it has said something.
                         if !suspicious {
                             shared.set_mode(Mode::Events);
@@ -179,6 +182,7 @@ impl Pleg {
                         tracing::info!("The runtime has no events; it is relisted every second");
                         lock(&shared.trust).closed();
                         shared.set_mode(Mode::Polling);
+                        exits.listen();
                         relist_at = Some(Instant::now());
                     }
                     News::Lost(error) => {
@@ -190,6 +194,12 @@ impl Pleg {
                         stream = shared.without_stream();
                     }
                 },
+                container = exits.next(&shared.runtime) => {
+                    let pod = lock(&shared.pods).having(&container);
+                    if let Some(pod) = pod {
+                        looks.soon(&pod);
+                    }
+                }
                 () = sleep_or_never(overdue_at) => {
                     let lost = lock(&shared.trust).overdue(Instant::now()).cloned();
                     if let Some(container) = lost {

@@ -134,6 +134,12 @@ impl Pods {
         Listed { changed, all }
     }
 
+    /// The pod that has the container, or whose sandbox it is, as far as the last look tells.
+    pub(crate) fn having(&self, container: &ContainerId) -> Option<PodRef> {
+        let tracked = self.tracked.values().find(|tracked| tracked.outline.has(container))?;
+        Some(tracked.state.borrow().pod.clone())
+    }
+
     pub(crate) fn count(&self) -> Count {
         let mut count = Count::default();
         for tracked in self.tracked.values() {
