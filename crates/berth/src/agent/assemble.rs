@@ -10,6 +10,7 @@ use config::{CgroupDriver, Loaded, SwapBehavior};
 use containerconfig::{NodeFacts, Swap};
 use cri::{Endpoint, Runtime};
 use image::Images;
+use image::gc::Collector;
 use image::keyring::Keyring;
 use logs::{RotationPolicy, Rotator};
 use node::{Machine, NodeIp, RuntimeHealth, RuntimeWatch};
@@ -17,22 +18,24 @@ use pleg::Pleg;
 use server::{Local, healthz, local_api, serve_tcp, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
-use sync::{Executor, Needs, PodCgroup, Settings};
+use sync::{Executor, Needs, PodCgroup, Settings, UserNamespaces};
 use task::events::Recorder;
 use task::supervisor::Supervisor;
-use telemetry::metrics::Registry;
+use telemetry::metrics::{Gauge, Registry};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use types::resources::Amounts;
 use types::{Event, EventKind, Quantity, reason};
 use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
 use super::admission::Admission;
+use super::collection::ImagesInUse;
 use super::events::EventLog;
 use super::housekeeping::Housekeeping;
 use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
+use super::metrics::{self, Metrics, Milestones};
 use super::rotation::RunningContainers;
 use super::settings::ReservedCgroup;
 use super::termination::TerminationMessages;
@@ -46,6 +49,8 @@ const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long tasks have to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
+/// The version of Kubernetes from which on a runtime has to say which cgroup driver it uses.
+const DRIVER_NEEDED_FROM: &str = "1.37.0";
 /// Where log collectors look for the logs of containers.
 const CONTAINER_LOGS_DIR: &str = "/var/log/containers";
 
@@ -104,6 +109,7 @@ struct NodeHere {
 async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<()> {
     let (config, flags) = (&loaded.config, &loaded.flags);
     let registry = Registry::new();
+    let metrics = Metrics::register(&registry, loaded);
     let here = prepare_node(loaded)?;
     node::Metrics::register(&registry).node_name(&here.name);
     let ip = NodeIp::parse(&flags.node_ip)?;
@@ -124,24 +130,29 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let runtime =
         Runtime::new(&endpoint, image_endpoint.as_ref(), cri_options, cri::Metrics::register(&registry));
     let runtime_watch = RuntimeWatch::new(runtime.clone());
-    let health = runtime_watch.subscribe();
+    let (health, doubt) = (runtime_watch.subscribe(), runtime_watch.doubt());
     supervisor.spawn("runtime status", runtime_watch.run());
 
     let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips)?));
     let pleg = Pleg::new(runtime.clone(), pleg::Options::default(), pleg::Metrics::register(&registry));
     supervisor.spawn("pleg", pleg.clone().run());
+    supervisor.spawn("runtime doubt", doubt_runtime(pleg.health(), doubt));
     let cgroups = watch::Sender::new(None);
     let cgroups_seen = cgroups.subscribe();
     let volumes = Volumes::new(VolumesConfig {
         root_dir: flags.root_dir.clone(),
         allocatable: here.allocatable.clone(),
         deadline: VOLUME_DEADLINE,
+        metrics: volume::Metrics::register(&registry),
     });
     let home = std::env::home_dir();
     let keyring = Keyring::load(&flags.root_dir, home.as_deref()).unwrap_or_else(|error| {
         tracing::warn!(error = %telemetry::chain(&error), "Images are pulled without the node's credentials");
         Keyring::default()
     });
+    let image_metrics = image::Metrics::register(&registry);
+    let collector =
+        Collector::new(runtime.clone(), settings::image_gc(config), recorder.clone(), image_metrics.clone());
     let images = Images::new(
         runtime.clone(),
         keyring,
@@ -152,8 +163,12 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             ..image::Options::default()
         },
         recorder.clone(),
-        image::Metrics::register(&registry),
+        image_metrics,
     );
+    let ids_per_pod =
+        u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
+    let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
+    let userns = UserNamespaces::load(&flags.root_dir, ids_per_pod, max_pods)?;
     let statuses = StatusStore::default();
     let executor = Executor::new(
         Needs {
@@ -161,6 +176,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             pleg: pleg.clone(),
             images,
             volumes: volumes.clone(),
+            userns: Arc::new(userns),
             cgroups: cgroups.subscribe(),
             recorder: recorder.clone(),
             facts: facts.subscribe(),
@@ -184,6 +200,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         health: health.clone(),
         facts: facts.subscribe(),
         messages: TerminationMessages::default(),
+        milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),
     });
 
@@ -199,6 +216,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
     supervisor.spawn("sources", sources.run(changes));
 
+    let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
+    supervisor.spawn("image collection", collector.run(in_use));
+
     let local: Arc<dyn Local> = Arc::new(LocalAnswers {
         table: table.clone(),
         statuses: statuses.clone(),
@@ -211,17 +231,26 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     serve(loaded, &local, supervisor)?;
 
     supervisor.spawn_fallible("cgroups and runtime facts", {
-        let setup = CgroupSetup::new(loaded, &here, &registry)?;
+        let setup = CgroupSetup::new(loaded, &here, &registry, metrics.losing_support.clone())?;
         let (runtime, health) = (runtime.clone(), health.clone());
         async move {
             let outcome = negotiate(setup, runtime, health, cgroups, facts, lifecycle).await;
             outcome.map_err(|error| format!("{error:#}"))
         }
     });
-    let housekeeping =
-        Housekeeping { table, runtime: pleg.pods(), cgroups: cgroups_seen, volumes, statuses, events };
+    let housekeeping = Housekeeping {
+        table,
+        runtime: pleg.pods(),
+        cgroups: cgroups_seen,
+        volumes,
+        statuses,
+        events,
+        metrics,
+    };
     supervisor.spawn("housekeeping", housekeeping.run());
-    spawn_rotation(loaded, runtime, pleg, supervisor)?;
+    spawn_rotation(loaded, runtime, pleg.clone(), supervisor)?;
+    metrics::collect_logs(&registry, pleg);
+    metrics::count_families(&registry);
     notify::ready();
     let watched = Arc::clone(&local);
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
@@ -350,7 +379,7 @@ fn admission_node(loaded: &Loaded, here: &NodeHere) -> admit::Node {
 }
 
 /// The architecture as Kubernetes calls it.
-fn arch() -> &'static str {
+pub(super) fn arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -420,11 +449,17 @@ struct CgroupSetup {
     page_sizes: Vec<u64>,
     together: Amounts,
     reserved: Vec<ReservedCgroup>,
+    losing_support: Gauge,
     metrics: cgroup::Metrics,
 }
 
 impl CgroupSetup {
-    fn new(loaded: &Loaded, here: &NodeHere, registry: &Registry) -> anyhow::Result<Self> {
+    fn new(
+        loaded: &Loaded,
+        here: &NodeHere,
+        registry: &Registry,
+        losing_support: Gauge,
+    ) -> anyhow::Result<Self> {
         let config = &loaded.config;
         let root = match config.cgroup_root.as_str() {
             "" => CgroupName::root(),
@@ -442,6 +477,7 @@ impl CgroupSetup {
             page_sizes: here.machine.page_sizes().collect(),
             together: here.together.clone(),
             reserved: settings::reserved_cgroups(config)?,
+            losing_support,
             metrics: cgroup::Metrics::register(registry),
         })
     }
@@ -466,6 +502,17 @@ impl CgroupSetup {
         }
         tracing::info!(%driver, version = self.version.number(), "Pods have their cgroups");
         Ok(PodCgroup::On(pods))
+    }
+}
+
+/// Has the runtime asked how it is as soon as its pods cannot be listed, and as soon as they can again.
+async fn doubt_runtime(mut relists: watch::Receiver<pleg::Health>, doubt: Arc<Notify>) {
+    let mut failing = false;
+    while relists.changed().await.is_ok() {
+        let fails = relists.borrow_and_update().error.is_some();
+        if std::mem::replace(&mut failing, fails) != fails {
+            doubt.notify_one();
+        }
     }
 }
 
@@ -507,6 +554,9 @@ async fn negotiate(
                 version = version.version,
                 "The container runtime answers"
             );
+            if driver.is_none() {
+                setup.losing_support.set(&[DRIVER_NEEDED_FROM], 1.0);
+            }
             cgroups.send_replace(Some(setup.open(driver).await?));
             negotiated = true;
         }

@@ -12,6 +12,7 @@ use volume::Volumes;
 use worker::Table;
 
 use super::events::EventLog;
+use super::metrics::Metrics;
 
 /// What housekeeping works with.
 pub(super) struct Housekeeping {
@@ -21,6 +22,7 @@ pub(super) struct Housekeeping {
     pub(super) volumes: Volumes,
     pub(super) statuses: StatusStore,
     pub(super) events: EventLog,
+    pub(super) metrics: Metrics,
 }
 
 impl Housekeeping {
@@ -81,13 +83,18 @@ impl Housekeeping {
         }
         match self.volumes.orphans(keep).await {
             Ok(orphans) => {
+                let (mut cleaned, mut failed) = (0, 0);
                 for uid in orphans {
                     tracing::info!(%uid, "Removing the directory of a pod that is gone");
                     self.statuses.remove(&uid);
+                    cleaned += 1;
                     if let Err(error) = self.volumes.remove_pod_dir(&uid).await {
+                        (cleaned, failed) = (cleaned - 1, failed + 1);
                         tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");
                     }
                 }
+                self.metrics.orphan_volumes.set(&[], f64::from(cleaned));
+                self.metrics.orphan_volume_errors.set(&[], f64::from(failed));
             }
             Err(error) => {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");

@@ -15,6 +15,7 @@ use types::{Ended, Event, ObservedPod, Pod, PodRef, Probes, Step, pod};
 use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
+use super::metrics::Milestones;
 use super::termination::TerminationMessages;
 
 /// The steps of a pod's life, with everything they need.
@@ -26,6 +27,7 @@ pub(super) struct PodLifecycle {
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
     pub(super) messages: TerminationMessages,
+    pub(super) milestones: Milestones,
     /// What the runtime calls itself; the scheme of container ids in the API.
     pub(super) runtime_name: watch::Sender<String>,
 }
@@ -92,11 +94,7 @@ impl PodLifecycle {
 }
 
 fn round_error(error: &SyncError) -> RoundError {
-    let again_in = match error {
-        SyncError::Containers { again_in, .. } => *again_in,
-        _ => None,
-    };
-    RoundError { reason: error.reason(), message: telemetry::chain(error), again_in }
+    RoundError { reason: error.reason(), message: telemetry::chain(error), again_in: error.again_in() }
 }
 
 impl Lifecycle for PodLifecycle {
@@ -148,7 +146,12 @@ impl Lifecycle for PodLifecycle {
 
     fn publish(&self, job: &Job) {
         let Some(pod) = job.target.pod() else { return };
-        let Some(status) = self.ask(pod, &job.cell, derive) else { return };
+        let Some(status) = self.ask(pod, &job.cell, |input| {
+            self.milestones.count(pod, input.observed);
+            derive(input)
+        }) else {
+            return;
+        };
         if let Err(error) = self.statuses.set(pod, status) {
             tracing::warn!(pod = %job.cell.pod, error = %telemetry::chain(&error), "A status was dropped");
         }
@@ -157,5 +160,6 @@ impl Lifecycle for PodLifecycle {
     fn forget(&self, pod: &PodRef) {
         self.statuses.remove(&pod.uid);
         self.messages.forget(&pod.uid);
+        self.milestones.forget(&pod.uid);
     }
 }

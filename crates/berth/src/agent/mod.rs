@@ -2,11 +2,13 @@
 
 mod admission;
 mod assemble;
+mod collection;
 mod events;
 mod housekeeping;
 mod lifecycle;
 mod local;
 mod lock;
+mod metrics;
 mod notify;
 mod problem;
 mod rotation;

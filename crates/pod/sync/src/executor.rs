@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cgroup::{PodCgroupConfig, PodCgroups};
 use containerconfig::NodeFacts;
-use cri::{CriError, Runtime};
+use cri::{CriError, CriErrorKind, Runtime};
 use futures::future::join_all;
 use image::Images;
 use jiff::Timestamp;
@@ -28,6 +28,9 @@ use crate::userns::{UserNamespaces, UserNsError};
 
 /// How long the start of one pod counts against the number of parallel ones.
 const START_HOLD: Duration = Duration::from_secs(5);
+
+/// Wait before the next round of a pod that found the runtime away.
+const RUNTIME_AWAY: Duration = Duration::from_secs(1);
 
 /// What the executor works with.
 #[derive(Clone)]
@@ -135,6 +138,16 @@ pub enum SyncError {
 }
 
 impl SyncError {
+    /// When it makes sense to try again; `None`: after the usual delay.
+    #[must_use]
+    pub fn again_in(&self) -> Option<Duration> {
+        match self {
+            Self::Runtime(call) | Self::Sandbox(call) => again_in(call),
+            Self::Containers { again_in, .. } => *again_in,
+            _ => None,
+        }
+    }
+
     /// The reason that goes with the failed round.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -146,6 +159,11 @@ impl SyncError {
             _ => event::FAILED_SYNC,
         }
     }
+}
+
+/// When to try again after a call that failed: soon if the runtime was away, which does not last.
+pub(crate) fn again_in(call: &CriError) -> Option<Duration> {
+    (call.kind == CriErrorKind::Unavailable).then_some(RUNTIME_AWAY)
 }
 
 /// Carries out plans.
@@ -253,7 +271,7 @@ impl Executor {
         for sandbox in &plan.stop_sandboxes {
             cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
             match self.needs.runtime.stop_pod_sandbox(sandbox).await {
-                Err(error) if error.kind != cri::CriErrorKind::NotFound => return Err(error.into()),
+                Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }

@@ -1,6 +1,9 @@
 //! Metrics of starting and stopping (names, labels and buckets are the kubelet's).
 
-use telemetry::metrics::{Counter, Histogram, Registry, Stability::Alpha};
+use telemetry::metrics::{
+    Counter, Histogram, Registry,
+    Stability::{Alpha, Beta},
+};
 
 const POD_START_BUCKETS: &[f64] = &[
     0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0,
@@ -16,6 +19,11 @@ pub struct Metrics {
     pub(crate) started_containers_errors: Counter,
     pub(crate) pod_start_duration: Histogram,
     pub(crate) sleep_terminated_early: Counter,
+    pub(crate) image_volumes_requested: Counter,
+    pub(crate) image_volumes_mounted: Counter,
+    pub(crate) image_volumes_failed: Counter,
+    pub(crate) started_userns_pods: Counter,
+    pub(crate) started_userns_pods_errors: Counter,
     pub(crate) http_fallbacks: Counter,
 }
 
@@ -58,6 +66,36 @@ impl Metrics {
             http_fallbacks: registry.counter(
                 "kubelet_lifecycle_handler_http_fallbacks_total",
                 "HTTPS hooks that were answered in HTTP and made again so.",
+                Alpha,
+                &[],
+            ),
+            image_volumes_requested: registry.counter(
+                "kubelet_image_volume_requested_total",
+                "Image volumes that were to be mounted.",
+                Beta,
+                &[],
+            ),
+            image_volumes_mounted: registry.counter(
+                "kubelet_image_volume_mounted_succeed_total",
+                "Image volumes whose image was ready for the runtime to mount.",
+                Beta,
+                &[],
+            ),
+            image_volumes_failed: registry.counter(
+                "kubelet_image_volume_mounted_errors_total",
+                "Image volumes whose image could not be had.",
+                Beta,
+                &[],
+            ),
+            started_userns_pods: registry.counter(
+                "kubelet_started_user_namespaced_pods_total",
+                "Pods with a user namespace of their own whose sandbox was to be made.",
+                Alpha,
+                &[],
+            ),
+            started_userns_pods_errors: registry.counter(
+                "kubelet_started_user_namespaced_pods_errors_total",
+                "Pods with a user namespace of their own whose sandbox could not be made.",
                 Alpha,
                 &[],
             ),

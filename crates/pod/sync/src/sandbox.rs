@@ -99,12 +99,20 @@ impl Executor {
             self.needs.recorder.record(Event::normal(&cell.pod, event::SANDBOX_CHANGED, text));
         }
         files::make_dir(config.log_directory.as_ref(), 0o755)?;
-        self.needs.metrics.started_pods.inc(&[]);
+        let metrics = &self.needs.metrics;
+        let own_users = pod::spec(pod).host_users == Some(false);
+        metrics.started_pods.inc(&[]);
+        if own_users {
+            metrics.started_userns_pods.inc(&[]);
+        }
         cell.at(Step::Sandbox, None, "CRI call RunPodSandbox");
         let id = match runtime.run_pod_sandbox(config.clone(), runtime_handler(pod)).await {
             Ok(id) => id,
             Err(error) => {
-                self.needs.metrics.started_pods_errors.inc(&[]);
+                metrics.started_pods_errors.inc(&[]);
+                if own_users {
+                    metrics.started_userns_pods_errors.inc(&[]);
+                }
                 let text = format!("Failed to create pod sandbox: {}", telemetry::chain(&error));
                 self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_CREATE_POD_SANDBOX, text));
                 return Err(SyncError::Sandbox(error));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use containerconfig::env::{EnvInput, Variable, environment};
 use containerconfig::security::ImageUser;
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
+use cri::CriError;
 use image::policy::PullPolicy;
 use image::{Ensured, Request};
 use task::cell::PodCell;
@@ -13,7 +14,7 @@ use types::reason::{event, waiting};
 use types::{Container, ContainerId, ContainerKind, Event, Failure, ObservedPod, Pod, Step, pod};
 use volume::subpath::SubPath;
 
-use crate::executor::{Executor, SyncError};
+use crate::executor::{Executor, SyncError, again_in};
 use crate::files;
 use crate::hooks::{self, HookContext};
 use crate::plan::{Kill, KillReason, Plan, Start};
@@ -38,6 +39,10 @@ struct StartError {
 impl StartError {
     fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), again_in: None }
+    }
+
+    fn call(reason: &'static str, error: &CriError) -> Self {
+        Self { reason, message: telemetry::chain(error), again_in: again_in(error) }
     }
 
     fn config(error: &ConfigError) -> Self {
@@ -137,7 +142,7 @@ impl Starting<'_> {
         let id = runtime
             .create_container(&sandbox.id, config, sandbox.config.clone())
             .await
-            .map_err(|error| StartError::new(waiting::CREATE_CONTAINER_ERROR, telemetry::chain(&error)))?;
+            .map_err(|error| StartError::call(waiting::CREATE_CONTAINER_ERROR, &error))?;
         let tell = |reason, text: String| {
             executor.needs.recorder.record(Event::normal(&cell.pod, reason, text).about(kind, &start.name));
         };
@@ -149,7 +154,7 @@ impl Starting<'_> {
         runtime
             .start_container(&id)
             .await
-            .map_err(|error| StartError::new(waiting::RUN_CONTAINER_ERROR, telemetry::chain(&error)))?;
+            .map_err(|error| StartError::call(waiting::RUN_CONTAINER_ERROR, &error))?;
         tell(event::STARTED, format!("Container started: {}", start.name));
         let link = logpath::legacy_link_name(&cell.pod, &start.name, id.as_str());
         files::link_log(&executor.settings.container_logs_dir.join(link), &log_path);
@@ -276,7 +281,13 @@ impl Starting<'_> {
                 volume::MountSource::Image { reference, pull_policy } => {
                     let policy = PullPolicy::of(pull_policy.as_deref());
                     cell.at(Step::Image, Some(&container.name), waits_for_image(reference, policy));
-                    let image = self.ensure_image(&container.name, kind, reference, policy).await?;
+                    let metrics = &self.executor.needs.metrics;
+                    metrics.image_volumes_requested.inc(&[]);
+                    let image = self
+                        .ensure_image(&container.name, kind, reference, policy)
+                        .await
+                        .inspect_err(|_| metrics.image_volumes_failed.inc(&[]))?;
+                    metrics.image_volumes_mounted.inc(&[]);
                     let sub_path = sub_path.unwrap_or_default();
                     mounts::MountSource::Image {
                         image_ref: image.image_ref,

@@ -87,6 +87,18 @@ impl<'a> Kind<'a> {
         }
     }
 
+    /// The name of the plugin that handles it; none for a kind that is not supported here.
+    pub(crate) fn plugin(self) -> Option<&'static str> {
+        Some(match self {
+            Self::EmptyDir(_) => "kubernetes.io/empty-dir",
+            Self::HostPath(_) => "kubernetes.io/host-path",
+            Self::DownwardApi(_) => "kubernetes.io/downward-api",
+            Self::Projected(_) => "kubernetes.io/projected",
+            Self::Image(_) => "kubernetes.io/image",
+            Self::Other(..) => return None,
+        })
+    }
+
     /// Whether its content follows the pod's metadata.
     pub(crate) fn follows_metadata(self) -> bool {
         matches!(self, Self::DownwardApi(_) | Self::Projected(_))

@@ -17,6 +17,7 @@ mod emptydir;
 pub mod error;
 mod hostpath;
 mod kind;
+mod metrics;
 mod nested;
 pub mod ownership;
 pub mod paths;
@@ -27,6 +28,7 @@ mod teardown;
 mod volumes;
 
 pub use error::{Problem, VolumeError, VolumeFailure};
+pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};
 pub use teardown::TeardownError;

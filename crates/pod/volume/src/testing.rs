@@ -77,6 +77,7 @@ pub(crate) fn volumes(root_dir: &Path) -> Volumes {
         root_dir: root_dir.to_owned(),
         allocatable: Amounts::from([(resources::MEMORY.to_owned(), Quantity::bytes(64 << 20))]),
         deadline: Duration::from_secs(30),
+        metrics: crate::Metrics::register(&telemetry::metrics::Registry::new()),
     })
 }
 

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use task::blocking::{self, Abandoned};
+use tokio::time::Instant;
 use types::corev1::Volume;
 use types::resources::Amounts;
 use types::{Pod, PodRef, PodUid};
 
 use crate::error::{Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
+use crate::metrics::Metrics;
 use crate::paths::{PodPaths, UnusableUid};
 use crate::prepared::{Mounted, Prepared};
 use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
@@ -26,6 +28,8 @@ pub struct VolumesConfig {
     pub allocatable: Amounts,
     /// How long one volume may take before its pod is told that a file system does not answer.
     pub deadline: Duration,
+    /// Where operations are counted.
+    pub metrics: Metrics,
 }
 
 /// The volumes of all pods. Cheap to clone. Keeps nothing in memory but which attempts are still under way.
@@ -84,7 +88,11 @@ impl Volumes {
 
     async fn each(&self, pod: &Arc<Pod>, volumes: Vec<&Volume>) -> Result<Prepared, VolumeError> {
         let attempts = volumes.into_iter().map(async |volume| {
+            let start = Instant::now();
             let result = self.attempt(pod, volume).await;
+            if let Some(plugin) = Kind::of(volume).plugin() {
+                self.config.metrics.mounted(plugin, start.elapsed(), result.is_ok());
+            }
             (volume, result)
         });
         let mut failures = Vec::new();
