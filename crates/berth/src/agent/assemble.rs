@@ -225,7 +225,6 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         problems,
         pleg: pleg.clone(),
         events: events.clone(),
-        health: health.clone(),
         registry: registry.clone(),
     });
     serve(loaded, &local, supervisor)?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use logs::{LogOptions, LogReader};
-use node::RuntimeHealth;
 use pleg::Pleg;
 use server::why::{Why, WhyFailure, advice};
 use server::{Local, LogFile, LogQuery, Problem};
@@ -32,7 +31,6 @@ pub(super) struct LocalAnswers {
     pub(super) problems: watch::Receiver<Arc<Vec<ManifestProblem>>>,
     pub(super) pleg: Pleg,
     pub(super) events: EventLog,
-    pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) registry: Registry,
 }
 
@@ -189,10 +187,10 @@ impl Local for LocalAnswers {
     }
 
     fn health(&self) -> Result<(), String> {
-        let health = self.health.borrow();
-        match (&health.error, health.last_seen) {
-            (Some(error), None) => Err(format!("the container runtime has never answered: {error}")),
-            _ => Ok(()),
+        // A runtime that is away is no fault of the agent's, and restarting the agent does not bring it back.
+        match self.table.has_changed() {
+            Ok(_) => Ok(()),
+            Err(_) => Err("no task takes care of pods any more".to_owned()),
         }
     }
 

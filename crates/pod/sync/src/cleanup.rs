@@ -115,6 +115,7 @@ impl Executor {
             self.needs.volumes.remove_pod_dir(&pod.uid).await?;
             files::remove_log_dir(&self.settings.pod_logs_dir, pod, &self.settings.container_logs_dir);
             self.crash.forget(&pod.uid);
+            self.lock_followed().remove(&pod.uid);
             self.needs.images.forget(&pod.uid);
             self.needs.pleg.refresh(pod).await?;
         }

@@ -1,8 +1,9 @@
 //! Carries out what was decided for a pod.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cgroup::{PodCgroupConfig, PodCgroups};
@@ -17,7 +18,7 @@ use task::events::Recorder;
 use task::slots::Slots;
 use tokio::sync::watch;
 use types::reason::{event, waiting};
-use types::{ContainerId, Event, Failure, ObservedPod, Pod, Probes, Step, pod};
+use types::{ContainerId, Event, Failure, ObservedPod, Pod, PodUid, Probes, Step, pod};
 use volume::Volumes;
 
 use crate::crash::CrashBackOff;
@@ -172,6 +173,8 @@ pub struct Executor {
     pub(crate) settings: Settings,
     pub(crate) crash: CrashBackOff,
     pub(crate) starts: Slots,
+    /// The version of each pod that its cgroup and its files are up to.
+    followed: Mutex<HashMap<PodUid, Arc<Pod>>>,
 }
 
 impl Executor {
@@ -181,6 +184,7 @@ impl Executor {
         Self {
             crash: CrashBackOff::new(settings.max_crash_back_off),
             starts: Slots::new(settings.parallel_starts, START_HOLD),
+            followed: Mutex::default(),
             needs,
             settings,
         }
@@ -212,6 +216,7 @@ impl Executor {
         });
         self.tell_back_off(&plan, cell);
         if plan.is_empty() {
+            self.follow(pod, cell).await?;
             if self.remove_surplus(&observed).await {
                 self.needs.pleg.refresh(&cell.pod).await?;
             }
@@ -222,6 +227,22 @@ impl Executor {
         self.needs.pleg.refresh(&cell.pod).await?;
         outcome?;
         Ok(Synced { again_in: plan.next_wake })
+    }
+
+    /// Brings what outlives a container up to the pod's present spec and metadata: the limits of its cgroup, and files
+    /// that show its labels and annotations. Done once for each version of the pod that the executor meets.
+    async fn follow(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<(), SyncError> {
+        if self.lock_followed().get(&cell.pod.uid).is_some_and(|known| Arc::ptr_eq(known, pod)) {
+            return Ok(());
+        }
+        self.ensure_cgroup(pod, cell).await?;
+        self.needs.volumes.refresh(pod).await?;
+        self.lock_followed().insert(cell.pod.uid.clone(), Arc::clone(pod));
+        Ok(())
+    }
+
+    pub(crate) fn lock_followed(&self) -> MutexGuard<'_, HashMap<PodUid, Arc<Pod>>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cgroups of pods, once they are known.

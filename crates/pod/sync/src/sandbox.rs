@@ -67,7 +67,7 @@ impl Executor {
         Ok(ReadySandbox { id, config, ips, volumes, userns, facts })
     }
 
-    async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
+    pub(crate) async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
         cell.at(Step::Cgroup, None, "the runtime's cgroup driver: CRI calls Version and RuntimeConfig");
         let cgroups = self.cgroups().await;
         cell.at(Step::Cgroup, None, "the pod's cgroup to be made");
