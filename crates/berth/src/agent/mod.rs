@@ -52,6 +52,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     tell_start(&loaded);
+    linux::memory::share_one_arena();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {

@@ -1,4 +1,5 @@
-//! What berth asks of Linux itself: mounts, directory watches, opening files beneath a root, `/proc`, sysctls.
+//! What berth asks of Linux itself: mounts, directory watches, opening files beneath a root, `/proc`, sysctls,
+//! memory.
 //!
 //! Decides: how a kernel facility is used safely and what to tell the operator when it fails. Where a newer kernel
 //! has a better way (`openat2`, tmpfs `noswap`), it is used when there and done without when not, back to Linux 5.4.
@@ -12,6 +13,7 @@ pub mod beneath;
 pub mod error;
 pub mod fs;
 pub mod hugepages;
+pub mod memory;
 pub mod mount;
 pub mod mountinfo;
 pub mod proc;
