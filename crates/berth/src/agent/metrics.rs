@@ -110,7 +110,7 @@ fn build_info(registry: &Registry) {
     );
     let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    let platform = format!("linux/{}", super::assemble::arch());
+    let platform = format!("linux/{}", super::here::arch());
     info.set(&[major, minor, KUBERNETES_VERSION, "", "", "", "", "rustc", &platform], 1.0);
 }
 

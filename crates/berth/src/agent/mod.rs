@@ -2,8 +2,10 @@
 
 mod admission;
 mod assemble;
+mod cgroups;
 mod collection;
 mod events;
+mod here;
 mod housekeeping;
 mod lifecycle;
 mod local;

@@ -1,0 +1,138 @@
+//! The cgroups of pods, made once the runtime has said how, and what else depends on its first answer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use cgroup::{CgroupName, Cgroups, Driver, PodCgroups, Version};
+use config::{CgroupDriver, Loaded};
+use containerconfig::NodeFacts;
+use cri::Runtime;
+use node::RuntimeHealth;
+use sync::PodCgroup;
+use telemetry::metrics::{Gauge, Registry};
+use tokio::sync::watch;
+use types::resources::Amounts;
+
+use super::here::NodeHere;
+use super::lifecycle::PodLifecycle;
+use super::settings::{self, ReservedCgroup};
+
+/// The version of Kubernetes from which on a runtime has to say which cgroup driver it uses.
+const DRIVER_NEEDED_FROM: &str = "1.37.0";
+/// Wait before the runtime is asked again what it is, when it did not say.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the cgroups of pods are made from once the runtime has said which driver it uses.
+pub(super) struct CgroupSetup {
+    on: bool,
+    configured: Driver,
+    version: Version,
+    root: CgroupName,
+    page_sizes: Vec<u64>,
+    together: Amounts,
+    reserved: Vec<ReservedCgroup>,
+    losing_support: Gauge,
+    metrics: cgroup::Metrics,
+}
+
+impl CgroupSetup {
+    pub(super) fn new(
+        loaded: &Loaded,
+        here: &NodeHere,
+        registry: &Registry,
+        losing_support: Gauge,
+    ) -> anyhow::Result<Self> {
+        let config = &loaded.config;
+        let root = match config.cgroup_root.as_str() {
+            "" => CgroupName::root(),
+            path => CgroupName::parse_cgroupfs(path).context("cgroupRoot")?,
+        };
+        Ok(Self {
+            on: config.cgroups_per_qos,
+            configured: if config.cgroup_driver == CgroupDriver::Systemd {
+                Driver::Systemd
+            } else {
+                Driver::Cgroupfs
+            },
+            version: here.cgroup_version,
+            root,
+            page_sizes: here.machine.page_sizes().collect(),
+            together: here.together.clone(),
+            reserved: settings::reserved_cgroups(config)?,
+            losing_support,
+            metrics: cgroup::Metrics::register(registry),
+        })
+    }
+
+    /// Makes the tree of cgroups with the driver that the runtime uses, or with the configured one if it does not say.
+    async fn open(&self, runtime: Option<cri::CgroupDriver>) -> anyhow::Result<PodCgroup> {
+        if !self.on {
+            return Ok(PodCgroup::Off);
+        }
+        let runtime = runtime.map(|driver| match driver {
+            cri::CgroupDriver::Systemd => Driver::Systemd,
+            cri::CgroupDriver::Cgroupfs => Driver::Cgroupfs,
+        });
+        let driver = Driver::choose(self.configured, runtime);
+        let mount_point = Path::new(cgroup::version::MOUNT_POINT);
+        let cgroups =
+            Cgroups::open(self.version, driver, mount_point, self.root.clone(), self.metrics.clone()).await?;
+        let pods = PodCgroups::new(cgroups, &self.page_sizes)?;
+        pods.setup(&self.together).await.context("cannot make the cgroups of pods")?;
+        for reserved in &self.reserved {
+            reserved.enforce(&pods, driver).await?;
+        }
+        tracing::info!(%driver, version = self.version.number(), "Pods have their cgroups");
+        Ok(PodCgroup::On(pods))
+    }
+}
+
+/// Waits for the runtime's first answer and sets up what depends on it; then keeps what it can do up to date.
+pub(super) async fn negotiate(
+    setup: CgroupSetup,
+    runtime: Runtime,
+    mut health: watch::Receiver<RuntimeHealth>,
+    cgroups: watch::Sender<Option<PodCgroup>>,
+    facts: watch::Sender<Arc<NodeFacts>>,
+    lifecycle: Arc<PodLifecycle>,
+) -> anyhow::Result<()> {
+    let mut negotiated = false;
+    loop {
+        let status = health.wait_for(|health| health.status.is_some()).await?.status.clone();
+        if let Some(status) = status {
+            facts.send_if_modified(|facts| {
+                let news = facts.runtime_handlers != status.handlers;
+                if news {
+                    Arc::make_mut(facts).runtime_handlers.clone_from(&status.handlers);
+                }
+                news
+            });
+        }
+        if !negotiated {
+            let answers =
+                async { Ok::<_, cri::CriError>((runtime.version().await?, runtime.cgroup_driver().await?)) };
+            let (version, driver) = match answers.await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    tracing::warn!(error = %telemetry::chain(&error), "The container runtime does not say what it is; it is asked again");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    continue;
+                }
+            };
+            lifecycle.runtime_name.send_replace(version.name.clone());
+            tracing::info!(
+                runtime = version.name,
+                version = version.version,
+                "The container runtime answers"
+            );
+            if driver.is_none() {
+                setup.losing_support.set(&[DRIVER_NEEDED_FROM], 1.0);
+            }
+            cgroups.send_replace(Some(setup.open(driver).await?));
+            negotiated = true;
+        }
+        health.changed().await?;
+    }
+}
