@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `bench`, `vm`, `tidy`.
+//! The project's own commands: `cargo xtask demo`, `test`, `bench`, `vm`, `fuzz`, `tidy`.
 //!
 //! Decides: what a complete test run is, and which rules of the house are checked by a program.
 //! Does not: contain anything that berth needs at run time.
@@ -11,6 +11,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod sh;
 mod test;
 mod tidy;
@@ -38,6 +39,8 @@ enum Command {
     Vm(vm::Options),
     /// Measure speed and size of berth, the bare runtime and another kubelet; see `bench --help`.
     Bench(bench::Options),
+    /// Feed mutated seeds to everything that reads untrusted bytes.
+    Fuzz(fuzz::Options),
     /// Check the rules of the house: layers, file sizes, metrics, flags, crate documentation.
     Tidy,
 }
@@ -49,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Test(options) => test::run(&options).await,
         Command::Vm(options) => vm::run(&options).await,
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Tidy => tidy::run().map(|report| report.print()),
     };
     match result {
