@@ -42,7 +42,7 @@ impl Housekeeping {
                 let now: BTreeSet<PodUid> = table.pods.keys().cloned().collect();
                 let left = known.as_ref().is_none_or(|before: &BTreeSet<PodUid>| !before.is_subset(&now));
                 if left {
-                    self.remove_orphans(cgroups.as_ref(), &now).await;
+                    self.remove_orphans(cgroups.as_ref()).await;
                 }
                 if known.as_ref() != Some(&now)
                     && let Some(cgroups) = &cgroups
@@ -61,15 +61,20 @@ impl Housekeeping {
         }
     }
 
-    async fn remove_orphans(&self, cgroups: Option<&cgroup::PodCgroups>, known: &BTreeSet<PodUid>) {
-        let in_runtime: HashSet<PodUid> =
-            self.runtime.borrow().iter().flat_map(|pods| pods.iter()).map(|pod| pod.uid.clone()).collect();
-        let keep: HashSet<PodUid> = known.iter().cloned().chain(in_runtime).collect();
-        self.events.retain(|uid| keep.contains(uid));
+    /// Whether the pod is in the table or in the runtime now. A pod is in the table before its worker makes anything,
+    /// so that what was found first and is not known then belongs to nobody.
+    fn is_known(&self, uid: &PodUid) -> bool {
+        let in_runtime =
+            || self.runtime.borrow().iter().flat_map(|pods| pods.iter()).any(|pod| pod.uid == *uid);
+        self.table.borrow().pods.contains_key(uid) || in_runtime()
+    }
+
+    async fn remove_orphans(&self, cgroups: Option<&cgroup::PodCgroups>) {
+        self.events.retain(|uid| self.is_known(uid));
         if let Some(cgroups) = cgroups {
             match cgroups.list().await {
                 Ok(found) => {
-                    for orphan in found.into_iter().filter(|found| !keep.contains(&found.uid)) {
+                    for orphan in found.into_iter().filter(|found| !self.is_known(&found.uid)) {
                         tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
                         if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
                             tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
@@ -81,10 +86,10 @@ impl Housekeeping {
                 }
             }
         }
-        match self.volumes.orphans(keep).await {
+        match self.volumes.orphans(HashSet::new()).await {
             Ok(orphans) => {
                 let (mut cleaned, mut failed) = (0, 0);
-                for uid in orphans {
+                for uid in orphans.into_iter().filter(|uid| !self.is_known(uid)) {
                     tracing::info!(%uid, "Removing the directory of a pod that is gone");
                     self.statuses.remove(&uid);
                     cleaned += 1;

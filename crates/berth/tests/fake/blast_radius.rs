@@ -255,6 +255,23 @@ async fn a_look_that_hangs_when_a_container_ends_is_named() {
 }
 
 #[tokio::test]
+async fn as_many_hanging_starts_as_there_are_places_do_not_hold_up_the_next_for_long() {
+    let rig = Rig::start().await;
+    rig.runtime.add_image(BUSYBOX, 1, false);
+    let mut guards = Vec::new();
+    for number in 0..8 {
+        let name = format!("hangs-{number}");
+        guards.push(raise(&rig, "RunPodSandbox", &name, Fault::Hang));
+        rig.put(&pod(&name));
+        rig.until_why(&name, "hangs", |why| why["step"] == "Sandbox").await;
+    }
+    rig.put(&pod("next"));
+    rig.until_why("next", "waits for its turn, or starts", |why| !why.is_null()).await;
+    rig.until_ready("next").await;
+    rig.assert_proper();
+}
+
+#[tokio::test]
 async fn a_status_call_that_hangs_holds_up_nobody() {
     let rig = Rig::start().await;
     rig.put(&pod("web"));

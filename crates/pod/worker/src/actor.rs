@@ -134,8 +134,14 @@ impl<L: Lifecycle> Actor<L> {
     fn note_failure(&self, error: &RoundError) -> Duration {
         let wait = error.again_in.unwrap_or(RETRY);
         let pod: &PodRef = &self.cell.pod;
-        tracing::warn!(pod = %pod, error = %error.message, retry_seconds = wait.as_secs_f64(), "Round of work failed");
-        let step = self.cell.progress.borrow().step;
+        let (step, told) = {
+            let progress = self.cell.progress.borrow();
+            let told = progress.failure.as_ref().is_some_and(|last| last.message == error.message);
+            (progress.step, told)
+        };
+        if !told {
+            tracing::warn!(pod = %pod, error = %error.message, retry_seconds = wait.as_secs_f64(), "Round of work failed");
+        }
         let now = jiff::Timestamp::now();
         let retry_at = i64::try_from(wait.as_millis())
             .ok()

@@ -65,6 +65,8 @@ pub struct Workers<L> {
     members: HashMap<PodUid, Member>,
     actors: JoinSet<(PodUid, End)>,
     running: HashMap<Id, PodUid>,
+    /// Actors that have not been set to work yet.
+    starting: Vec<Actor<L>>,
     /// Sources that have not been read whole yet.
     unseen: BTreeSet<SourceKind>,
     /// Whether the runtime has told what it has. Until then nobody is admitted: a pod that runs already must not be
@@ -90,6 +92,7 @@ impl<L: Lifecycle> Workers<L> {
             members: HashMap::new(),
             actors: JoinSet::new(),
             running: HashMap::new(),
+            starting: Vec::new(),
             unseen: sources.into_iter().collect(),
             runtime_known: false,
             table,
@@ -110,6 +113,7 @@ impl<L: Lifecycle> Workers<L> {
             self.admit_waiting(&runtime);
             self.stop_orphans(&runtime);
             self.publish();
+            self.spawn_starting();
             tokio::select! {
                 change = changes.recv() => match change {
                     Some(change) => {
@@ -250,10 +254,19 @@ impl<L: Lifecycle> Workers<L> {
             resync: jittered(self.resync, uid),
             metrics: self.metrics.clone(),
         };
-        let key = uid.clone();
-        let handle = self.actors.spawn(async move { (key, actor.run().await) });
         member.life = Life::Worked;
-        self.running.insert(handle.id(), uid.clone());
+        self.starting.push(actor);
+    }
+
+    /// Sets actors to work, once the table shows their pods: whoever finds something of a pod that is not in the table
+    /// may take it for a leftover.
+    fn spawn_starting(&mut self) {
+        for actor in std::mem::take(&mut self.starting) {
+            let uid = actor.cell.pod.uid.clone();
+            let key = uid.clone();
+            let handle = self.actors.spawn(async move { (key, actor.run().await) });
+            self.running.insert(handle.id(), uid);
+        }
     }
 
     /// Pods that count against the node's resources when `newcomer` is admitted.
