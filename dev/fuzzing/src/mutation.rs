@@ -108,7 +108,7 @@ pub fn input(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
             6 => {
                 // A line elsewhere, which is where structures nest wrongly.
                 let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-                let moved = lines[random.below(lines.len()).min(lines.len().saturating_sub(1))].to_vec();
+                let moved = lines.get(random.below(lines.len())).map_or_else(Vec::new, |line| line.to_vec());
                 bytes.splice(range.start..range.start, moved);
             }
             _ => bytes.truncate(range.end),
