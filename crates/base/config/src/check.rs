@@ -57,7 +57,7 @@ impl fmt::Display for Finding {
 }
 
 /// Fields without effect, and why.
-const DEPRECATED: &[(&str, &str)] = &[
+pub const DEPRECATED: &[(&str, &str)] = &[
     ("streamingConnectionIdleTimeout", "streams go to the container runtime, which has a timeout of its own"),
     ("iptablesMasqueradeBit", "marking packets is the proxy's concern"),
     ("iptablesDropBit", "dropping packets is the proxy's concern"),

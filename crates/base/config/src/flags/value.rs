@@ -65,8 +65,9 @@ impl Kind {
         })
     }
 
-    /// What the help calls a value.
-    pub(crate) fn placeholder(self) -> &'static str {
+    /// What the help calls a value; empty for a flag that needs none.
+    #[must_use]
+    pub fn placeholder(self) -> &'static str {
         match self {
             Self::Bool => "",
             Self::Int32 | Self::Int64 | Self::Level => "int",
