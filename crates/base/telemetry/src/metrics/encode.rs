@@ -17,7 +17,9 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    fn as_str(self) -> &'static str {
+    /// The word behind `# TYPE`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",

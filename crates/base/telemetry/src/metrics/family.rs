@@ -13,12 +13,17 @@ pub(super) trait Series: Send + Sync {
 
 /// What a family is declared with.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Declaration {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    pub(super) stability: Stability,
-    pub(super) kind: MetricKind,
-    pub(super) labels: &'static [&'static str],
+pub struct Declaration {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, without the stability.
+    pub help: &'static str,
+    /// How stable it is.
+    pub stability: Stability,
+    /// What its numbers mean.
+    pub kind: MetricKind,
+    /// The labels of its series, in the order in which values are given.
+    pub labels: &'static [&'static str],
 }
 
 /// A family's series, found by their label values.
@@ -49,8 +54,8 @@ impl<S: Series> Family<S> {
         family
     }
 
-    pub(super) fn stability(&self) -> Stability {
-        self.declaration.stability
+    pub(super) fn declaration(&self) -> Declaration {
+        self.declaration
     }
 
     /// Does `work` on the series with these label values, made if there is none yet. Values that do not match the

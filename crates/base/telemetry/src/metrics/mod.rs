@@ -10,7 +10,7 @@ mod histogram;
 mod registry;
 
 pub use encode::{Encoder, FamilyEncoder, MetricKind};
-pub use family::{Counter, Gauge};
+pub use family::{Counter, Declaration, Gauge};
 pub use histogram::Histogram;
 pub use registry::Registry;
 

@@ -102,15 +102,22 @@ impl Registry {
     #[must_use]
     pub fn registered(&self) -> BTreeMap<Stability, u64> {
         let mut count = BTreeMap::new();
-        for family in self.lock().families.values() {
-            let stability = match family {
-                Registered::Counter(counter) => counter.0.stability(),
-                Registered::Gauge(gauge) => gauge.0.stability(),
-                Registered::Histogram(histogram) => histogram.0.stability(),
-            };
-            *count.entry(stability).or_default() += 1;
+        for declaration in self.declarations() {
+            *count.entry(declaration.stability).or_default() += 1;
         }
         count
+    }
+
+    /// What each registered family was declared with, by name. Those of collectors are not known.
+    #[must_use]
+    pub fn declarations(&self) -> Vec<Declaration> {
+        let inner = self.lock();
+        let families = inner.families.values().map(|family| match family {
+            Registered::Counter(counter) => counter.0.declaration(),
+            Registered::Gauge(gauge) => gauge.0.declaration(),
+            Registered::Histogram(histogram) => histogram.0.declaration(),
+        });
+        families.collect()
     }
 
     /// Everything in the Prometheus text format ([`super::TEXT_FORMAT`]): families by name, series by label values.
