@@ -10,7 +10,7 @@ use config::{Gates, Loaded};
 use jiff::{SignedDuration, Timestamp};
 use linux::proc;
 use pleg::Pleg;
-use telemetry::metrics::{Counter, Encoder, Gauge, Histogram, MetricKind, Registry, Stability};
+use telemetry::metrics::{Counter, Declaration, Encoder, Gauge, Histogram, MetricKind, Registry, Stability};
 use types::{ContainerId, ObservedPod, Pod, PodUid, labels, pod};
 
 use super::settings::KUBERNETES_VERSION;
@@ -163,12 +163,20 @@ fn process(encoder: &mut Encoder, started_at: Timestamp) {
     }
 }
 
+/// The family of [`collect_logs`].
+pub(super) const LOG_BYTES: Declaration = Declaration {
+    name: "kubelet_container_log_filesystem_used_bytes",
+    help: "Bytes that the log files of a container take on the disk.",
+    stability: Stability::Alpha,
+    kind: MetricKind::Gauge,
+    labels: &["container", "namespace", "pod", "uid"],
+};
+
 /// Tells at each scrape how much the logs of each container take.
 pub(super) fn collect_logs(registry: &Registry, pleg: Pleg) {
     registry.collector(Box::new(move |encoder| {
-        let help = "Bytes that the log files of a container take on the disk.";
-        let name = "kubelet_container_log_filesystem_used_bytes";
-        let mut family = encoder.family(name, help, Stability::Alpha, MetricKind::Gauge);
+        let Declaration { name, help, stability, kind, .. } = LOG_BYTES;
+        let mut family = encoder.family(name, help, stability, kind);
         let pods = pleg.pods().borrow().clone();
         for pod in pods.iter().flat_map(|pods| pods.iter()) {
             let Some(observed) = pleg.known(pod) else { continue };

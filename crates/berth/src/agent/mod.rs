@@ -121,3 +121,6 @@ fn tell_start(loaded: &Loaded) {
         tracing::warn!(settings = unacted.join(", "), "These settings are accepted, and not acted on yet");
     }
 }
+
+#[cfg(test)]
+mod reference;

@@ -1,0 +1,117 @@
+//! The page for operators that lists every metric: `docs/metrics.md`.
+//!
+//! The test fails when the page is not what the code says. `cargo xtask codegen` writes it anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use config::{Loaded, Outcome};
+use expect_test::expect_file;
+use telemetry::metrics::{Declaration, Registry};
+
+use super::metrics::{self, LOG_BYTES};
+
+const HEAD: &str = "\
+<!-- Derived from the code by `cargo xtask codegen`: change the code. -->
+# Metrics
+
+What `/metrics` shows, under the kubelet's names. Stability is as in Kubernetes' *Metrics for Kubernetes System Components*;
+metrics of the process have none.
+
+| Metric | Type | Labels | Stability | What it says |
+| --- | --- | --- | --- | --- |
+";
+
+struct Row {
+    kind: String,
+    labels: String,
+    stability: String,
+    help: String,
+}
+
+#[test]
+fn metrics_page_is_current() {
+    let mut page = HEAD.to_owned();
+    for (name, Row { kind, labels, stability, help }) in rows() {
+        let _ =
+            writeln!(page, "| `{name}` | {kind} | {labels} | {stability} | {} |", help.replace('|', "\\|"));
+    }
+    expect_file!["../../../../docs/metrics.md"].assert_eq(&page);
+}
+
+#[test]
+fn no_metric_is_missing_from_the_page() {
+    let rows = rows();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for layer in crates.read_dir().unwrap() {
+        for room in layer.unwrap().path().read_dir().unwrap() {
+            let text =
+                std::fs::read_to_string(room.unwrap().path().join("src/metrics.rs")).unwrap_or_default();
+            let names = text.split('"').filter(|text| text.starts_with("kubelet_"));
+            for name in names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
+                assert!(rows.contains_key(name), "{name}: have `registry` register the crate's metrics");
+            }
+        }
+    }
+}
+
+/// All families by name: those that are registered, and what collectors tell.
+fn rows() -> BTreeMap<String, Row> {
+    let registry = registry();
+    let mut rows = collected(&registry.encode());
+    for declaration in registry.declarations().into_iter().chain([LOG_BYTES]) {
+        let Declaration { name, help, stability, kind, labels } = declaration;
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let row = Row {
+            kind: kind.as_str().to_owned(),
+            labels: labels.join(", "),
+            stability: stability.as_str().to_owned(),
+            help: help.to_owned(),
+        };
+        rows.insert(name.to_owned(), row);
+    }
+    rows
+}
+
+/// The families of a scrape. Only those of the process are from collectors that need nothing else, and they have no
+/// labels and no stability.
+fn collected(text: &str) -> BTreeMap<String, Row> {
+    let of = |line: &str, what| line.strip_prefix(what).and_then(|rest| rest.split_once(' ')).map(owned);
+    let helps: BTreeMap<String, String> = text.lines().filter_map(|line| of(line, "# HELP ")).collect();
+    let kinds = text.lines().filter_map(|line| of(line, "# TYPE "));
+    let row = |(name, kind): (String, String)| {
+        let help = helps[&name].clone();
+        (name, Row { kind, labels: String::new(), stability: String::new(), help })
+    };
+    kinds.map(row).collect()
+}
+
+fn owned((first, second): (&str, &str)) -> (String, String) {
+    (first.to_owned(), second.to_owned())
+}
+
+/// What the agent registers, without an agent.
+fn registry() -> Registry {
+    let registry = Registry::new();
+    let _ = (
+        metrics::Metrics::register(&registry, &loaded()),
+        cgroup::Metrics::register(&registry),
+        cri::Metrics::register(&registry),
+        image::Metrics::register(&registry),
+        node::Metrics::register(&registry),
+        pleg::Metrics::register(&registry),
+        sync::Metrics::register(&registry),
+        volume::Metrics::register(&registry),
+        worker::Metrics::register(&registry),
+    );
+    metrics::count_families(&registry);
+    registry
+}
+
+fn loaded() -> Loaded {
+    match config::load(std::iter::empty()).unwrap() {
+        Outcome::Run(loaded) => *loaded,
+        Outcome::Request(_) => panic!("nothing was asked for"),
+    }
+}
