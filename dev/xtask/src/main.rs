@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `bench`, `vm`, `fuzz`, `tidy`.
+//! The project's own commands: `cargo xtask demo`, `test`, `bench`, `vm`, `fuzz`, `codegen`, `tidy`.
 //!
 //! Decides: what a complete test run is, and which rules of the house are checked by a program.
 //! Does not: contain anything that berth needs at run time.
@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod codegen;
 mod demo;
 mod fuzz;
 mod sh;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Options),
     /// Feed mutated seeds to everything that reads untrusted bytes.
     Fuzz(fuzz::Options),
+    /// Write the pages of `docs/` that follow from the code: settings, feature gates, metrics.
+    Codegen(codegen::Options),
     /// Check the rules of the house: layers, file sizes, metrics, flags, crate documentation.
     Tidy,
 }
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         Command::Vm(options) => vm::run(&options).await,
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Codegen(options) => codegen::run(&options),
         Command::Tidy => tidy::run().map(|report| report.print()),
     };
     match result {
