@@ -43,8 +43,9 @@ impl Version {
 }
 
 /// Controllers of cgroup v1 that pods get a cgroup in where the node has them, `systemd` (a hierarchy without
-/// controller) included.
-const V1_CONTROLLERS: [&str; 13] = [
+/// controller) included, and so is `unified`, the v2 hierarchy of a hybrid node: runc makes the pod's cgroup there too,
+/// and takes away only the container's.
+const V1_CONTROLLERS: [&str; 14] = [
     "blkio",
     "cpu",
     "cpuacct",
@@ -58,6 +59,7 @@ const V1_CONTROLLERS: [&str; 13] = [
     "perf_event",
     "pids",
     "systemd",
+    "unified",
 ];
 
 /// Controllers of cgroup v1 without which no pod can be run.
