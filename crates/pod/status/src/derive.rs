@@ -80,8 +80,7 @@ fn phase_of(input: &DeriveInput<'_>, computed: Phase) -> (Phase, Final) {
     }
     let may_run = input.life != Life::Terminated || input.observed.live().next().is_some();
     let verdict = match (input.ended, computed) {
-        // Whoever ends a pod that has just succeeded comes too late.
-        (Some(_), Phase::Succeeded) if input.life == Life::Terminated => Phase::Succeeded,
+        // Containers that ended well were told to end.
         (Some(_), _) => Phase::Failed,
         // A pod that is over without having come to an end of its own has failed.
         (None, Phase::Pending | Phase::Running) if input.life == Life::Terminated => Phase::Failed,

@@ -341,6 +341,17 @@ fn ends_by_the_node() {
     assert_eq!(status.message.as_deref(), Some("no memory"));
     assert_eq!(condition(&status, "DisruptionTarget"), "True TerminationByKubelet no memory");
 
+    let mut obeyed = Case::new(json!({"restartPolicy": "Never", "containers": ["web"]}), "web=0");
+    obeyed.ended =
+        Some(Ended { reason: "DeadlineExceeded".to_owned(), message: "m".to_owned(), disruption: false });
+    obeyed.life = Life::Terminated;
+    let phase = obeyed.derive().phase;
+    assert_eq!(
+        phase.as_deref(),
+        Some("Failed"),
+        "a container that ends well when it is told to has not succeeded"
+    );
+
     let rejected = Ended { reason: "OutOfcpu".to_owned(), message: "m".to_owned(), disruption: false };
     let case = Case {
         ended: Some(rejected),
