@@ -13,7 +13,7 @@ use source::ManifestProblem;
 use status::StatusStore;
 use telemetry::metrics::Registry;
 use tokio::sync::watch;
-use types::{ContainerState, Pod, PodRef, pod, reason};
+use types::{ContainerState, Pod, PodRef, corev1, pod, reason};
 use worker::{Entry, Table};
 
 use super::events::EventLog;
@@ -89,7 +89,10 @@ impl LocalAnswers {
             self.pleg.known(pod).ok_or_else(|| format!("the runtime has not told about pod {pod} yet"))?;
         let mut instances = observed.instances(container);
         let instance = if previous {
-            instances.nth(1).ok_or_else(|| {
+            // While a container waits to be started again, its newest instance is the previous one.
+            let shown = self.statuses.get(&pod.uid).and_then(|status| last_ended(&status, container));
+            let last = shown.and_then(|id| instances.find(|instance| id.ends_with(instance.id.as_str())));
+            last.ok_or_else(|| {
                 format!("previous terminated container {container:?} in pod {:?} not found", &*pod.name.name)
             })?
         } else {
@@ -100,6 +103,15 @@ impl LocalAnswers {
         let ended = !matches!(instance.state, ContainerState::Running { .. } | ContainerState::Created);
         Ok((PathBuf::from(&instance.log_path), ended))
     }
+}
+
+/// The id of what `status` shows as the last instance of `container` that ended (`lastState`).
+fn last_ended(status: &corev1::PodStatus, container: &str) -> Option<String> {
+    let lists =
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    let mut all = lists.into_iter().flatten().flatten();
+    let last = all.find(|status| status.name == container)?.last_state.as_ref()?;
+    last.terminated.as_ref()?.container_id.clone()
 }
 
 /// Whether `name` (`[namespace/]name`) means the pod; a static pod is found by the name in its manifest too.
