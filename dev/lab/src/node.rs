@@ -90,8 +90,8 @@ impl Node {
         self.dir.join("berth.log")
     }
 
-    /// Ports are off: a kubelet of the machine's owner may use them. Swap and cgroup v1 are taken as they are: the
-    /// machine is not ours to change.
+    /// Ports are off: a kubelet of the machine's owner may use them. Swap, cgroup v1 and a disk that is nearly full are
+    /// taken as they are: the machine is not ours to change, and the images cannot be pulled again.
     fn configuration(&self, instance: &Instance) -> String {
         format!(
             "apiVersion: kubelet.config.k8s.io/v1beta1\n\
@@ -104,7 +104,8 @@ impl Node {
              failSwapOn: false\n\
              failCgroupV1: false\n\
              enableServer: false\n\
-             healthzPort: 0\n",
+             healthzPort: 0\n\
+             imageGCHighThresholdPercent: 100\n",
             manifests = self.manifests().display(),
             logs = self.dir.join("logs").display(),
             runtime = instance.socket().display(),
