@@ -1,0 +1,24 @@
+//! The program on a real container runtime: what containers see and what the machine has of them. Every test has a
+//! private containerd and a berth of its own, and ends by proving that nothing is left of either.
+//!
+//! A check that needs what this machine does not have says so and is left out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod inside;
+mod lifecycle;
+mod machine;
+mod namespaces;
+mod resources;
+mod restart_safety;
+mod rig;
+mod security;
+mod volumes;
+mod workloads;
