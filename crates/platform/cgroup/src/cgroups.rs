@@ -61,7 +61,8 @@ impl Cgroups {
         let inner = Inner { tree: Arc::new(Tree::new(hierarchies)), driver, systemd, root, metrics };
         let cgroups = Self { inner: Arc::new(inner) };
         let root = cgroups.root().clone();
-        if root.leaf().is_some() && !cgroups.exists(&root).await? {
+        // Controllers that it lacks, as a slice that was just started does, are passed down to it with the first pod.
+        if root.leaf().is_some() && !cgroups.is_present(&root).await? {
             return Err(CgroupError::NoSuchCgroup { name: root, field: "cgroupRoot" });
         }
         Ok(cgroups)
