@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::test::{Count, nextest, tools};
 use payload::Work;
 
-/// The packages whose tests need a real machine. berth's own suite runs there with `--package berth`, but does not pass
-/// yet: docs/roadmap.md.
+/// The packages whose tests need a real machine. berth's own suite runs there with `--package berth`, and has not
+/// been run to its end yet: docs/roadmap.md.
 const PACKAGES: [&str; 3] = ["cgroup", "linux", "lab"];
 
 #[derive(Args)]
