@@ -67,8 +67,9 @@ impl Bench<'_> {
         }
         let (restarts, exits) = self.exits().await?;
 
-        let before = self.calls().await;
+        let (before, cpu) = (self.calls().await, process::cpu_time(self.pid)?);
         let (start, shown_ready) = self.start_all(containerd).await?;
+        let start_cpu = process::cpu_time(self.pid)? - cpu;
         sleep(self.scale.settle).await;
         let full = self.calls().await;
         let rss_full_kib = process::memory_kib(self.pid, "VmRSS")?;
@@ -78,7 +79,9 @@ impl Bench<'_> {
         let idled = begun.elapsed().as_secs_f64();
         let after_idling = self.calls().await;
         let threads = process::threads(self.pid);
+        let cpu = process::cpu_time(self.pid)?;
         let (stop, gone_ms) = self.stop_all().await?;
+        let stop_cpu = process::cpu_time(self.pid)? - cpu;
         let after = self.calls().await;
         #[allow(clippy::cast_precision_loss, reason = "a number of pods")]
         let pods = self.scale.pods as f64;
@@ -99,6 +102,8 @@ impl Bench<'_> {
             rss_peak_kib: process::memory_kib(self.pid, "VmHWM")?,
             threads,
             idle_millicores: used.as_secs_f64() * 1000.0 / idled,
+            start_cpu_ms: ms(start_cpu),
+            stop_cpu_ms: ms(stop_cpu),
             calls_per_pod: shown::per(&before, &full, pods),
             stop_calls_per_pod: shown::per(&after_idling, &after, pods),
             idle_calls_per_second: shown::per(&full, &after_idling, idled),

@@ -85,6 +85,10 @@ pub(crate) struct Agent {
     pub(crate) rss_peak_kib: u64,
     pub(crate) threads: usize,
     pub(crate) idle_millicores: f64,
+    /// CPU time of the agent while it starts all pods.
+    pub(crate) start_cpu_ms: f64,
+    /// The same while it stops them.
+    pub(crate) stop_cpu_ms: f64,
     /// Calls to the runtime per pod of the burst, by operation, from its own metrics.
     pub(crate) calls_per_pod: BTreeMap<String, f64>,
     /// The same for removing them.

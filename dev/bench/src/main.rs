@@ -80,7 +80,7 @@ impl Scale {
         } else {
             Self {
                 pods: options.pods,
-                workers: &[1, 2, 4, 8, 16, 32],
+                workers: &[2, 4, 8, 32],
                 single_pods: 10,
                 exits: 20,
                 settle: Duration::from_secs(10),

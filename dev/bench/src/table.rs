@@ -94,6 +94,8 @@ impl Table<'_> {
         self.row("RSS with all pods", "", &|a| mebibytes(a.rss_full_kib));
         self.row("RSS, highest", "", &|a| mebibytes(a.rss_peak_kib));
         self.row("threads", "", &|a| a.threads.to_string());
+        self.row("CPU to start all pods", "", &|a| seconds(a.start_cpu_ms));
+        self.row("CPU to stop all pods", "", &|a| seconds(a.stop_cpu_ms));
         self.row("CPU idling with all pods", "", &|a| format!("{:.1} mcores", a.idle_millicores));
     }
 

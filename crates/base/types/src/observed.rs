@@ -185,6 +185,14 @@ pub struct ObservedContainer {
     pub annotations: Arc<BTreeMap<String, String>>,
 }
 
+impl ObservedContainer {
+    /// Whether the runtime was asked for its details; a list does not have them.
+    #[must_use]
+    pub fn is_inspected(&self) -> bool {
+        !self.log_path.is_empty()
+    }
+}
+
 /// A mount of a running container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ObservedMount {

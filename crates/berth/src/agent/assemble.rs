@@ -40,8 +40,10 @@ use super::rotation::RunningContainers;
 use super::termination::TerminationMessages;
 use super::{lock, notify, settings};
 
-/// Pods started at once. The runtime itself is the limit; more than this only makes each of them slower.
-const PARALLEL_STARTS: usize = 8;
+/// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
+const PARALLEL_STARTS_PER_CORE: usize = 2;
+/// And at least so many: a start also waits for disks and networks.
+const PARALLEL_STARTS: usize = 4;
 /// How long one volume may take.
 const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 /// How long tasks have to end.
@@ -165,7 +167,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             metrics: sync::Metrics::register(&registry),
         },
         Settings {
-            parallel_starts: PARALLEL_STARTS,
+            parallel_starts: parallel_starts(),
             max_crash_back_off: settings::max_crash_back_off(loaded),
             dead_containers: settings::dead_containers(flags),
             root_dir: flags.root_dir.clone(),
@@ -237,6 +239,11 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
     tracing::info!(node = here.name, "berth is up");
     Ok(())
+}
+
+fn parallel_starts() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
 }
 
 fn source_config(loaded: &Loaded) -> SourceConfig {

@@ -184,9 +184,28 @@ async fn stop_pod_sandbox() {
     stopping("StopPodSandbox").await;
 }
 
+/// What is stopped goes with its sandbox; the call is made for a pod that goes on and has more dead containers than are
+/// kept.
 #[tokio::test]
 async fn remove_container() {
-    stopping("RemoveContainer").await;
+    let mut rig = Rig::prepare("crashLoopBackOff:\n  maxContainerRestartPeriod: 1s\n").await;
+    rig.launch();
+    rig.runtime.add_image(BUSYBOX, 1, false);
+    rig.put(&pod("hangs"));
+    rig.until_ready("hangs").await;
+    let guard = raise(&rig, "RemoveContainer", "hangs", Fault::Hang);
+    rig.runtime.kill_sandbox(&full("hangs"));
+    rig.until_store("the container in a new sandbox", |store| {
+        store.starts("hangs-node", "main") == 2 && store.is_running("hangs-node", "main")
+    })
+    .await;
+    rig.runtime.kill_sandbox(&full("hangs"));
+    is_named(&rig, "RemoveContainer", "hangs").await;
+    others_go_on(&rig).await;
+    drop(guard);
+    rig.remove("hangs");
+    rig.until_gone("hangs").await;
+    rig.assert_proper();
 }
 
 #[tokio::test]

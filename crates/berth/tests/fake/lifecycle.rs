@@ -95,7 +95,6 @@ async fn a_removed_pod_is_stopped_in_order_and_with_its_grace() {
         "StopContainer second",
         "StopContainer first",
         "StopPodSandbox",
-        "RemoveContainer",
         "RemovePodSandbox",
     ];
     let mut calls = journal.iter();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures::future::try_join;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use types::{ObservedContainer, ObservedPod, ObservedSandbox, PodRef, PodUid};
+use types::observed::NamespaceMode;
+use types::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, PodRef, PodUid, SandboxState};
 
 use crate::{CriError, CriErrorKind, Runtime};
 
@@ -26,8 +27,10 @@ impl Runtime {
     }
 
     /// All that the runtime tells of one pod: its sandboxes and containers, of which the two newest sandboxes and the
-    /// two newest instances of each container are asked for in full.
-    pub async fn observe(&self, pod: &PodRef) -> Result<ObservedPod, CriError> {
+    /// two newest instances of each container are asked for in full. Not again, though, if `known` has them in the
+    /// state in which they are listed: no detail changes while a sandbox is ready, or a container runs or has ended.
+    /// Whoever changes a container's resources asks without `known`.
+    pub async fn observe(&self, pod: &PodRef, known: Option<&ObservedPod>) -> Result<ObservedPod, CriError> {
         let (sandboxes, containers) =
             try_join(self.list_pod_sandboxes(Some(&pod.uid)), self.list_containers(Some(&pod.uid))).await?;
         let mut observed = ObservedPod {
@@ -37,8 +40,8 @@ impl Runtime {
         };
         newest_first(&mut observed);
         let (sandboxes, containers) = try_join(
-            self.inspect_sandboxes(observed.sandboxes),
-            self.inspect_containers(observed.containers),
+            self.inspect_sandboxes(observed.sandboxes, known),
+            self.inspect_containers(observed.containers, known),
         )
         .await?;
         Ok(ObservedPod { pod: observed.pod, sandboxes, containers })
@@ -47,11 +50,15 @@ impl Runtime {
     async fn inspect_sandboxes(
         &self,
         listed: Vec<ObservedSandbox>,
+        known: Option<&ObservedPod>,
     ) -> Result<Vec<ObservedSandbox>, CriError> {
         stream::iter(listed.into_iter().enumerate())
             .map(|(age, sandbox)| async move {
                 if age >= INSPECTED {
                     return Ok(Some(sandbox));
+                }
+                if let Some(known) = known.and_then(|known| same_sandbox(known, &sandbox)) {
+                    return Ok(Some(known.clone()));
                 }
                 gone_is_none(self.pod_sandbox_status(&sandbox.id).await)
             })
@@ -64,6 +71,7 @@ impl Runtime {
     async fn inspect_containers(
         &self,
         listed: Vec<ObservedContainer>,
+        known: Option<&ObservedPod>,
     ) -> Result<Vec<ObservedContainer>, CriError> {
         let mut instances: HashMap<Arc<str>, usize> = HashMap::new();
         let listed: Vec<_> = listed
@@ -79,6 +87,9 @@ impl Runtime {
                 if !inspect {
                     return Ok(Some(container));
                 }
+                if let Some(known) = known.and_then(|known| same_container(known, &container)) {
+                    return Ok(Some(known.clone()));
+                }
                 // The status does not tell the sandbox; the list has.
                 let status = self.container_status(&container.id).await;
                 gone_is_none(
@@ -90,6 +101,27 @@ impl Runtime {
             .try_collect()
             .await
     }
+}
+
+/// The sandbox as it is known, if it was inspected in the state in which it is listed.
+fn same_sandbox<'a>(known: &'a ObservedPod, listed: &ObservedSandbox) -> Option<&'a ObservedSandbox> {
+    let known = known.sandboxes.iter().find(|sandbox| sandbox.id == listed.id)?;
+    // One on a network of its own is ready before it has its addresses.
+    let complete = match known.network {
+        None => false,
+        Some(NamespaceMode::Node) => true,
+        Some(_) => known.state == SandboxState::NotReady || !known.ips.is_empty(),
+    };
+    (complete && known.state == listed.state).then_some(known)
+}
+
+/// The container as it is known, if it was inspected in the state in which it is listed.
+fn same_container<'a>(known: &'a ObservedPod, listed: &ObservedContainer) -> Option<&'a ObservedContainer> {
+    use ContainerState::{Exited, Running};
+    let known = known.containers.iter().find(|container| container.id == listed.id)?;
+    let same =
+        matches!((&known.state, &listed.state), (Running { .. }, Running { .. }) | (Exited(_), Exited(_)));
+    (same && known.is_inspected()).then_some(known)
 }
 
 /// What was listed and then removed was not there.

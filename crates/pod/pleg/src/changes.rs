@@ -58,6 +58,11 @@ impl Outline {
             || self.sandboxes.iter().any(|(sandbox, _)| sandbox.as_str() == id.as_str())
     }
 
+    /// Whether the container has this id and has ended.
+    pub(crate) fn has_ended(&self, id: &ContainerId) -> bool {
+        self.containers.iter().any(|(container, state)| container == id && *state == Coarse::Exited)
+    }
+
     /// Containers that have come to run, or to an end, between `before` and `self`: the transitions that the
     /// runtime says an event about.
     pub(crate) fn transitions<'a>(

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use types::ContainerId;
 
 type Told = Pin<Box<dyn Stream<Item = Result<ContainerId, CriError>> + Send>>;
-type Settling = Pin<Box<dyn Future<Output = ContainerId> + Send>>;
+type Settling<'a> = Pin<Box<dyn Future<Output = Option<ContainerId>> + Send + 'a>>;
 
-/// How long after its process the runtime may take to end the container; doubled with each look. The runtime tells
-/// no end of that.
+/// When to look first whether the runtime shows the end of a container whose process has ended. It tells nothing of
+/// that; usually it takes a few tens of milliseconds.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 
 enum Feed {
@@ -26,17 +26,20 @@ enum Feed {
 }
 
 /// The hints, and the containers whose end the runtime does not show yet.
-pub(crate) struct Exits {
+pub(crate) struct Exits<'a, F> {
+    runtime: &'a Runtime,
     feed: Feed,
-    settling: FuturesUnordered<Settling>,
+    settling: FuturesUnordered<Settling<'a>>,
     /// The time between relists: after that there is no need of a hint. Also the wait before the next connection.
     relist: Duration,
+    /// Whether the end of a container needs no look, or has been seen by one.
+    settled: F,
 }
 
-impl Exits {
+impl<'a, F: Fn(&ContainerId) -> bool + Copy + Send + Sync + 'a> Exits<'a, F> {
     /// Not listening.
-    pub(crate) fn new(relist: Duration) -> Self {
-        Self { feed: Feed::Off, settling: FuturesUnordered::new(), relist }
+    pub(crate) fn new(runtime: &'a Runtime, relist: Duration, settled: F) -> Self {
+        Self { runtime, feed: Feed::Off, settling: FuturesUnordered::new(), relist, settled }
     }
 
     /// Listens from now on.
@@ -51,14 +54,19 @@ impl Exits {
         self.feed = Feed::Off;
     }
 
-    /// Waits until the runtime shows the end of a container that it told of. May be dropped and called again.
-    pub(crate) async fn next(&mut self, runtime: &Runtime) -> ContainerId {
+    /// Waits until the runtime shows the end of a container that it told of and that nobody has seen. May be dropped
+    /// and called again.
+    pub(crate) async fn next(&mut self) -> ContainerId {
         loop {
             tokio::select! {
-                Some(ended) = self.settling.next(), if !self.settling.is_empty() => return ended,
-                told = self.feed.next(runtime) => match told {
+                Some(ended) = self.settling.next(), if !self.settling.is_empty() => {
+                    if let Some(container) = ended {
+                        return container;
+                    }
+                }
+                told = self.feed.next(self.runtime) => match told {
                     Some(Ok(container)) => {
-                        let shown = shown(runtime.clone(), container, self.relist);
+                        let shown = shown(self.runtime, container, self.relist, self.settled);
                         self.settling.push(Box::pin(shown));
                     }
                     Some(Err(error)) if error.kind == CriErrorKind::Unimplemented => self.feed = Feed::Off,
@@ -84,20 +92,29 @@ impl Feed {
     }
 }
 
-/// Waits until the runtime does not show the container running any more, no longer than `patience`.
-async fn shown(runtime: Runtime, container: ContainerId, patience: Duration) -> ContainerId {
+/// Waits until the runtime does not show the container running any more, no longer than `patience`; `None` if it is
+/// settled before.
+async fn shown(
+    runtime: &Runtime,
+    container: ContainerId,
+    patience: Duration,
+    settled: impl Fn(&ContainerId) -> bool + Sync,
+) -> Option<ContainerId> {
+    let begun = Instant::now();
     let look = async {
-        let mut wait = FIRST_LOOK;
         loop {
-            sleep(wait).await;
+            sleep(FIRST_LOOK.max(begun.elapsed() / 2)).await;
+            if settled(&container) {
+                return false;
+            }
             match runtime.container_status(&container).await {
-                Ok(status) if status.state.is_running() => wait *= 2,
+                Ok(status) if status.state.is_running() => {}
                 // Ended, gone, or for the pod's own look to find out.
-                _ => return,
+                _ => return !settled(&container),
             }
         }
     };
-    // Then the relist has seen it.
-    let _ = timeout(patience, look).await;
-    container
+    // Once patience is at its end, the relist has seen it.
+    let news = timeout(patience, look).await.unwrap_or(true);
+    news.then_some(container)
 }

@@ -23,6 +23,7 @@ mod metrics;
 mod pending;
 mod pleg;
 mod pods;
+mod stopping;
 mod stream;
 mod trust;
 
@@ -30,3 +31,4 @@ pub use health::{Health, Mode};
 pub use metrics::Metrics;
 pub use pending::PendingLook;
 pub use pleg::{Options, Pleg};
+pub use stopping::StoppingGuard;

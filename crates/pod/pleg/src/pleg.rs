@@ -9,7 +9,7 @@ use std::time::Duration;
 use cri::{ContainerEvent, ContainerEventKind, CriError, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use types::{ObservedPod, PodRef, PodUid};
+use types::{ContainerId, ObservedPod, PodRef, PodUid};
 
 use crate::changes::Coarse;
 use crate::exits::Exits;
@@ -18,6 +18,7 @@ use crate::looks::Looks;
 use crate::metrics::Metrics;
 use crate::pending::{Pending, PendingLook};
 use crate::pods::{Listed, Pods};
+use crate::stopping::{Stopping, StoppingGuard};
 use crate::stream::{EventStream, News};
 use crate::trust::{Trust, Turn};
 
@@ -58,6 +59,7 @@ struct Shared {
     pods: Mutex<Pods>,
     trust: Mutex<Trust>,
     pending: Pending,
+    stopping: Stopping,
     all: watch::Sender<Option<Arc<BTreeSet<PodRef>>>>,
     health: watch::Sender<Health>,
     /// Rings when an event is due, so that the task arms its timer.
@@ -83,6 +85,7 @@ impl Pleg {
                 pods: Mutex::default(),
                 trust: Mutex::default(),
                 pending: Pending::default(),
+                stopping: Stopping::default(),
                 all: watch::Sender::new(None),
                 health: watch::Sender::new(health),
                 expecting: Notify::new(),
@@ -128,6 +131,12 @@ impl Pleg {
         self.shared.look(pod).await
     }
 
+    /// Tells that the caller ends this container or sandbox, and looks at the pod itself when that is done: until the
+    /// guard is dropped, what the runtime tells of its end is not looked up.
+    pub fn stopping(&self, id: &str) -> StoppingGuard {
+        self.shared.stopping.begin(id.into())
+    }
+
     /// The look at `pod` that is under way or failed, if its state is wanted and not known.
     #[must_use]
     pub fn pending(&self, pod: &PodUid) -> Option<PendingLook> {
@@ -150,7 +159,9 @@ impl Pleg {
         let shared = &*self.shared;
         let mut stream = EventStream::Waiting(Instant::now());
         let mut suspicious = false;
-        let mut exits = Exits::new(shared.options.fast_relist);
+        let mut exits = Exits::new(&shared.runtime, shared.options.fast_relist, |container: &ContainerId| {
+            shared.stopping.contains(container) || lock(&shared.pods).has_ended(container)
+        });
         let mut looks = Looks::new(|pod: PodRef| shared.look_until_known(pod));
         // `None` while a list is being made and nobody has asked for another one since it began.
         let mut relist_at = Some(Instant::now());
@@ -162,7 +173,9 @@ impl Pleg {
                 news = stream.next(&shared.runtime) => match news {
                     News::Event(event) => {
                         shared.heard(&event);
-                        looks.soon(&event.pod);
+                        if !shared.stopping.contains(&event.container_id) {
+                            looks.soon(&event.pod);
+                        }
                         if std::mem::take(&mut suspicious) {
                             shared.set_mode(Mode::Events);
                         }
@@ -194,7 +207,7 @@ impl Pleg {
                         stream = shared.without_stream();
                     }
                 },
-                container = exits.next(&shared.runtime) => {
+                container = exits.next() => {
                     let pod = lock(&shared.pods).having(&container);
                     if let Some(pod) = pod {
                         looks.soon(&pod);
@@ -337,7 +350,8 @@ impl Shared {
     async fn look(&self, pod: &PodRef) -> Result<Arc<ObservedPod>, CriError> {
         let (begun, turn) = (Instant::now(), self.turn());
         let under_way = self.pending.begin(&pod.uid);
-        let observed = self.runtime.observe(pod).await;
+        let known = lock(&self.pods).looked_at(&pod.uid);
+        let observed = self.runtime.observe(pod, known.as_deref()).await;
         under_way.ended(observed.as_ref().err().map(|error| telemetry::chain(error)));
         let observed = Arc::new(observed?);
         self.metrics.pod_relist_duration.observe(&[], begun.elapsed().as_secs_f64());

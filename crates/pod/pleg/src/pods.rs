@@ -140,6 +140,11 @@ impl Pods {
         Some(tracked.state.borrow().pod.clone())
     }
 
+    /// Whether the last look at its pod saw that the container had ended.
+    pub(crate) fn has_ended(&self, container: &ContainerId) -> bool {
+        self.tracked.values().any(|tracked| tracked.outline.has_ended(container))
+    }
+
     pub(crate) fn count(&self) -> Count {
         let mut count = Count::default();
         for tracked in self.tracked.values() {

@@ -38,7 +38,7 @@ pub(crate) fn surplus(observed: &ObservedPod, removable: &HashSet<ContainerId>) 
 
 impl Executor {
     /// Removes what a pod that goes on has no need for. Failures are left to the next time.
-    pub(crate) async fn remove_surplus(&self, observed: &Arc<ObservedPod>) -> bool {
+    pub(crate) async fn remove_surplus(&self, observed: &Arc<ObservedPod>, cell: &PodCell) -> bool {
         let policy = self.settings.dead_containers;
         let now = Timestamp::now();
         let removable = match policy.in_all {
@@ -55,11 +55,13 @@ impl Executor {
         };
         let surplus = surplus(observed, &removable);
         for id in &surplus.containers {
+            cell.at(Step::Cleanup, None, "CRI call RemoveContainer");
             if let Err(error) = self.remove_container(id, observed, false).await {
                 tracing::debug!(pod = %observed.pod, container = %id, error = %telemetry::chain(&error), "A dead container cannot be removed yet");
             }
         }
         for id in &surplus.sandboxes {
+            cell.at(Step::Cleanup, None, "CRI call RemovePodSandbox");
             if let Err(error) = self.needs.runtime.remove_pod_sandbox(id).await {
                 tracing::debug!(pod = %observed.pod, sandbox = %id, error = %telemetry::chain(&error), "An old sandbox cannot be removed yet");
             }
@@ -98,18 +100,7 @@ impl Executor {
             cgroups.remove_pod(&pod.uid).await?;
         }
         if removed {
-            let observed = self.needs.pleg.refresh(pod).await?;
-            cell.at(Step::Cleanup, None, "CRI call RemoveContainer");
-            for container in &observed.containers {
-                self.remove_container(&container.id, &observed, false).await?;
-            }
-            cell.at(Step::Cleanup, None, "CRI call RemovePodSandbox");
-            for sandbox in &observed.sandboxes {
-                match self.needs.runtime.remove_pod_sandbox(&sandbox.id).await {
-                    Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),
-                    _ => {}
-                }
-            }
+            self.remove_all(cell).await?;
             self.needs.userns.release(&pod.uid);
             cell.at(Step::Cleanup, None, "the pod's directory to be removed");
             self.needs.volumes.remove_pod_dir(&pod.uid).await?;
@@ -117,7 +108,34 @@ impl Executor {
             self.crash.forget(&pod.uid);
             self.lock_followed().remove(&pod.uid);
             self.needs.images.forget(&pod.uid);
-            self.needs.pleg.refresh(pod).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all that the runtime has of a pod that has stopped. A sandbox takes the containers in it along.
+    async fn remove_all(&self, cell: &PodCell) -> Result<(), SyncError> {
+        let mut observed = self.known(cell).await?;
+        while !observed.is_absent() {
+            cell.at(Step::Cleanup, None, "CRI call RemoveContainer");
+            let alone = observed.containers.iter().filter(|container| {
+                !observed.sandboxes.iter().any(|sandbox| sandbox.id == container.sandbox)
+            });
+            for container in alone {
+                self.remove_container(&container.id, &observed, false).await?;
+            }
+            cell.at(Step::Cleanup, None, "CRI call RemovePodSandbox");
+            for sandbox in &observed.sandboxes {
+                let _stopping = self.needs.pleg.stopping(sandbox.id.as_str());
+                match self.needs.runtime.remove_pod_sandbox(&sandbox.id).await {
+                    Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            let left = self.needs.pleg.refresh(&cell.pod).await?;
+            if left == observed {
+                return Err(SyncError::NotRemoved);
+            }
+            observed = left;
         }
         Ok(())
     }

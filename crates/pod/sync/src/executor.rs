@@ -128,6 +128,9 @@ pub enum SyncError {
     /// Something that was to be stopped still runs.
     #[error("{0}")]
     StillRunning(String),
+    /// The runtime says that it has removed the pod, and still has it.
+    #[error("the container runtime still has what it was told to remove")]
+    NotRemoved,
     /// Containers could not be started or stopped.
     #[error("{}", failures.join("; "))]
     Containers {
@@ -156,7 +159,7 @@ impl SyncError {
             Self::Cgroup(_) => event::FAILED_CREATE_POD_CONTAINER,
             Self::Sandbox(_) | Self::Config(_) | Self::UserNamespace(_) => event::FAILED_CREATE_POD_SANDBOX,
             Self::Volume(_) => event::FAILED_MOUNT,
-            Self::StillRunning(_) | Self::Teardown(_) => event::FAILED_KILL_POD,
+            Self::StillRunning(_) | Self::NotRemoved | Self::Teardown(_) => event::FAILED_KILL_POD,
             _ => event::FAILED_SYNC,
         }
     }
@@ -195,16 +198,7 @@ impl Executor {
     /// # Errors
     /// If something of the round failed; the rest of it was done all the same where that makes sense.
     pub async fn sync(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<Synced, SyncError> {
-        // After a look that failed, what is known can be older than what was done.
-        let pending = self.needs.pleg.pending(&cell.pod.uid);
-        let is_stale = pending.is_some_and(|look| look.error.is_some());
-        let observed = match self.needs.pleg.known(&cell.pod).filter(|_| !is_stale) {
-            Some(observed) => observed,
-            None => {
-                cell.at(Step::Runtime, None, "CRI call ListPodSandbox");
-                self.needs.pleg.refresh(&cell.pod).await?
-            }
-        };
+        let observed = self.known(cell).await?;
         let back_off = self.crash.of_pod(&observed);
         let plan = plan(&PlanInput {
             pod,
@@ -217,7 +211,7 @@ impl Executor {
         self.tell_back_off(&plan, cell);
         if plan.is_empty() {
             self.follow(pod, cell).await?;
-            if self.remove_surplus(&observed).await {
+            if self.remove_surplus(&observed, cell).await {
                 self.needs.pleg.refresh(&cell.pod).await?;
             }
             rest(pod, &observed, &plan, cell);
@@ -227,6 +221,18 @@ impl Executor {
         self.needs.pleg.refresh(&cell.pod).await?;
         outcome?;
         Ok(Synced { again_in: plan.next_wake })
+    }
+
+    /// What the runtime has of the pod, asked for only if that is not known. After a look that failed, what is known
+    /// can be older than what was done.
+    pub(crate) async fn known(&self, cell: &PodCell) -> Result<Arc<ObservedPod>, CriError> {
+        let pending = self.needs.pleg.pending(&cell.pod.uid);
+        let is_stale = pending.is_some_and(|look| look.error.is_some());
+        if let Some(observed) = self.needs.pleg.known(&cell.pod).filter(|_| !is_stale) {
+            return Ok(observed);
+        }
+        cell.at(Step::Runtime, None, "CRI call ListPodSandbox");
+        self.needs.pleg.refresh(&cell.pod).await
     }
 
     /// Brings what outlives a container up to the pod's present spec and metadata: the limits of its cgroup, and files
@@ -291,10 +297,7 @@ impl Executor {
         }
         for sandbox in &plan.stop_sandboxes {
             cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
-            match self.needs.runtime.stop_pod_sandbox(sandbox).await {
-                Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
+            self.stop_sandbox(sandbox).await?;
         }
         let kills = plan.kill.iter().map(|kill| self.kill(pod, observed, kill, cell));
         let mut not_killed: Vec<ContainerId> = Vec::new();

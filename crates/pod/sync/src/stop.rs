@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use types::corev1::LifecycleHandler;
 use types::reason::{event, waiting};
 use types::{
-    ContainerId, ContainerKind, Event, Failure, ObservedContainer, ObservedPod, Pod, Step, labels, pod,
+    ContainerId, ContainerKind, Event, Failure, ObservedContainer, ObservedPod, Pod, SandboxId, SandboxState,
+    Step, labels, pod,
 };
 
 use crate::executor::{Executor, SyncError};
@@ -31,31 +32,43 @@ impl Executor {
         grace_seconds: Option<u64>,
     ) -> Result<(), SyncError> {
         cell.at(Step::Stopping, None, "");
-        let observed = self.needs.pleg.refresh(&cell.pod).await?;
         let none = Arc::default();
         let pod = spec.unwrap_or(&none);
         let grace = grace_seconds.map(|s| i64::try_from(s).unwrap_or(i64::MAX));
-        let termination = crate::plan::termination(pod, &observed, grace);
-        let failed = self.terminate(pod, &observed, &termination, cell).await;
-        let stopped = self.stop_sandboxes(&observed, cell).await;
-        let observed = self.needs.pleg.refresh(&cell.pod).await?;
-        if let Some(container) = observed.live().next() {
-            let what = format!("container {:?} still runs", &*container.name);
-            return Err(failed.err().or(stopped.err()).unwrap_or(SyncError::StillRunning(what)));
+        let mut observed = self.known(cell).await?;
+        loop {
+            let termination = crate::plan::termination(pod, &observed, grace);
+            let failed = self.terminate(pod, &observed, &termination, cell).await;
+            let stopped = self.stop_sandboxes(&observed, cell).await;
+            let left = self.needs.pleg.refresh(&cell.pod).await?;
+            if has_more(&left, &observed) {
+                observed = left;
+                continue;
+            }
+            if let Some(container) = left.live().next() {
+                let what = format!("container {:?} still runs", &*container.name);
+                return Err(failed.err().or(stopped.err()).unwrap_or(SyncError::StillRunning(what)));
+            }
+            return stopped;
         }
-        stopped
     }
 
     async fn stop_sandboxes(&self, observed: &ObservedPod, cell: &PodCell) -> Result<(), SyncError> {
         // One that is not ready may still hold a network.
         for sandbox in &observed.sandboxes {
             cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
-            match self.needs.runtime.stop_pod_sandbox(&sandbox.id).await {
-                Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
+            self.stop_sandbox(&sandbox.id).await?;
         }
         Ok(())
+    }
+
+    /// Stops a sandbox. The caller looks at the pod afterwards.
+    pub(crate) async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), SyncError> {
+        let _stopping = self.needs.pleg.stopping(id.as_str());
+        match self.needs.runtime.stop_pod_sandbox(id).await {
+            Err(error) if error.kind != CriErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Carries out a termination, stage after stage. preStop hooks of all stages run from the beginning.
@@ -86,13 +99,19 @@ impl Executor {
         }));
         let run_stages = async {
             let mut outcome = Ok(());
+            let is_only = termination.stages.iter().flatten().count() == 1;
             for stage in &termination.stages {
                 let kills = stage.iter().map(|kill| {
                     let mut done = done.subscribe();
                     async move {
                         // The sender outlives this future.
                         let _ = done.wait_for(|set| set.contains(&kill.id)).await;
-                        self.stop_container(kill, begun.elapsed(), cell).await
+                        let stopped = self.stop_container(kill, begun.elapsed(), cell).await;
+                        if stopped.is_ok() && !is_only {
+                            // That this one has ended shows while the others have not.
+                            self.needs.pleg.refresh(&cell.pod).await?;
+                        }
+                        stopped
                     }
                 });
                 for result in join_all(kills).await {
@@ -128,6 +147,7 @@ impl Executor {
         let seconds =
             if kill.grace_seconds == 0 { 0 } else { stop_timeout_seconds(kill.grace_seconds, spent) };
         let timeout = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let _stopping = self.needs.pleg.stopping(kill.id.as_str());
         match self.needs.runtime.stop_container(&kill.id, timeout).await {
             Err(error) if error.kind != CriErrorKind::NotFound => {
                 let message = telemetry::chain(&error);
@@ -167,6 +187,13 @@ impl Executor {
             self.needs.recorder.record(event.about(kill.kind.unwrap_or(ContainerKind::Regular), &kill.name));
         }
     }
+}
+
+/// Whether there is something to stop that was not known: a start that was under way came to an end meanwhile.
+fn has_more(left: &ObservedPod, known: &ObservedPod) -> bool {
+    let ready = left.sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready);
+    left.live().any(|container| !known.containers.iter().any(|c| c.id == container.id))
+        || ready.into_iter().any(|sandbox| !known.sandboxes.iter().any(|s| s.id == sandbox.id))
 }
 
 /// The hook of the spec, or of the annotation that the container was started with when its spec is gone.

@@ -46,7 +46,7 @@ async fn one_pod_is_observed_in_full() {
     let running = world.container(&web, &new, "app", 3).await;
     world.fake.clear_journal();
 
-    let observed = world.runtime.observe(&web).await.unwrap();
+    let observed = world.runtime.observe(&web, None).await.unwrap();
     assert_eq!(observed.pod, web);
     let sandboxes: Vec<_> = observed.sandboxes.iter().map(|s| (s.id.clone(), s.state, s.ips.len())).collect();
     assert_eq!(sandboxes, [(new.clone(), SandboxState::Ready, 1), (old.clone(), SandboxState::NotReady, 0)]);
@@ -67,7 +67,7 @@ async fn one_pod_is_observed_in_full() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_not_there_is_absent() {
     let world = World::start().await;
-    assert_eq!(world.runtime.observe(&pod("web")).await.unwrap(), ObservedPod::absent(pod("web")));
+    assert_eq!(world.runtime.observe(&pod("web"), None).await.unwrap(), ObservedPod::absent(pod("web")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,13 +77,13 @@ async fn what_goes_while_it_is_looked_at_was_not_there() {
     world.fake.run_pod(&web, &["app", "helper"]).unwrap();
     let gone = Fault::Fail(tonic::Code::NotFound, "not found".into());
     let guard = world.fake.fault(Match::call("ContainerStatus").container("app"), gone);
-    let observed = world.runtime.observe(&web).await.unwrap();
+    let observed = world.runtime.observe(&web, None).await.unwrap();
     assert!(observed.newest("app").is_none() && observed.newest("helper").is_some());
     drop(guard);
 
     let broken = Fault::Fail(tonic::Code::Unknown, "shim is gone".into());
     let _guard = world.fake.fault(Match::call("ContainerStatus").container("app"), broken);
-    let error = world.runtime.observe(&web).await.unwrap_err();
+    let error = world.runtime.observe(&web, None).await.unwrap_err();
     assert_eq!((error.call, error.kind), ("ContainerStatus", CriErrorKind::Other));
 }
 
@@ -95,9 +95,9 @@ async fn one_bad_pod_does_not_hide_the_others() {
     }
     let _hung = world.fake.fault(Match::call("ListContainers").pod("bad"), Fault::Hang);
     let (bad, good) = (pod("bad"), pod("good"));
-    let error = world.runtime.observe(&bad).await.unwrap_err();
+    let error = world.runtime.observe(&bad, None).await.unwrap_err();
     assert_eq!((error.call, error.kind), ("ListContainers", CriErrorKind::Timeout));
-    assert_eq!(world.runtime.observe(&good).await.unwrap().containers.len(), 1);
+    assert_eq!(world.runtime.observe(&good, None).await.unwrap().containers.len(), 1);
     assert_eq!(world.runtime.list_pods().await.unwrap().len(), 2);
 }
 
@@ -108,8 +108,29 @@ async fn a_full_node_is_listed() {
         world.fake.run_pod(&pod(&format!("p{number}")), &["app"]).unwrap();
     }
     assert_eq!(world.runtime.list_pods().await.unwrap().len(), 1000);
-    let observed = world.runtime.observe(&pod("p500")).await.unwrap();
+    let observed = world.runtime.observe(&pod("p500"), None).await.unwrap();
     assert_eq!((observed.sandboxes.len(), observed.containers.len()), (1, 1));
     let config = fake::container_config(&pod("p500"), "app", 0);
     assert_eq!(observed.containers[0].annotations.len(), config.annotations.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_is_not_asked_for_again() {
+    let world = World::start().await;
+    let web = pod("web");
+    world.fake.run_pod(&web, &["app", "helper"]).unwrap();
+    let known = world.runtime.observe(&web, None).await.unwrap();
+    world.fake.clear_journal();
+    assert_eq!(world.runtime.observe(&web, Some(&known)).await.unwrap(), known);
+    assert_eq!((world.fake.calls("ContainerStatus"), world.fake.calls("PodSandboxStatus")), (0, 0));
+
+    world.fake.exit_container("web", "app", 3);
+    let ended = world.runtime.observe(&web, Some(&known)).await.unwrap();
+    assert_eq!(ended, world.runtime.observe(&web, None).await.unwrap());
+    assert_eq!(ended.newest("app").unwrap().state.exit().unwrap().code, 3);
+
+    world.runtime.stop_pod_sandbox(&ended.sandboxes[0].id).await.unwrap();
+    let stopped = world.runtime.observe(&web, Some(&ended)).await.unwrap();
+    assert_eq!(stopped, world.runtime.observe(&web, None).await.unwrap());
+    assert_eq!(stopped.sandboxes[0].state, SandboxState::NotReady);
 }
