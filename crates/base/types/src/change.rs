@@ -41,7 +41,13 @@ pub enum PodChange {
     Set(Arc<Pod>),
     /// The source no longer has the pod: stop it with its own grace period and clean up after it.
     Remove(PodRef),
-    /// The source has been read whole for the first time. Until every configured source has said so, nothing that
-    /// is unknown may be deleted.
-    Seen(SourceKind),
+    /// The source has been read, for the first time or with another `whole` than before. Until every configured source
+    /// has said so, nothing that is unknown may be deleted.
+    Seen {
+        /// Which one.
+        source: SourceKind,
+        /// Whether all of it could be read, now or before. If not, a static pod that no source has may be one whose
+        /// manifest cannot be read.
+        whole: bool,
+    },
 }

@@ -86,6 +86,12 @@ impl PodName {
     pub fn full(&self) -> String {
         format!("{}_{}", self.name, self.namespace)
     }
+
+    /// Whether this may be the name of a static pod of the node: those end with the node's.
+    #[must_use]
+    pub fn is_static_on(&self, node_name: &str) -> bool {
+        self.name.strip_suffix(&node_name.to_lowercase()).is_some_and(|name| name.ends_with('-'))
+    }
 }
 
 /// Shown as `namespace/name`, the form that kubectl prints and `berth why` takes.

@@ -192,6 +192,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let problems = sources.problems();
     let (workers, table) = Workers::new(
         Arc::clone(&lifecycle),
+        &here.name,
         sources.configured(),
         config.sync_frequency.get(),
         worker::Metrics::register(&registry),

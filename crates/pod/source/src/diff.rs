@@ -116,7 +116,7 @@ mod tests {
                     )
                 }
                 PodChange::Remove(pod) => format!("remove {}", pod.uid),
-                PodChange::Seen(kind) => format!("seen {kind}"),
+                PodChange::Seen { source, .. } => format!("seen {source}"),
             })
             .collect()
     }
@@ -165,7 +165,7 @@ mod tests {
                     PodChange::Set(pod) => {
                         prop_assert_ne!(applied.insert(PodRef::of(&pod).uid, pod.clone()), Some(pod));
                     }
-                    PodChange::Seen(_) => prop_assert!(false),
+                    PodChange::Seen { .. } => prop_assert!(false),
                 }
             }
             prop_assert_eq!(&applied, &after);

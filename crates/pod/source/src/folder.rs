@@ -22,6 +22,8 @@ pub(crate) struct Folder {
     path: PathBuf,
     node_name: String,
     files: BTreeMap<PathBuf, Known>,
+    /// Whether the files could ever be listed.
+    listed: bool,
 }
 
 /// What is known of one file.
@@ -32,6 +34,13 @@ struct Known {
     /// Its pods, as they were when it was last good.
     pods: Vec<Pod>,
     findings: Vec<Finding>,
+}
+
+impl Known {
+    /// Whether it was never good: what it asks for is not known.
+    fn is_unread(&self) -> bool {
+        self.pods.is_empty() && self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
 }
 
 /// Which files have to be read again even if they look the same.
@@ -52,7 +61,7 @@ impl Dirty {
 
 impl Folder {
     pub(crate) fn new(path: PathBuf, node_name: String) -> Self {
-        Self { path, node_name, files: BTreeMap::new() }
+        Self { path, node_name, files: BTreeMap::new(), listed: false }
     }
 
     /// Reads what changed, and says what there is now.
@@ -60,6 +69,7 @@ impl Folder {
         let mut problems = Vec::new();
         match list(&self.path) {
             Ok(paths) => {
+                self.listed = true;
                 self.files.retain(|path, _| paths.contains(path));
                 for path in paths {
                     self.look(path, dirty);
@@ -78,7 +88,8 @@ impl Folder {
             found.extend(known.pods.iter().map(|pod| Found { place: place.to_string(), pod: pod.clone() }));
             problems.extend(known.findings.iter().map(|finding| self.problem(path, finding.clone())));
         }
-        Reading { kind: SourceKind::File, found: Some(found), problems }
+        let whole = self.listed && !self.files.values().any(Known::is_unread);
+        Reading { kind: SourceKind::File, found: Some(found), whole, problems }
     }
 
     fn problem(&self, path: &Path, finding: Finding) -> ManifestProblem {
@@ -107,12 +118,14 @@ impl Folder {
         let known = self.files.entry(path).or_default();
         known.stamp = stamp;
         known.findings = manifest.findings;
-        if manifest.pods.is_empty() && !known.pods.is_empty() {
-            for finding in known.findings.iter_mut().filter(|finding| finding.severity == Severity::Error) {
-                finding.message.push_str(" (the pod keeps running as the file said before)");
-            }
+        let note = if manifest.pods.is_empty() && !known.pods.is_empty() {
+            " (the pod keeps running as the file said before)"
         } else {
             known.pods = manifest.pods;
+            " (if a pod runs from it, that is left alone)"
+        };
+        for finding in known.findings.iter_mut().filter(|finding| finding.severity == Severity::Error) {
+            finding.message.push_str(note);
         }
     }
 }

@@ -29,7 +29,8 @@ pub(crate) async fn run(
     period: Duration,
     readings: &mpsc::Sender<Reading>,
 ) {
-    let mut state = State { origin: Origin::url(endpoint.url(), node_name), last: None, good: None };
+    let mut state =
+        State { origin: Origin::url(endpoint.url(), node_name), last: None, good: None, whole: true };
     let mut ticks = interval(period.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -52,8 +53,10 @@ struct State {
     origin: Origin,
     /// The body that was read last.
     last: Option<Bytes>,
-    /// The pods of the last good one.
+    /// The pods of the last good one, or of the good part of the first one.
     good: Option<Vec<Pod>>,
+    /// Whether that was the whole of it.
+    whole: bool,
 }
 
 impl State {
@@ -81,10 +84,10 @@ impl State {
                     finding.message.push_str(" (the pods keep running as the last good answer said)");
                 }
             } else {
-                self.good = Some(pods);
+                (self.good, self.whole) = (Some(pods), false);
             }
         } else {
-            self.good = Some(pods);
+            (self.good, self.whole) = (Some(pods), true);
         }
         Some(self.reading(findings))
     }
@@ -103,6 +106,7 @@ impl State {
         Reading {
             kind: SourceKind::Http,
             found: self.good.as_ref().map(found),
+            whole: self.whole,
             problems: findings.into_iter().map(|finding| finding.of(place, now)).collect(),
         }
     }
@@ -122,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_last_good_answer_stays() {
-        let mut state = State { origin: Origin::url("http://x/", "n"), last: None, good: None };
+        let mut state = State { origin: Origin::url("http://x/", "n"), last: None, good: None, whole: true };
         assert!(state.take(Err("no route".into())).unwrap().found.is_none());
         assert_eq!(state.take(body("a")).unwrap().found.unwrap().len(), 1);
         assert!(state.take(body("a")).is_none());
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_means_seen() {
-        let mut state = State { origin: Origin::url("http://x/", "n"), last: None, good: None };
+        let mut state = State { origin: Origin::url("http://x/", "n"), last: None, good: None, whole: true };
         assert_eq!(state.take(Ok(Bytes::new())).unwrap().found.map(|found| found.len()), Some(0));
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Reading {
     pub(crate) kind: SourceKind,
     /// All its pods; `None` if they could not be read, and stay as they were.
     pub(crate) found: Option<Vec<Found>>,
+    /// False while a part of it could never be read: which pods that asks for is not known.
+    pub(crate) whole: bool,
     pub(crate) problems: Vec<ManifestProblem>,
 }
 
@@ -126,7 +128,8 @@ impl Sources {
 /// What is known of one source.
 #[derive(Default)]
 struct Source {
-    seen: bool,
+    /// Whether it was read at all, and then, whether that was the whole of it.
+    seen: Option<bool>,
     found: Vec<Found>,
     problems: Vec<ManifestProblem>,
 }
@@ -142,10 +145,12 @@ async fn merge(
         let kind = reading.kind;
         let source = if kind == SourceKind::File { &mut file } else { &mut http };
         source.problems = reading.problems;
-        let mut first = false;
+        let mut seen = None;
         if let Some(found) = reading.found {
             source.found = found;
-            first = !std::mem::replace(&mut source.seen, true);
+            let whole = reading.whole;
+            let news = source.seen.replace(whole) != Some(whole);
+            seen = news.then_some(PodChange::Seen { source: kind, whole });
         }
         let all = file.found.iter().chain(&http.found).cloned().collect();
         let (pods, dropped) = diff::without_duplicates(all);
@@ -153,7 +158,7 @@ async fn merge(
         publish(published, problems.chain(dropped.into_iter().map(duplicate)).collect());
         let (new, news) = diff::diff(&set, pods, &format!("{:.9}", Timestamp::now()));
         set = new;
-        for change in news.into_iter().chain(first.then_some(PodChange::Seen(kind))) {
+        for change in news.into_iter().chain(seen) {
             if changes.send(change).await.is_err() {
                 return;
             }

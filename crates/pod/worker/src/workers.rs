@@ -67,8 +67,13 @@ pub struct Workers<L> {
     running: HashMap<Id, PodUid>,
     /// Actors that have not been set to work yet.
     starting: Vec<Actor<L>>,
-    /// Sources that have not been read whole yet.
+    /// Sources that have not been read yet.
     unseen: BTreeSet<SourceKind>,
+    /// Sources of which a part could never be read.
+    partial: BTreeSet<SourceKind>,
+    /// Static pods that are left alone because their manifests may be in that part.
+    left_alone: BTreeSet<PodRef>,
+    node_name: Arc<str>,
     /// Whether the runtime has told what it has. Until then nobody is admitted: a pod that runs already must not be
     /// measured against what is left.
     runtime_known: bool,
@@ -78,10 +83,11 @@ pub struct Workers<L> {
 }
 
 impl<L: Lifecycle> Workers<L> {
-    /// Workers for the pods of `sources`, with a look at each idle pod every `resync`. The receiver shows the set.
+    /// Workers for the pods that `sources` have for the node `node_name`, with a look at each idle pod every `resync`. The receiver shows the set.
     #[must_use]
     pub fn new(
         lifecycle: Arc<L>,
+        node_name: &str,
         sources: impl IntoIterator<Item = SourceKind>,
         resync: Duration,
         metrics: Metrics,
@@ -94,6 +100,9 @@ impl<L: Lifecycle> Workers<L> {
             running: HashMap::new(),
             starting: Vec::new(),
             unseen: sources.into_iter().collect(),
+            partial: BTreeSet::new(),
+            left_alone: BTreeSet::new(),
+            node_name: node_name.into(),
             runtime_known: false,
             table,
             resync,
@@ -135,8 +144,13 @@ impl<L: Lifecycle> Workers<L> {
         match change {
             PodChange::Set(pod) => self.set(pod),
             PodChange::Remove(pod) => self.remove(&pod.uid),
-            PodChange::Seen(source) => {
+            PodChange::Seen { source, whole } => {
                 self.unseen.remove(&source);
+                if whole {
+                    self.partial.remove(&source)
+                } else {
+                    self.partial.insert(source)
+                };
             }
         }
     }
@@ -353,14 +367,23 @@ impl<L: Lifecycle> Workers<L> {
         }
     }
 
-    /// Stops pods that the runtime has and no source knows, once every source has been read.
+    /// Stops pods that the runtime has and no source knows, once every source has been read. While a part of a source
+    /// cannot be, a static pod may be from there.
     fn stop_orphans(&mut self, runtime: &watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>) {
         if !self.unseen.is_empty() {
             return;
         }
         let Some(pods) = runtime.borrow().clone() else { return };
-        for pod in pods.iter().filter(|pod| !self.members.contains_key(&pod.uid)).cloned().collect::<Vec<_>>()
-        {
+        let unknown: Vec<_> =
+            pods.iter().filter(|pod| !self.members.contains_key(&pod.uid)).cloned().collect();
+        self.left_alone.retain(|pod| pods.contains(pod));
+        for pod in unknown {
+            if !self.partial.is_empty() && pod.name.is_static_on(&self.node_name) {
+                if self.left_alone.insert(pod.clone()) {
+                    tracing::warn!(pod = %pod, uid = %pod.uid, "The runtime has a static pod that no manifest asks for; it is left alone while a manifest cannot be read");
+                }
+                continue;
+            }
             tracing::info!(pod = %pod, uid = %pod.uid, "The runtime has a pod that no source knows; it is stopped");
             self.metrics.orphaned_runtime_pods.inc(&[]);
             let stop = Stop { grace_seconds: Some(ORPHAN_GRACE_SECONDS), removed: true };

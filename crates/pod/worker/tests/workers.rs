@@ -95,7 +95,7 @@ impl Bed {
         let fake = Arc::new(Fake { script: Mutex::new(script), journal, observed: Mutex::default() });
         let metrics = Metrics::register(&telemetry::metrics::Registry::new());
         let (workers, table) =
-            Workers::new(Arc::clone(&fake), [SourceKind::File], Duration::from_secs(60), metrics);
+            Workers::new(Arc::clone(&fake), "node", [SourceKind::File], Duration::from_secs(60), metrics);
         let (changes, receiver) = mpsc::channel(16);
         let runtime = watch::Sender::new(Some(Arc::default()));
         tokio::spawn(workers.run(receiver, runtime.subscribe()));
@@ -221,9 +221,22 @@ async fn orphans_are_stopped_only_when_every_source_was_seen() {
     bed.set(known).await;
     bed.until(&["sync 1"]).await;
     assert_eq!(bed.count("stop(Some(1)) 2"), 0);
-    bed.changes.send(PodChange::Seen(SourceKind::File)).await.unwrap();
+    bed.changes.send(PodChange::Seen { source: SourceKind::File, whole: true }).await.unwrap();
     bed.until(&["stop(Some(1)) 2", "remove 2", "forget 2"]).await;
     assert_eq!(bed.count("stop(Some(1)) 1"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_static_pod_is_left_alone_while_its_manifest_may_be_unreadable() {
+    let mut bed = Bed::new(Script::default());
+    let (fixed, other) = (pod("a-node", "1"), pod("b", "2"));
+    bed.runtime.send_replace(Some(Arc::new([PodRef::of(&fixed), PodRef::of(&other)].into())));
+    let seen = |whole| PodChange::Seen { source: SourceKind::File, whole };
+    bed.changes.send(seen(false)).await.unwrap();
+    bed.until(&["stop(Some(1)) 2", "remove 2", "forget 2"]).await;
+    assert_eq!(bed.count("stop(Some(1)) 1"), 0);
+    bed.changes.send(seen(true)).await.unwrap();
+    bed.until(&["stop(Some(1)) 1", "remove 1", "forget 1"]).await;
 }
 
 #[tokio::test(start_paused = true)]

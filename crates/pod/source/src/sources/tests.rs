@@ -51,7 +51,8 @@ impl Running {
         match next.expect("a source that runs") {
             PodChange::Set(pod) => format!("set {}", PodRef::of(&pod).name.name),
             PodChange::Remove(pod) => format!("remove {}", pod.name.name),
-            PodChange::Seen(kind) => format!("seen {kind}"),
+            PodChange::Seen { source, whole: true } => format!("seen {source}"),
+            PodChange::Seen { source, whole: false } => format!("seen {source} in part"),
         }
     }
 
@@ -83,6 +84,7 @@ async fn files_come_change_and_go() {
     fs::write(at("z-bad"), "a: [").unwrap();
     let bad = run.problem(Reason::Malformed).await;
     assert!(bad.path.ends_with("/z-bad") && bad.location.is_some(), "{bad}");
+    assert_eq!(run.next().await, "seen file in part");
 
     fs::remove_file(at("b.yaml")).unwrap();
     assert_eq!(run.next().await, "remove b-node");
