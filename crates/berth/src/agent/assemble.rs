@@ -118,7 +118,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     supervisor.spawn("runtime status", runtime_watch.run());
 
     let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips)?));
-    let pleg = Pleg::new(runtime.clone(), pleg::Options::default(), pleg::Metrics::register(&registry));
+    let pleg =
+        Pleg::new(runtime.clone(), settings::pleg_options(&loaded.gates), pleg::Metrics::register(&registry));
     supervisor.spawn("pleg", pleg.clone().run());
     supervisor.spawn("runtime doubt", doubt_runtime(pleg.health(), doubt));
     let cgroups = watch::Sender::new(None);
@@ -168,7 +169,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         },
         Settings {
             parallel_starts: parallel_starts(),
-            max_crash_back_off: settings::max_crash_back_off(loaded),
+            crash_delays: settings::crash_delays(loaded),
             dead_containers: settings::dead_containers(flags),
             root_dir: flags.root_dir.clone(),
             pod_logs_dir: config.pod_logs_dir.clone(),
@@ -257,6 +258,7 @@ fn source_config(loaded: &Loaded) -> SourceConfig {
             .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone())))
             .collect(),
         http_check_frequency: config.http_check_frequency.get(),
+        rules: settings::manifest_rules(&loaded.gates),
     }
 }
 
