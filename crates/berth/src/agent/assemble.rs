@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use config::Loaded;
 use cri::{Endpoint, Runtime};
-use image::Images;
 use image::gc::Collector;
 use image::keyring::Keyring;
+use image::{Access, Images};
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
@@ -136,11 +136,21 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         Keyring::default()
     });
     let image_metrics = image::Metrics::register(&registry);
-    let collector =
-        Collector::new(runtime.clone(), settings::image_gc(config), recorder.clone(), image_metrics.clone());
+    let access = settings::verification(config)
+        .map(|policy| Access::open(&flags.root_dir, policy, image_metrics.clone()))
+        .transpose()
+        .context("cannot make image_manager in --root-dir, for the records of pulled images")?;
+    let collector = Collector::new(
+        runtime.clone(),
+        access.clone(),
+        settings::image_gc(config),
+        recorder.clone(),
+        image_metrics.clone(),
+    );
     let images = Images::new(
         runtime.clone(),
         keyring,
+        access,
         image::Options {
             registry_pull_qps: u32::try_from(config.registry_pull_qps).unwrap_or(0),
             registry_burst: u32::try_from(config.registry_burst).unwrap_or(0),

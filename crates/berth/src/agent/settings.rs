@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cgroup::CgroupName;
-use config::{Flags, Gate, Gates, KubeletConfiguration, Loaded};
+use config::{Flags, Gate, Gates, KubeletConfiguration, Loaded, PullVerification};
 use containerconfig::dns::ResolvConf;
+use image::Verification;
 use node::{Machine, PodRoom, Reservations, Threshold};
 use schema::Feature;
 use sync::DeadContainers;
@@ -186,6 +187,20 @@ pub(super) fn dead_containers(flags: &Flags) -> DeadContainers {
         per_container: usize::try_from(flags.maximum_dead_containers_per_container).ok(),
         in_all: usize::try_from(flags.maximum_dead_containers).ok(),
     }
+}
+
+/// Which images a pod has to be let use; `None`: all may use all (`KubeletEnsureSecretPulledImages` is off).
+pub(super) fn verification(config: &KubeletConfiguration) -> Option<Verification> {
+    Some(match &config.image_pull_credentials_verification_policy {
+        PullVerification::Unset => return None,
+        PullVerification::NeverVerify => Verification::Never,
+        // Validation lets no other word pass.
+        PullVerification::NeverVerifyPreloadedImages | PullVerification::Other(_) => Verification::Pulled,
+        PullVerification::NeverVerifyAllowlistedImages => {
+            Verification::Unlisted(config.preloaded_images_verification_allowlist.clone())
+        }
+        PullVerification::AlwaysVerify => Verification::Always,
+    })
 }
 
 /// When images are removed.
