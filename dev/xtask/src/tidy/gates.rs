@@ -15,7 +15,7 @@ const TABLE: &str = "crates/base/config/src/gates.rs";
 
 /// The gates that `text` names.
 fn named(text: &str) -> Result<BTreeSet<String>> {
-    let gate = Regex::new(r"\bGate::([A-Z]\w+)")?;
+    let gate = Regex::new(r"(?-u)\bGate::([A-Z][A-Za-z0-9]+)")?;
     Ok(gate.captures_iter(text).map(|found| found[1].to_owned()).collect())
 }
 
