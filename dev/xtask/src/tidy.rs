@@ -2,6 +2,7 @@
 
 mod docs;
 mod fields;
+mod gates;
 mod layers;
 mod metrics;
 mod settings;
@@ -51,6 +52,7 @@ pub(crate) fn run() -> Result<Report> {
         ("size", size::check(&files)),
         ("metrics", metrics::check(&files)?),
         ("settings", settings::check(&files)?),
+        ("gates", gates::check(&files)?),
         ("docs", docs::check(&files)),
     ];
     Ok(Report { rules })

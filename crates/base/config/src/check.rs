@@ -12,6 +12,7 @@ use crate::gates::{self, Stage};
 use crate::kubelet::KubeletConfiguration;
 use crate::layer::{Origin, get};
 use crate::load::{LoadError, combine};
+use crate::unacted::is_unacted_gate;
 use crate::{defaults, unacted};
 
 /// How bad a finding is.
@@ -130,6 +131,12 @@ pub fn check_bytes(path: &FilePath, bytes: &[u8]) -> Vec<Finding> {
             add(Severity::Warning, &field, None, message, Some("remove it".into()));
         } else if gate.stage == Stage::Deprecated {
             add(Severity::Warning, &field, None, "is deprecated and will go".into(), None);
+        }
+    }
+    for (name, on) in file.settings.get("featureGates").and_then(Value::as_object).into_iter().flatten() {
+        if on.as_bool().is_some_and(|on| is_unacted_gate(name, on)) {
+            let field = format!("featureGates.{name}");
+            add(Severity::Warning, &field, None, "is accepted, but not acted on yet".into(), None);
         }
     }
     for field in unacted().iter().filter(|name| !name.starts_with("--")) {

@@ -180,8 +180,10 @@ pub const ELSEWHERE: &[&str] = &[
 /// Which gates are on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Gates {
-    /// Those that differ from their default.
+    /// Those that were set by their own name.
     set: BTreeMap<Gate, bool>,
+    /// What all others of a stage are, from `AllAlpha` and `AllBeta`.
+    stages: Vec<(Stage, bool)>,
 }
 
 /// Why nothing comes of setting the gate `name`, if nothing does.
@@ -219,11 +221,10 @@ impl Gates {
     pub fn new<'a>(settings: impl IntoIterator<Item = (&'a str, bool)>) -> Result<Self, Vec<GateError>> {
         let mut gates = Self::default();
         let mut errors = Vec::new();
-        let mut whole: Vec<(Stage, bool)> = Vec::new();
         for (name, value) in settings {
             match (name, find(name)) {
-                ("AllAlpha", _) => whole.push((Stage::Alpha, value)),
-                ("AllBeta", _) => whole.push((Stage::Beta, value)),
+                ("AllAlpha", _) => gates.stages.push((Stage::Alpha, value)),
+                ("AllBeta", _) => gates.stages.push((Stage::Beta, value)),
                 (_, None) if ELSEWHERE.contains(&name) => {}
                 (_, None) => {
                     let hint = nearest(name, ALL.iter().map(|info| info.name));
@@ -235,18 +236,21 @@ impl Gates {
                 (_, Some(info)) => drop(gates.set.insert(info.gate, value)),
             }
         }
-        for (stage, value) in whole {
-            for info in ALL.iter().filter(|info| info.stage == stage && !info.locked) {
-                gates.set.entry(info.gate).or_insert(value);
-            }
-        }
         if errors.is_empty() { Ok(gates) } else { Err(errors) }
     }
 
     /// Whether `gate` is on.
     #[must_use]
     pub fn enabled(&self, gate: Gate) -> bool {
-        self.set.get(&gate).copied().unwrap_or_else(|| gate.info().default)
+        let GateInfo { stage, default, locked, .. } = *gate.info();
+        let whole = self.stages.iter().find(|(of, _)| *of == stage && !locked).map(|(_, on)| *on);
+        self.named(gate).or(whole).unwrap_or(default)
+    }
+
+    /// What `gate` was set to by its own name, if it was.
+    #[must_use]
+    pub fn named(&self, gate: Gate) -> Option<bool> {
+        self.set.get(&gate).copied()
     }
 }
 
@@ -289,6 +293,7 @@ mod tests {
         assert!(gates.enabled(Gate::EventedPLEG));
         assert!(!gates.enabled(Gate::MemoryQoS));
         assert!(!gates.enabled(Gate::EnvFiles));
+        assert_eq!((gates.named(Gate::EventedPLEG), gates.named(Gate::MemoryQoS)), (None, Some(false)));
         assert!(Gates::new([("NodeSwap", true), ("WatchList", false)]).is_ok());
         assert!(ELSEWHERE.iter().all(|name| find(name).is_none()));
     }

@@ -41,4 +41,4 @@ pub use kubelet::{
 pub use layer::{Origin, Provenance};
 pub use load::{LoadError, Loaded, Outcome, Problem, load};
 pub use logging::{FormatOptions, Logging, OutputOptions, VModule};
-pub use unacted::{SETTLED, UNACTED, unacted};
+pub use unacted::{SETTLED, SWITCHES, UNACTED, unacted};

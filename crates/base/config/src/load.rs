@@ -13,6 +13,7 @@ use crate::flags::{self, Arguments, FlagError, Flags, Request, Target};
 use crate::gates::{self, Gate, GateError, Gates};
 use crate::kubelet::KubeletConfiguration;
 use crate::layer::{Origin, Provenance, dotted, get, merge, put};
+use crate::unacted::is_unacted_gate;
 use crate::validate::{self, Found};
 use crate::{Duration, PullVerification, defaults, unacted};
 
@@ -41,17 +42,16 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The fields and flags (with dashes) that somebody set but nothing acts on yet, to be logged once.
+    /// The fields, flags (with dashes) and feature gates that somebody set but nothing acts on yet, to be logged once.
     #[must_use]
-    pub fn unacted(&self) -> Vec<&'static str> {
-        unacted()
-            .iter()
-            .copied()
-            .filter(|name| match name.strip_prefix("--") {
-                Some(flag) => self.provenance.is_set(&format!("flags.{flag}")),
-                None => self.provenance.is_set(name),
-            })
-            .collect()
+    pub fn unacted(&self) -> Vec<String> {
+        let settings = unacted().iter().filter(|name| match name.strip_prefix("--") {
+            Some(flag) => self.provenance.is_set(&format!("flags.{flag}")),
+            None => self.provenance.is_set(name),
+        });
+        let gates = self.config.feature_gates.iter().filter(|(name, on)| is_unacted_gate(name, **on));
+        let gates = gates.map(|(name, on)| format!("featureGates.{name}={on}"));
+        settings.map(|name| (*name).to_owned()).chain(gates).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is accepted, but not acted on yet.
 
+use crate::gates::{Gate, find};
+
 /// Fields (by path) and flags (with dashes) that are read and validated, but that nothing acts on yet. Whoever makes
 /// something act on one removes it here.
 pub const UNACTED: &[&str] = &[
@@ -36,7 +38,6 @@ pub const UNACTED: &[&str] = &[
     "evictionPressureTransitionPeriod",
     "evictionSoft",
     "evictionSoftGracePeriod",
-    "imagePullCredentialsVerificationPolicy",
     "kernelMemcgNotification",
     "kubeAPIBurst",
     "kubeAPIQPS",
@@ -51,7 +52,6 @@ pub const UNACTED: &[&str] = &[
     "nodeStatusUpdateFrequency",
     "podCIDR",
     "port",
-    "preloadedImagesVerificationAllowlist",
     "providerID",
     "qosReserved",
     "readOnlyPort",
@@ -94,6 +94,36 @@ pub const SETTLED: &[&str] = &[
     "streamingConnectionIdleTimeout",
 ];
 
+/// The feature gates whose switch changes what berth does. All others are accepted; whoever makes one act adds it here.
+pub const SWITCHES: &[Gate] = &[
+    Gate::ContainerRestartRules,
+    Gate::ContainerStopSignals,
+    Gate::CustomCPUCFSQuotaPeriod,
+    Gate::EnvFiles,
+    Gate::EventedPLEG,
+    Gate::GracefulNodeShutdown,
+    Gate::GracefulNodeShutdownBasedOnPodPriority,
+    Gate::HostnameOverride,
+    Gate::KubeletCrashLoopBackOffMax,
+    Gate::KubeletEnsureSecretPulledImages,
+    Gate::LoggingAlphaOptions,
+    Gate::PodLevelResources,
+    Gate::PreventStaticPodAPIReferences,
+    Gate::ReduceDefaultCrashLoopBackOffDecay,
+    Gate::RestartAllContainersOnContainerExits,
+    Gate::RotateKubeletServerCertificate,
+];
+
+/// Whether somebody who sets the gate `name` to `on` asks for something that does not happen: it differs from what is
+/// there without, and nothing acts on it. Not so for gates that have no effect on any kubelet.
+pub(crate) fn is_unacted_gate(name: &str, on: bool) -> bool {
+    match name {
+        "AllAlpha" => on,
+        "AllBeta" => !on,
+        _ => find(name).is_some_and(|info| info.default != on && !SWITCHES.contains(&info.gate)),
+    }
+}
+
 /// The fields and flags that nothing acts on yet.
 #[must_use]
 pub fn unacted() -> &'static [&'static str] {
@@ -119,6 +149,21 @@ mod tests {
             assert!(known, "{name}");
         }
         assert!(unacted().is_sorted() && super::SETTLED.is_sorted());
+    }
+
+    #[test]
+    fn gates() {
+        use super::is_unacted_gate as is_unacted;
+        assert!(is_unacted("MemoryQoS", true) && is_unacted("NodeDeclaredFeatures", false));
+        assert!(is_unacted("AllAlpha", true) && is_unacted("AllBeta", false));
+        assert!(!is_unacted("MemoryQoS", false) && !is_unacted("NodeDeclaredFeatures", true));
+        assert!(
+            !is_unacted("EventedPLEG", false)
+                && !is_unacted("WatchList", true)
+                && !is_unacted("AllBeta", true)
+        );
+        let names: Vec<&str> = super::SWITCHES.iter().map(|gate| gate.info().name).collect();
+        assert!(names.is_sorted());
     }
 
     #[test]

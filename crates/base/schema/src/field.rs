@@ -87,6 +87,11 @@ impl Path {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// As in [`FieldError::path`].
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The path of the entry `key` of a map.
     pub(crate) fn entry(&self, key: &str) -> Self {
         Self(format!("{}[{}]", self.0, cut(key)))

@@ -1,7 +1,7 @@
 //! What a static pod may not ask for: objects that only the API server has.
 
 use types::Pod;
-use types::corev1::{EnvFromSource, EnvVar, Volume};
+use types::corev1::{EnvFromSource, EnvVar, PodSpec, Volume};
 use types::pod;
 
 use crate::FieldError;
@@ -24,9 +24,7 @@ pub fn api_references(pod: &Pod) -> Vec<FieldError> {
     for (index, _) in list(&spec.image_pull_secrets).iter().enumerate() {
         refuse(&mut errors, &path.key("imagePullSecrets").index(index), "a Secret");
     }
-    for (index, _) in list(&spec.resource_claims).iter().enumerate() {
-        refuse(&mut errors, &path.key("resourceClaims").index(index), "a ResourceClaim");
-    }
+    claims(&mut errors, &path, spec);
     for (field, containers) in
         [("initContainers", pod::init_containers(pod)), ("containers", pod::regular_containers(pod))]
     {
@@ -43,6 +41,32 @@ pub fn api_references(pod: &Pod) -> Vec<FieldError> {
         volume(&mut errors, &path.key("volumes").index(index), found);
     }
     errors.finish()
+}
+
+/// The references of `pod` to API objects that a static pod may never have, also while the gate is off: those to
+/// ResourceClaims and ClusterTrustBundles.
+#[must_use]
+pub fn claims_and_bundles(pod: &Pod) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    let spec = pod::spec(pod);
+    let path = Path::root("spec");
+    claims(&mut errors, &path, spec);
+    for (index, volume) in list(&spec.volumes).iter().enumerate() {
+        let sources = volume.projected.as_ref().map(|projected| list(&projected.sources)).unwrap_or_default();
+        let path = path.key("volumes").index(index).key("projected").key("sources");
+        for (index, _) in
+            sources.iter().enumerate().filter(|(_, source)| source.cluster_trust_bundle.is_some())
+        {
+            refuse(&mut errors, &path.index(index).key("clusterTrustBundle"), "a ClusterTrustBundle");
+        }
+    }
+    errors.finish()
+}
+
+fn claims(errors: &mut Errors, path: &Path, spec: &PodSpec) {
+    for (index, _) in list(&spec.resource_claims).iter().enumerate() {
+        refuse(errors, &path.key("resourceClaims").index(index), "a ResourceClaim");
+    }
 }
 
 fn refuse(errors: &mut Errors, path: &Path, what: &str) {
@@ -155,6 +179,11 @@ mod tests {
                 "spec.volumes[4].projected.sources[3].clusterTrustBundle",
                 "spec.volumes[5].csi.nodePublishSecretRef",
             ]
+        );
+        let never: Vec<String> = claims_and_bundles(&pod).into_iter().map(|error| error.path).collect();
+        assert_eq!(
+            never,
+            ["spec.resourceClaims[0]", "spec.volumes[4].projected.sources[3].clusterTrustBundle"]
         );
     }
 }

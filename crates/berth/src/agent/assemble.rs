@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use config::Loaded;
 use cri::{Endpoint, Runtime};
-use image::Images;
 use image::gc::Collector;
 use image::keyring::Keyring;
+use image::{Access, Images};
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
@@ -118,7 +118,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     supervisor.spawn("runtime status", runtime_watch.run());
 
     let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips)?));
-    let pleg = Pleg::new(runtime.clone(), pleg::Options::default(), pleg::Metrics::register(&registry));
+    let pleg =
+        Pleg::new(runtime.clone(), settings::pleg_options(&loaded.gates), pleg::Metrics::register(&registry));
     supervisor.spawn("pleg", pleg.clone().run());
     supervisor.spawn("runtime doubt", doubt_runtime(pleg.health(), doubt));
     let cgroups = watch::Sender::new(None);
@@ -135,11 +136,21 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         Keyring::default()
     });
     let image_metrics = image::Metrics::register(&registry);
-    let collector =
-        Collector::new(runtime.clone(), settings::image_gc(config), recorder.clone(), image_metrics.clone());
+    let access = settings::verification(config)
+        .map(|policy| Access::open(&flags.root_dir, policy, image_metrics.clone()))
+        .transpose()
+        .context("cannot make image_manager in --root-dir, for the records of pulled images")?;
+    let collector = Collector::new(
+        runtime.clone(),
+        access.clone(),
+        settings::image_gc(config),
+        recorder.clone(),
+        image_metrics.clone(),
+    );
     let images = Images::new(
         runtime.clone(),
         keyring,
+        access,
         image::Options {
             registry_pull_qps: u32::try_from(config.registry_pull_qps).unwrap_or(0),
             registry_burst: u32::try_from(config.registry_burst).unwrap_or(0),
@@ -168,7 +179,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         },
         Settings {
             parallel_starts: parallel_starts(),
-            max_crash_back_off: settings::max_crash_back_off(loaded),
+            crash_delays: settings::crash_delays(loaded),
             dead_containers: settings::dead_containers(flags),
             root_dir: flags.root_dir.clone(),
             pod_logs_dir: config.pod_logs_dir.clone(),
@@ -258,6 +269,7 @@ fn source_config(loaded: &Loaded) -> SourceConfig {
             .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone())))
             .collect(),
         http_check_frequency: config.http_check_frequency.get(),
+        rules: settings::manifest_rules(&loaded.gates),
     }
 }
 

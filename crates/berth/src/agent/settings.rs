@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cgroup::CgroupName;
-use config::{Flags, KubeletConfiguration, Loaded};
+use config::{Flags, Gate, Gates, KubeletConfiguration, Loaded, PullVerification};
 use containerconfig::dns::ResolvConf;
+use image::Verification;
 use node::{Machine, PodRoom, Reservations, Threshold};
+use schema::Feature;
 use sync::DeadContainers;
+use sync::crash::CrashDelays;
 use types::Quantity;
 use types::resources::Amounts;
 
@@ -142,13 +145,39 @@ pub(super) fn parallel_pulls(config: &KubeletConfiguration) -> Option<usize> {
     config.max_parallel_image_pulls.and_then(|n| usize::try_from(n).ok())
 }
 
-/// The longest crash back-off.
-pub(super) fn max_crash_back_off(loaded: &Loaded) -> Duration {
-    loaded
-        .config
-        .crash_loop_back_off
-        .max_container_restart_period
-        .map_or(Duration::from_secs(300), config::Duration::get)
+/// How long crash back-off is (KEP-4603).
+pub(super) fn crash_delays(loaded: &Loaded) -> CrashDelays {
+    let usual = if loaded.gates.enabled(Gate::ReduceDefaultCrashLoopBackOffDecay) {
+        CrashDelays { initial: Duration::from_secs(1), max: Duration::from_secs(60) }
+    } else {
+        CrashDelays::default()
+    };
+    let longest = loaded.config.crash_loop_back_off.max_container_restart_period;
+    let max = longest.map_or(usual.max, config::Duration::get);
+    CrashDelays { initial: usual.initial.min(max), max }
+}
+
+/// What feature gates say about manifests.
+pub(super) fn manifest_rules(gates: &Gates) -> source::Rules {
+    let features = [
+        (Gate::ContainerRestartRules, Feature::ContainerRestartRules),
+        (Gate::ContainerStopSignals, Feature::ContainerStopSignals),
+        (Gate::EnvFiles, Feature::EnvFiles),
+        (Gate::HostnameOverride, Feature::HostnameOverride),
+        (Gate::PodLevelResources, Feature::PodLevelResources),
+        (Gate::RestartAllContainersOnContainerExits, Feature::RestartAllContainersOnContainerExits),
+    ];
+    let off = features.into_iter().filter(|(gate, _)| !gates.enabled(*gate));
+    source::Rules {
+        off: off.map(|(_, feature)| feature).collect(),
+        api_references: !gates.enabled(Gate::PreventStaticPodAPIReferences),
+    }
+}
+
+/// How the runtime is watched. Events are berth's own way, whatever Kubernetes' default is: only who turns them off by
+/// name does without.
+pub(super) fn pleg_options(gates: &Gates) -> pleg::Options {
+    pleg::Options { events: gates.named(Gate::EventedPLEG) != Some(false), ..pleg::Options::default() }
 }
 
 /// How many dead containers are kept. A negative number of them is any number.
@@ -160,6 +189,20 @@ pub(super) fn dead_containers(flags: &Flags) -> DeadContainers {
     }
 }
 
+/// Which images a pod has to be let use; `None`: all may use all (`KubeletEnsureSecretPulledImages` is off).
+pub(super) fn verification(config: &KubeletConfiguration) -> Option<Verification> {
+    Some(match &config.image_pull_credentials_verification_policy {
+        PullVerification::Unset => return None,
+        PullVerification::NeverVerify => Verification::Never,
+        // Validation lets no other word pass.
+        PullVerification::NeverVerifyPreloadedImages | PullVerification::Other(_) => Verification::Pulled,
+        PullVerification::NeverVerifyAllowlistedImages => {
+            Verification::Unlisted(config.preloaded_images_verification_allowlist.clone())
+        }
+        PullVerification::AlwaysVerify => Verification::Always,
+    })
+}
+
 /// When images are removed.
 pub(super) fn image_gc(config: &KubeletConfiguration) -> image::gc::Policy {
     let percent = |percent: i32| u8::try_from(percent).unwrap_or(100);
@@ -168,5 +211,23 @@ pub(super) fn image_gc(config: &KubeletConfiguration) -> image::gc::Policy {
         low_threshold_percent: percent(config.image_gc_low_threshold_percent),
         minimum_age: config.image_minimum_gc_age.get(),
         maximum_age: config.image_maximum_gc_age.get(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_switch_features() {
+        assert_eq!(manifest_rules(&Gates::default()), source::Rules::default());
+        assert!(pleg_options(&Gates::default()).events);
+        let switched =
+            [("EnvFiles", false), ("ContainerStopSignals", true), ("PreventStaticPodAPIReferences", false)];
+        let gates = Gates::new(switched.into_iter().chain([("AllAlpha", false)])).unwrap();
+        let rules = source::Rules { off: vec![Feature::EnvFiles], api_references: true };
+        assert_eq!(manifest_rules(&gates), rules);
+        assert!(pleg_options(&gates).events, "AllAlpha does not name it");
+        assert!(!pleg_options(&Gates::new([("EventedPLEG", false)]).unwrap()).events);
     }
 }

@@ -152,6 +152,20 @@ impl Rig {
         pod
     }
 
+    /// Waits until `berth why` says of the pod what is `wanted`.
+    pub(crate) async fn until_why(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let give_up = Instant::now() + deadline();
+        loop {
+            let why = self.get(&format!("/why?pod={name}")).await;
+            if wanted(&why[0]) {
+                return why[0].clone();
+            }
+            self.node.check_alive().unwrap();
+            assert!(Instant::now() < give_up, "{name}: {why:#}");
+            sleep(ASKED_EVERY).await;
+        }
+    }
+
     /// What the runtime has of the pod.
     pub(crate) async fn observed(&self, name: &str) -> Option<ObservedPod> {
         let full = self.full(name);

@@ -1,15 +1,19 @@
 //! Volumes that need no API server, as containers see them.
 
-use std::fs;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use testkit::containerd::Version;
 use testkit::pod::pod;
 
 use crate::machine::processes;
-use crate::rig::{FOREVER, Rig, container, id};
+use crate::rig::{FOREVER, Rig, container, id, uid};
 
 #[tokio::test]
 async fn real_volumes_hold_what_containers_put_there() {
@@ -101,5 +105,75 @@ async fn real_an_image_is_mounted_where_the_runtime_can() {
     let pod = rig.until_ready("tools").await;
     assert_eq!(rig.sh(&pod, "main", "/tools/bin/busybox echo from the volume").await, "from the volume\n");
     assert_ne!(rig.run(&pod, "main", "touch /tools/no").await.exit_code, 0, "an image volume is written to");
+    rig.finish().await;
+}
+
+/// A file system whose server never answers, as a dead NFS server does not: a FUSE mount that nobody serves. Who looks
+/// into it hangs until this is dropped.
+struct Stuck {
+    path: PathBuf,
+    server: Option<File>,
+}
+
+impl Stuck {
+    /// At `path`, which is made; `None` where the machine has no FUSE.
+    fn mount(path: &Path) -> Option<Self> {
+        let server = File::options().read(true).write(true).open("/dev/fuse").ok()?;
+        fs::create_dir(path).unwrap();
+        let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+        let data = CString::new(data).unwrap();
+        mount("stuck", path, "fuse", MountFlags::empty(), Some(data.as_c_str())).ok()?;
+        Some(Self { path: path.to_owned(), server: Some(server) })
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        // Ends what hangs.
+        drop(self.server.take());
+        unmount(&self.path, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn real_a_volume_that_hangs_holds_up_its_pod_alone() {
+    let mut rig = Rig::start().await;
+    let path = rig.dir().join("stuck");
+    let Some(stuck) = Stuck::mount(&path) else {
+        println!("skipped a volume that hangs: this machine mounts no FUSE");
+        return rig.finish().await;
+    };
+    let inside = path.join("dir");
+    let volume = json!({"name": "v", "hostPath": {"path": inside, "type": "Directory"}});
+    let needy = |name| {
+        pod(name)
+            .container("main", &FOREVER)
+            .with_spec(&json!({"volumes": [volume]}))
+            .with_container("main", &json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}))
+    };
+    rig.put("needy", &needy("needy"));
+    rig.put("given-up", &needy("given-up"));
+    for name in ["needy", "given-up"] {
+        rig.until(name, "seen", |pod| !pod.is_null()).await;
+        let why = rig.until_why(name, |why| why["step"] == "Volumes").await;
+        assert!(why["waitingFor"].to_string().contains("volume"), "{why:#}");
+    }
+    rig.put("other", &pod("other").container("main", &FOREVER));
+    let other = rig.until_ready("other").await;
+    rig.remove("other");
+    rig.until_gone("other", &uid(&other)).await;
+
+    // One that hangs can be given up, also by a berth that was killed.
+    let given_up = rig.pod("given-up").await;
+    rig.node.kill().await.unwrap();
+    rig.node.start().unwrap();
+    rig.until_why("given-up", |why| why["step"] == "Volumes").await;
+    rig.remove("given-up");
+    rig.until_gone("given-up", &uid(&given_up)).await;
+
+    // The server comes back.
+    drop(stuck);
+    fs::create_dir(&inside).unwrap();
+    rig.until_ready("needy").await;
     rig.finish().await;
 }

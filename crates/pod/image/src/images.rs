@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use types::reason::{event, waiting};
 use types::{ContainerKind, Event, PodRef, PodUid};
 
+use crate::access::Access;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::policy::{Need, PullPolicy, need};
@@ -91,6 +92,7 @@ type Key = (PodUid, String);
 #[derive(Clone)]
 pub struct Images {
     runtime: Runtime,
+    access: Option<Access>,
     pulls: Pulls,
     keyring: Arc<Keyring>,
     recorder: Recorder,
@@ -112,11 +114,13 @@ impl Failures {
 }
 
 impl Images {
-    /// Images pulled through `runtime` with the node's own credentials in `keyring`.
+    /// Images pulled through `runtime` with the node's own credentials in `keyring`. Without `access` anybody may use
+    /// what is there.
     #[must_use]
     pub fn new(
         runtime: Runtime,
         keyring: Keyring,
+        access: Option<Access>,
         options: Options,
         recorder: Recorder,
         metrics: Metrics,
@@ -124,8 +128,9 @@ impl Images {
         let rate = TokenBucket::new(f64::from(options.registry_pull_qps), options.registry_burst);
         let back_off = Backoff::new(options.back_off, options.max_back_off);
         Self {
-            pulls: Pulls::new(runtime.clone(), options.parallel, rate, metrics.clone()),
+            pulls: Pulls::new(runtime.clone(), access.clone(), options.parallel, rate, metrics.clone()),
             runtime,
+            access,
             keyring: Arc::new(keyring),
             recorder,
             failures: Arc::new(Mutex::new(Failures { back_off, last: HashMap::new() })),
@@ -158,11 +163,18 @@ impl Images {
             PullPolicy::Always => None,
             PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(request, &tagged).await?,
         };
-        let need = need(request.policy, present.is_some());
+        let may_use = match (&self.access, &present) {
+            (Some(access), Some(image)) => access.may_use(&self.runtime, &tagged, &image.id).await,
+            _ => true,
+        };
+        // An image that the pod may not use is to it as one that is not there.
+        let need = need(request.policy, present.is_some() && may_use);
         self.count(request.policy, present.is_some(), need);
         match (need, present) {
             (Need::Present, Some(image)) => {
-                let message = format!("Container image {:?} already present on machine", request.image);
+                let checked = if self.access.is_some() { " and can be accessed by the pod" } else { "" };
+                let message =
+                    format!("Container image {:?} already present on machine{checked}", request.image);
                 self.note(request, event::PULLED, message);
                 Ok(ensured(&image))
             }
@@ -235,6 +247,10 @@ impl Images {
                 Ok(ensured(&pulled.image))
             }
             Err(PullError::Inspect(error)) => Err(self.inspect_failed(request, &error)),
+            Err(PullError::Record(error)) => {
+                let text = format!("Failed to record image pull intent: {}", telemetry::chain(&*error));
+                Err(self.pull_failed(request, key, waiting::ERR_IMAGE_PULL, text))
+            }
             Err(PullError::TooOften) => {
                 let text = "pull QPS exceeded".to_owned();
                 Err(self.pull_failed(request, key, waiting::ERR_IMAGE_PULL, text))

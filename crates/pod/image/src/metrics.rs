@@ -1,6 +1,6 @@
 //! Metrics of images (names, labels and buckets are the kubelet's).
 
-use telemetry::metrics::{Counter, Histogram, Registry, Stability::Alpha};
+use telemetry::metrics::{Counter, Gauge, Histogram, Registry, Stability::Alpha};
 
 const PULL_BUCKETS: &[f64] = &[
     1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 480.0, 600.0, 900.0, 1200.0, 1800.0,
@@ -13,6 +13,9 @@ pub struct Metrics {
     pub(crate) pull_duration: Histogram,
     pub(crate) ensure_requests: Counter,
     pub(crate) garbage_collected: Counter,
+    pub(crate) must_pull_checks: Counter,
+    pub(crate) pull_intents: Gauge,
+    pub(crate) pulled_records: Gauge,
 }
 
 impl Metrics {
@@ -38,6 +41,24 @@ impl Metrics {
                 "Images removed because they were old (age) or room was needed (space).",
                 Alpha,
                 &["reason"],
+            ),
+            must_pull_checks: registry.counter(
+                "kubelet_imagemanager_image_mustpull_checks_total",
+                "Checks whether a pod may use an image that is on the node, by what came of them.",
+                Alpha,
+                &["result"],
+            ),
+            pull_intents: registry.gauge(
+                "kubelet_imagemanager_ondisk_pullintents",
+                "Pulls that are recorded on disk as begun.",
+                Alpha,
+                &[],
+            ),
+            pulled_records: registry.gauge(
+                "kubelet_imagemanager_ondisk_pulledrecords",
+                "Images that are recorded on disk as pulled.",
+                Alpha,
+                &[],
             ),
         }
     }

@@ -10,6 +10,7 @@ use task::slots::Slots;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::access::{Access, AccessError};
 use crate::images::spec;
 use crate::keyring::Credential;
 use crate::metrics::{Metrics, size_bucket};
@@ -34,6 +35,8 @@ pub(crate) struct Pulled {
 pub(crate) enum PullError {
     /// There were too many pulls lately; this one was not tried.
     TooOften,
+    /// It could not be recorded, and was not tried.
+    Record(Arc<AccessError>),
     /// The runtime could not pull it.
     Pull(Arc<CriError>),
     /// It was pulled, and the runtime cannot tell what it is.
@@ -52,6 +55,7 @@ struct Key {
 #[derive(Clone)]
 pub(crate) struct Pulls {
     runtime: Runtime,
+    access: Option<Access>,
     metrics: Metrics,
     slots: Option<Slots>,
     state: Arc<Mutex<State>>,
@@ -66,6 +70,7 @@ impl Pulls {
     /// At most `parallel` pulls at a time; `None`: any number.
     pub(crate) fn new(
         runtime: Runtime,
+        access: Option<Access>,
         parallel: Option<usize>,
         rate: TokenBucket,
         metrics: Metrics,
@@ -73,6 +78,7 @@ impl Pulls {
         let state = State { rate, under_way: HashMap::new() };
         Self {
             runtime,
+            access,
             metrics,
             slots: parallel.map(|n| Slots::new(n, HOLD)),
             state: Arc::new(Mutex::new(state)),
@@ -113,16 +119,36 @@ impl Pulls {
         let forget = Forget { pulls: self.clone(), key };
         let sandbox = sandbox.cloned();
         tokio::spawn(async move {
-            tokio::select! {
-                outcome = forget.pulls.work(&forget.key, sandbox) => {
-                    sender.send_replace(Some(outcome));
-                }
-                () = unwanted(&sender) => {
-                    tracing::info!(image = forget.key.image, "An image is no longer pulled, since nobody waits for it");
-                }
+            if let Some(outcome) = forget.pulls.recorded(&forget.key, sandbox, unwanted(&sender)).await {
+                sender.send_replace(Some(outcome));
+            } else {
+                tracing::info!(
+                    image = forget.key.image,
+                    "An image is no longer pulled, since nobody waits for it"
+                );
             }
         });
         Ok(receiver)
+    }
+
+    /// Pulls until `unwanted`, and records that it is done and what came of it. What is not recorded to the end,
+    /// because berth ends, is settled by the next run.
+    async fn recorded(
+        &self,
+        key: &Key,
+        sandbox: Option<v1::PodSandboxConfig>,
+        unwanted: impl Future<Output = ()>,
+    ) -> Option<Outcome> {
+        let Some(access) = &self.access else {
+            return unless(unwanted, self.work(key, sandbox)).await;
+        };
+        if let Err(error) = access.begin(&self.runtime, &key.image).await {
+            return Some(Err(PullError::Record(Arc::new(error))));
+        }
+        let outcome = unless(unwanted, self.work(key, sandbox)).await;
+        let pulled = outcome.as_ref().and_then(|outcome| outcome.as_ref().ok());
+        access.end(&key.image, pulled.map(|pulled| &*pulled.image.id)).await;
+        outcome
     }
 
     async fn work(&self, key: &Key, sandbox: Option<v1::PodSandboxConfig>) -> Outcome {
@@ -161,6 +187,14 @@ impl Pulls {
             }
         }
         self.runtime.pull_image(spec(&key.image), Some(auth(last)), sandbox.cloned()).await
+    }
+}
+
+/// What comes of `work`; `None` if `stop` comes before.
+async fn unless<T>(stop: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = stop => None,
     }
 }
 

@@ -86,6 +86,14 @@ impl ImageName {
             _ => text.to_owned(),
         }
     }
+
+    /// `text`, which is an image name, without tag and digest, and otherwise as it was written.
+    #[must_use]
+    pub fn bare(text: &str) -> &str {
+        let name = text.split('@').next().unwrap_or(text);
+        let last_slash = name.rfind('/').map_or(0, |at| at + 1);
+        name[last_slash..].find(':').map_or(name, |colon| &name[..last_slash + colon])
+    }
 }
 
 /// The full name, with everything that was left out put in.
@@ -191,6 +199,20 @@ mod tests {
             (&digest, &digest),
         ] {
             assert_eq!(ImageName::parse(text).unwrap().tagged(text), tagged);
+        }
+    }
+
+    #[test]
+    fn bare_names() {
+        let digest = format!("a/b:1@sha256:{}", "0".repeat(64));
+        for (text, bare) in [
+            ("busybox", "busybox"),
+            ("busybox:1", "busybox"),
+            ("localhost:5000/a", "localhost:5000/a"),
+            ("localhost:5000/a:1", "localhost:5000/a"),
+            (&digest, "a/b"),
+        ] {
+            assert_eq!(ImageName::bare(text), bare);
         }
     }
 

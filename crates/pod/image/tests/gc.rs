@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{LONG, Node, node};
-use image::Options;
+use common::{LONG, Node, node, node_on, pod, request};
 use image::gc::{Collector, Disk, DiskError, Needs, Policy};
-use testkit::fake::{Fault, Match};
+use image::keyring::Keyring;
+use image::policy::PullPolicy;
+use image::{Options, Verification};
+use testkit::fake::{FakeRuntime, Fault, Match};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tonic::Code;
@@ -45,7 +47,13 @@ impl Needs for Wanted {
 }
 
 fn collect(node: &Node, policy: Policy, needs: &Wanted) -> JoinHandle<()> {
-    let collector = Collector::new(node.runtime.clone(), policy, node.recorder.clone(), node.metrics.clone());
+    let collector = Collector::new(
+        node.runtime.clone(),
+        node.access.clone(),
+        policy,
+        node.recorder.clone(),
+        node.metrics.clone(),
+    );
     tokio::spawn(collector.run(needs.clone()))
 }
 
@@ -158,4 +166,41 @@ async fn off_is_off() {
     sleep(LONG).await;
     assert_eq!(node.fake.calls("ListImages"), 0);
     assert!(!task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_images_that_are_gone_go() {
+    let root = tempfile::tempdir().unwrap();
+    let fake = FakeRuntime::start().await.unwrap();
+    let node =
+        node_on(fake, Options::default(), Keyring::default(), Some((root.path(), Verification::Pulled)));
+    let (web, policy) = (pod("web"), PullPolicy::IfNotPresent);
+    for image in ["kept:1", "gone:1"] {
+        node.images.ensure(&request(&web, image, policy)).await.unwrap();
+    }
+    let dir = root.path().join("image_manager/pulled");
+    let records = || std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    for path in records() {
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        record["lastUpdatedTime"] = "2020-01-01T00:00:00Z".into();
+        std::fs::write(path, record.to_string()).unwrap();
+    }
+    // Its record may be newer than the list: another pull may have brought the image back.
+    node.images.ensure(&request(&web, "new:1", policy)).await.unwrap();
+    let newest = records();
+    for path in newest.iter().filter(|path| std::fs::read_to_string(path).unwrap().contains("\"new\"")) {
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        record["lastUpdatedTime"] = "2999-01-01T00:00:00Z".into();
+        std::fs::write(path, record.to_string()).unwrap();
+    }
+    for image in ["gone:1", "new:1"] {
+        let spec = cri::v1::ImageSpec { image: image.to_owned(), ..cri::v1::ImageSpec::default() };
+        node.runtime.remove_image(spec).await.unwrap();
+    }
+    assert_eq!((names(&node).len(), records().len()), (1, 3));
+    let needs = Wanted::new(&[], 1000, 1000);
+    let _task = collect(&node, Policy::default(), &needs);
+    rounds(&node, 1).await;
+    let text: Vec<String> = records().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(text.len() == 2 && !text.iter().any(|record| record.contains("\"gone\"")), "{text:?}");
 }

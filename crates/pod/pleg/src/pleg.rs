@@ -31,6 +31,8 @@ pub struct Options {
     pub fast_relist: Duration,
     /// Wait before the event stream is connected again.
     pub reconnect: Duration,
+    /// Whether the runtime's events are listened to, where it has them (feature gate `EventedPLEG`, if it is set).
+    pub events: bool,
 }
 
 impl Default for Options {
@@ -39,6 +41,7 @@ impl Default for Options {
             slow_relist: Duration::from_secs(60),
             fast_relist: Duration::from_secs(1),
             reconnect: Duration::from_secs(1),
+            events: true,
         }
     }
 }
@@ -157,7 +160,8 @@ impl Pleg {
     /// Watches the runtime until the future is dropped.
     pub async fn run(self) {
         let shared = &*self.shared;
-        let mut stream = EventStream::Waiting(Instant::now());
+        let mut stream =
+            if shared.options.events { EventStream::Waiting(Instant::now()) } else { EventStream::Off };
         let mut suspicious = false;
         let mut exits = Exits::new(&shared.runtime, shared.options.fast_relist, |container: &ContainerId| {
             shared.stopping.contains(container) || lock(&shared.pods).has_ended(container)

@@ -19,6 +19,8 @@ pub(crate) enum EventStream {
     Open(Events),
     /// The runtime has no events.
     Unsupported,
+    /// Nobody wants them.
+    Off,
 }
 
 /// What became of the subscription.
@@ -63,7 +65,7 @@ impl EventStream {
                     Some(Err(error)) => Some(error),
                     None => None,
                 },
-                Self::Unsupported => std::future::pending().await,
+                Self::Unsupported | Self::Off => std::future::pending().await,
             };
             if failed.as_ref().is_some_and(|error| error.kind == CriErrorKind::Unimplemented) {
                 *self = Self::Unsupported;

@@ -41,6 +41,10 @@ fn pod(name: &str) -> PodRef {
 
 /// A node whose generator does not run yet.
 async fn node() -> Node {
+    node_with(Options::default()).await
+}
+
+async fn node_with(options: Options) -> Node {
     let fake = FakeRuntime::start().await.unwrap();
     let registry = Registry::default();
     let runtime = Runtime::new(
@@ -49,7 +53,7 @@ async fn node() -> Node {
         cri::Options::default(),
         cri::Metrics::register(&registry),
     );
-    let pleg = Pleg::new(runtime.clone(), Options::default(), Metrics::register(&registry));
+    let pleg = Pleg::new(runtime.clone(), options, Metrics::register(&registry));
     Node { fake, runtime, pleg, registry, task: None }
 }
 
@@ -143,6 +147,19 @@ async fn without_events_a_relist_finds_it() {
         .fake
         .fault(Match::call("ListContainers").times(1), Fault::Fail(Code::Unavailable, "restarting".into()));
     node.mode(Mode::Events).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_are_off_are_not_asked_for() {
+    let mut node = node_with(Options { events: false, ..Options::default() }).await;
+    node.fake.run_pod(&pod("web"), &["app"]).unwrap();
+    node.run();
+    node.until(&mut node.pleg.observed(&pod("web")), app_runs).await;
+    assert!(node.notices_exit("web").await <= SECOND);
+    node.fake.restart().await.unwrap();
+    sleep(10 * SECOND).await;
+    assert_eq!(node.pleg.health().borrow().mode, Mode::Polling);
+    assert_eq!(node.fake.calls("GetContainerEvents"), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,8 @@ async fn real_an_exit_is_seen_without_a_relist() {
     runtime.start_container(&container).await.unwrap();
 
     let never = Duration::from_secs(100_000);
-    let options = Options { slow_relist: never, fast_relist: never, reconnect: Duration::from_secs(1) };
+    let options =
+        Options { slow_relist: never, fast_relist: never, reconnect: Duration::from_secs(1), events: true };
     let pleg = Pleg::new(runtime.clone(), options, Metrics::register(&registry));
     let mut observed = pleg.observed(&web);
     let task = tokio::spawn(pleg.run());

@@ -11,13 +11,21 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::folder::{Dirty, Folder};
+use crate::manifest::Rules;
 use crate::problem::{Finding, ManifestProblem, Reason};
 use crate::sources::Reading;
 use crate::target::Target;
 
 /// Runs until nobody listens.
-pub(crate) async fn run(path: PathBuf, node_name: String, period: Duration, readings: mpsc::Sender<Reading>) {
-    let mut folder = Folder::new(path.clone(), node_name.clone());
+pub(crate) async fn run(
+    path: PathBuf,
+    node_name: String,
+    rules: Rules,
+    period: Duration,
+    readings: mpsc::Sender<Reading>,
+) {
+    let new_folder = || Folder::new(path.clone(), node_name.clone(), rules.clone());
+    let mut folder = new_folder();
     let mut watcher = Watcher::default();
     let mut ticks = interval(period.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,7 +48,7 @@ pub(crate) async fn run(path: PathBuf, node_name: String, period: Duration, read
             }
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "reading the manifests broke off; all are read again");
-                folder = Folder::new(path.clone(), node_name.clone());
+                folder = new_folder();
                 watcher = Watcher::default();
                 dirty = Dirty::All;
                 ticks.tick().await;

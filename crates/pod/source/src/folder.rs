@@ -11,7 +11,7 @@ use types::{Pod, SourceKind};
 
 use crate::diff::Found;
 use crate::identity::Origin;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, Rules};
 use crate::open::{self, Opened, Stamp};
 use crate::problem::{Finding, ManifestProblem, Reason, Severity};
 use crate::sources::Reading;
@@ -21,6 +21,7 @@ use crate::sources::Reading;
 pub(crate) struct Folder {
     path: PathBuf,
     node_name: String,
+    rules: Rules,
     files: BTreeMap<PathBuf, Known>,
     /// Whether the files could ever be listed.
     listed: bool,
@@ -60,8 +61,8 @@ impl Dirty {
 }
 
 impl Folder {
-    pub(crate) fn new(path: PathBuf, node_name: String) -> Self {
-        Self { path, node_name, files: BTreeMap::new(), listed: false }
+    pub(crate) fn new(path: PathBuf, node_name: String, rules: Rules) -> Self {
+        Self { path, node_name, rules, files: BTreeMap::new(), listed: false }
     }
 
     /// Reads what changed, and says what there is now.
@@ -110,7 +111,7 @@ impl Folder {
                 }
                 let origin = Origin::file(&path, &self.node_name);
                 match open::read(file) {
-                    Ok(bytes) => (manifest::read_file(&bytes, &origin), Some(stamp)),
+                    Ok(bytes) => (manifest::read_file(&bytes, &origin, &self.rules), Some(stamp)),
                     Err(finding) => (Manifest::failed(finding), None),
                 }
             }

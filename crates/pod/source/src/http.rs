@@ -15,7 +15,7 @@ pub use fetch::EndpointError;
 
 use crate::diff::Found;
 use crate::identity::Origin;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, Rules};
 use crate::problem::{Finding, Reason, Severity};
 use crate::sources::Reading;
 
@@ -26,11 +26,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) async fn run(
     endpoint: &Endpoint,
     node_name: &str,
+    rules: Rules,
     period: Duration,
     readings: &mpsc::Sender<Reading>,
 ) {
-    let mut state =
-        State { origin: Origin::url(endpoint.url(), node_name), last: None, good: None, whole: true };
+    let mut state = State::new(Origin::url(endpoint.url(), node_name), rules);
     let mut ticks = interval(period.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -51,6 +51,7 @@ pub(crate) async fn run(
 /// What the URL answered so far.
 struct State {
     origin: Origin,
+    rules: Rules,
     /// The body that was read last.
     last: Option<Bytes>,
     /// The pods of the last good one, or of the good part of the first one.
@@ -60,6 +61,10 @@ struct State {
 }
 
 impl State {
+    fn new(origin: Origin, rules: Rules) -> Self {
+        Self { origin, rules, last: None, good: None, whole: true }
+    }
+
     /// What an answer says; nothing if it is the same body again.
     fn take(&mut self, answer: Result<Bytes, String>) -> Option<Reading> {
         let body = match answer {
@@ -74,7 +79,7 @@ impl State {
         if self.last.as_ref() == Some(&body) {
             return None;
         }
-        let Manifest { pods, mut findings } = manifest::read_answer(&body, &self.origin);
+        let Manifest { pods, mut findings } = manifest::read_answer(&body, &self.origin, &self.rules);
         self.last = Some(body);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             // One bad pod in a list must not stop the pods that run from the last good one.
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_last_good_answer_stays() {
-        let mut state = State { origin: Origin::url("http://x/", "n"), last: None, good: None, whole: true };
+        let mut state = State::new(Origin::url("http://x/", "n"), Rules::default());
         assert!(state.take(Err("no route".into())).unwrap().found.is_none());
         assert_eq!(state.take(body("a")).unwrap().found.unwrap().len(), 1);
         assert!(state.take(body("a")).is_none());
@@ -142,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_means_seen() {
-        let mut state = State { origin: Origin::url("http://x/", "n"), last: None, good: None, whole: true };
+        let mut state = State::new(Origin::url("http://x/", "n"), Rules::default());
         assert_eq!(state.take(Ok(Bytes::new())).unwrap().found.map(|found| found.len()), Some(0));
     }
 }

@@ -23,11 +23,12 @@ mod sources;
 mod target;
 
 pub use http::EndpointError;
+pub use manifest::Rules;
 pub use problem::{ManifestProblem, Reason, Severity};
 pub use sources::{SourceConfig, SourceError, Sources};
 
 /// For fuzzing: reads `bytes` as a manifest file would be read. Never panics.
 pub fn fuzz(bytes: &[u8]) {
     let origin = identity::Origin::file("/manifests/fuzz.yaml", "node");
-    let _ = manifest::read_file(bytes, &origin);
+    let _ = manifest::read_file(bytes, &origin, &Rules::default());
 }

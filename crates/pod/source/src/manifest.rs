@@ -1,6 +1,7 @@
 //! From the bytes of a manifest to pods that can run, or to what is wrong with it.
 
 use document::{Decoded, Document, DocumentError, ErrorKind, Path};
+use schema::{Dropped, Feature};
 use types::Pod;
 
 use crate::identity::{Origin, identify};
@@ -8,6 +9,22 @@ use crate::problem::{Finding, Reason};
 
 /// Longer manifests are not read.
 pub(crate) const MAX_BYTES: usize = 10 << 20;
+
+/// What feature gates say about manifests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// The features that are off.
+    pub off: Vec<Feature>,
+    /// Whether references to objects of the API server are taken (`PreventStaticPodAPIReferences` is off).
+    pub api_references: bool,
+}
+
+/// Those of Kubernetes 1.36 where nothing is switched.
+impl Default for Rules {
+    fn default() -> Self {
+        Self { off: vec![Feature::ContainerStopSignals], api_references: false }
+    }
+}
 
 /// What a manifest says.
 #[derive(Debug, Default)]
@@ -25,16 +42,16 @@ impl Manifest {
 }
 
 /// The manifest in a file: one Pod.
-pub(crate) fn read_file(bytes: &[u8], origin: &Origin) -> Manifest {
-    read(bytes, origin, false)
+pub(crate) fn read_file(bytes: &[u8], origin: &Origin, rules: &Rules) -> Manifest {
+    read(bytes, origin, rules, false)
 }
 
 /// The manifest at a URL: one Pod or a list of pods.
-pub(crate) fn read_answer(bytes: &[u8], origin: &Origin) -> Manifest {
-    read(bytes, origin, true)
+pub(crate) fn read_answer(bytes: &[u8], origin: &Origin, rules: &Rules) -> Manifest {
+    read(bytes, origin, rules, true)
 }
 
-fn read(bytes: &[u8], origin: &Origin, lists: bool) -> Manifest {
+fn read(bytes: &[u8], origin: &Origin, rules: &Rules, lists: bool) -> Manifest {
     let document = match Document::parse(bytes, MAX_BYTES) {
         Ok(document) => document,
         Err(error) => return Manifest::failed(unreadable(error)),
@@ -48,11 +65,11 @@ fn read(bytes: &[u8], origin: &Origin, lists: bool) -> Manifest {
         manifest.findings.push(Finding::warning(Reason::DuplicateKey, message).at(duplicate.again));
     }
     match (version, kind) {
-        ("v1", "Pod") => add(&mut manifest, &document, &Path::default(), origin),
+        ("v1", "Pod") => add(&mut manifest, &document, &Path::default(), origin, rules),
         ("v1", "PodList" | "List") if lists => {
             let count = document.value().get("items").and_then(|items| items.as_array()).map_or(0, Vec::len);
             for index in 0..count {
-                add(&mut manifest, &document, &Path::default().key("items").index(index), origin);
+                add(&mut manifest, &document, &Path::default().key("items").index(index), origin, rules);
             }
         }
         _ => {
@@ -88,7 +105,7 @@ fn unreadable(error: DocumentError) -> Finding {
 }
 
 /// Adds the pod at `path`, if it can run.
-fn add(manifest: &mut Manifest, document: &Document, path: &Path, origin: &Origin) {
+fn add(manifest: &mut Manifest, document: &Document, path: &Path, origin: &Origin, rules: &Rules) {
     let Decoded { value: mut pod, unknown } = match document.decode_at::<Pod>(path) {
         Ok(decoded) => decoded,
         Err(error) => return manifest.findings.push(unreadable(error)),
@@ -99,17 +116,32 @@ fn add(manifest: &mut Manifest, document: &Document, path: &Path, origin: &Origi
         manifest.findings.push(Finding::warning(Reason::UnknownField, message).at(field.location));
     }
     identify(&mut pod, origin);
+    let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+    let at = |field: &str| document.nearest_location(&format!("{prefix}{field}"));
+    let dropped = schema::drop_disabled(&mut pod, &rules.off);
+    let refused = dropped.iter().any(|dropped| dropped.refused);
+    for Dropped { path: field, feature, refused } in dropped {
+        let finding = if refused {
+            let message = format!("{prefix}{field}: Forbidden: the feature gate {feature:?} is off");
+            Finding::error(Reason::FailedValidation, message)
+        } else {
+            let message = format!("{prefix}{field} has no effect: the feature gate {feature:?} is off");
+            Finding::warning(Reason::FeatureOff, message)
+        };
+        manifest.findings.push(finding.at(at(&field)));
+    }
     schema::default_pod(&mut pod);
     let invalid = schema::validate_pod(&pod).into_iter().map(|error| (Reason::FailedValidation, error));
-    let references = schema::api_references(&pod).into_iter().map(|error| (Reason::ApiReference, error));
+    let references =
+        if rules.api_references { schema::claims_and_bundles(&pod) } else { schema::api_references(&pod) };
+    let references = references.into_iter().map(|error| (Reason::ApiReference, error));
     let errors: Vec<_> = invalid.chain(references).collect();
-    if errors.is_empty() {
+    if errors.is_empty() && !refused {
         manifest.pods.push(pod);
     }
-    let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
     for (reason, error) in errors {
-        let location = document.nearest_location(&format!("{prefix}{}", error.path));
-        manifest.findings.push(Finding::error(reason, format!("{prefix}{error}")).at(location));
+        let finding = Finding::error(reason, format!("{prefix}{error}")).at(at(&error.path));
+        manifest.findings.push(finding);
     }
 }
 
@@ -121,7 +153,11 @@ mod tests {
     const WEB: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n  - name: a\n    image: b:1\n";
 
     fn read(text: &str) -> Manifest {
-        read_file(text.as_bytes(), &Origin::file("/m/web.yaml", "node"))
+        read_by(text, &Rules::default())
+    }
+
+    fn read_by(text: &str, rules: &Rules) -> Manifest {
+        read_file(text.as_bytes(), &Origin::file("/m/web.yaml", "node"), rules)
     }
 
     fn lines(manifest: &Manifest) -> Vec<String> {
@@ -171,11 +207,45 @@ mod tests {
     }
 
     #[test]
+    fn gates_that_are_off_take_fields_or_refuse_the_pod() {
+        let text = WEB.replace("spec:\n", "spec:\n  hostnameOverride: other\n")
+            + "    restartPolicy: Never\n    lifecycle:\n      stopSignal: SIGUSR1\n";
+        let rules = Rules {
+            off: vec![Feature::HostnameOverride, Feature::ContainerStopSignals],
+            api_references: false,
+        };
+        let manifest = read_by(&text, &rules);
+        assert_eq!(types::pod::spec(&manifest.pods[0]).hostname_override, None);
+        assert_eq!(
+            lines(&manifest),
+            [
+                "6:3 FeatureOff spec.hostnameOverride has no effect: the feature gate HostnameOverride is off",
+                "12:7 FeatureOff spec.containers[0].lifecycle.stopSignal has no effect: the feature gate ContainerStopSignals is off",
+            ]
+        );
+        let rules = Rules { off: vec![Feature::ContainerRestartRules], api_references: false };
+        let text = text.replace("      stopSignal: SIGUSR1\n", "      preStop: {sleep: {seconds: 1}}\n");
+        let manifest = read_by(&text, &rules);
+        assert!(manifest.pods.is_empty());
+        let expected = "10:5 FailedValidation spec.containers[0].restartPolicy: Forbidden: the feature gate ContainerRestartRules is off";
+        assert_eq!(lines(&manifest), [expected]);
+    }
+
+    #[test]
+    fn references_to_api_objects_are_a_matter_of_a_gate() {
+        let rules = Rules { api_references: true, ..Rules::default() };
+        let text = WEB.replace("spec:\n", "spec:\n  serviceAccountName: x\n");
+        assert_eq!(read_by(&text, &rules).pods.len(), 1);
+        let text = WEB.replace("spec:\n", "spec:\n  resourceClaims: [{name: c, resourceClaimName: d}]\n");
+        assert_eq!(read_by(&text, &rules).findings[0].reason, Reason::ApiReference);
+    }
+
+    #[test]
     fn lists_are_for_urls() {
         let item = "{\"metadata\": {\"name\": \"a\"}, \"spec\": {\"containers\": [{\"name\": \"a\", \"image\": \"b:1\"}]}}";
         let bad = item.replace("\"name\": \"a\", \"image\"", "\"name\": \"\", \"image\"");
         let list = format!("{{\"apiVersion\": \"v1\", \"kind\": \"PodList\", \"items\": [{item}, {bad}]}}");
-        let answer = read_answer(list.as_bytes(), &Origin::url("http://x/", "node"));
+        let answer = read_answer(list.as_bytes(), &Origin::url("http://x/", "node"), &Rules::default());
         assert_eq!(answer.pods.len(), 1);
         assert_eq!(answer.findings.len(), 1);
         assert!(answer.findings[0].message.starts_with("items[1].spec.containers[0].name: Required value"));

@@ -37,6 +37,8 @@ pub enum Reason {
     Duplicate,
     /// A field is not known.
     UnknownField,
+    /// A field's feature gate is off.
+    FeatureOff,
     /// A key is there twice.
     DuplicateKey,
     /// Changes cannot be watched; they are seen at the next check.
@@ -60,6 +62,7 @@ impl Reason {
             Self::ApiReference => "APIReference",
             Self::Duplicate => "Duplicate",
             Self::UnknownField => "UnknownField",
+            Self::FeatureOff => "FeatureOff",
             Self::DuplicateKey => "DuplicateKey",
             Self::WatchFailed => "WatchFailed",
             Self::FetchFailed => "FetchFailed",

@@ -10,6 +10,7 @@ use types::{PodChange, SourceKind};
 
 use crate::diff::{self, Found, Set};
 use crate::http::{Endpoint, EndpointError};
+use crate::manifest::Rules;
 use crate::problem::{Finding, ManifestProblem, Reason, keep_since};
 use crate::{file, http};
 
@@ -29,6 +30,8 @@ pub struct SourceConfig {
     pub static_pod_url_headers: Vec<(String, String)>,
     /// `httpCheckFrequency` (20 s).
     pub http_check_frequency: Duration,
+    /// What feature gates say about manifests.
+    pub rules: Rules,
 }
 
 /// Why the sources cannot be set up.
@@ -101,8 +104,8 @@ impl Sources {
         let file = async {
             match self.config.static_pod_path.clone() {
                 Some(path) => {
-                    let period = self.config.file_check_frequency;
-                    file::run(path, self.node_name.clone(), period, readings.clone()).await;
+                    let (period, rules) = (self.config.file_check_frequency, self.config.rules.clone());
+                    file::run(path, self.node_name.clone(), rules, period, readings.clone()).await;
                 }
                 None => std::future::pending().await,
             }
@@ -110,8 +113,8 @@ impl Sources {
         let http = async {
             match &self.endpoint {
                 Some(endpoint) => {
-                    let period = self.config.http_check_frequency;
-                    http::run(endpoint, &self.node_name, period, &readings).await;
+                    let (period, rules) = (self.config.http_check_frequency, self.config.rules.clone());
+                    http::run(endpoint, &self.node_name, rules, period, &readings).await;
                 }
                 None => std::future::pending().await,
             }

@@ -16,8 +16,20 @@ use types::{ObservedPod, PodUid};
 
 use crate::plan::BackOff;
 
-/// Delay after the second end in a row.
-pub const INITIAL: Duration = Duration::from_secs(10);
+/// How long crash back-off is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CrashDelays {
+    /// Delay after the second end in a row.
+    pub initial: Duration,
+    /// The longest one.
+    pub max: Duration,
+}
+
+impl Default for CrashDelays {
+    fn default() -> Self {
+        Self { initial: Duration::from_secs(10), max: Duration::from_secs(300) }
+    }
+}
 
 /// What is remembered of one container.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,15 +44,15 @@ struct Memory {
 /// The back-off of all containers.
 #[derive(Debug)]
 pub struct CrashBackOff {
-    max: Duration,
+    delays: CrashDelays,
     memories: Mutex<HashMap<(PodUid, String), Memory>>,
 }
 
 impl CrashBackOff {
-    /// Delays up to `max`.
+    /// With these delays.
     #[must_use]
-    pub fn new(max: Duration) -> Self {
-        Self { max, memories: Mutex::default() }
+    pub fn new(delays: CrashDelays) -> Self {
+        Self { delays, memories: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(PodUid, String), Memory>> {
@@ -71,7 +83,7 @@ impl CrashBackOff {
         let key = (pod.clone(), ended.name.to_string());
         let mut memories = self.lock();
         let delay = self.delay(memories.get(&key), ended, exit);
-        let next = if delay.is_zero() { INITIAL.min(self.max) } else { (delay * 2).min(self.max) };
+        let next = if delay.is_zero() { self.delays.initial } else { delay * 2 }.min(self.delays.max);
         memories.insert(key, Memory { hash: container_hash(&ended.name, image), delay: next, since: now });
     }
 
@@ -82,7 +94,7 @@ impl CrashBackOff {
 
     fn delay(&self, memory: Option<&Memory>, container: &ObservedContainer, exit: &Exit) -> Duration {
         let fresh = |since: Timestamp| {
-            let limit = SignedDuration::try_from(self.max * 2).unwrap_or(SignedDuration::MAX);
+            let limit = SignedDuration::try_from(self.delays.max * 2).unwrap_or(SignedDuration::MAX);
             exit.finished_at.duration_since(since) <= limit
         };
         match memory {
@@ -91,7 +103,7 @@ impl CrashBackOff {
             None => match exit.started_at {
                 Some(started) if container.restart_count > 0 && fresh(started) => {
                     let doublings = (container.restart_count - 1).min(16);
-                    (INITIAL * (1 << doublings)).min(self.max)
+                    (self.delays.initial * (1 << doublings)).min(self.delays.max)
                 }
                 _ => Duration::ZERO,
             },
@@ -153,7 +165,7 @@ mod tests {
 
     #[test]
     fn doubles_up_to_the_maximum() {
-        let (back_off, uid) = (CrashBackOff::new(Duration::from_secs(300)), PodUid::from("u"));
+        let (back_off, uid) = (CrashBackOff::new(CrashDelays::default()), PodUid::from("u"));
         let (mut now, mut delays) = (0, Vec::new());
         for restart in 0..8 {
             let container = ended(now, now + 1, restart);
@@ -167,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_long_run_or_a_new_image_starts_over() {
-        let (back_off, uid) = (CrashBackOff::new(Duration::from_secs(300)), PodUid::from("u"));
+        let (back_off, uid) = (CrashBackOff::new(CrashDelays::default()), PodUid::from("u"));
         back_off.restarted(&uid, &ended(0, 1, 0), "busybox", at(1));
         assert_eq!(delay(&back_off, ended(1, 600, 1)), 10);
         assert_eq!(delay(&back_off, ended(1, 700, 1)), 0);
@@ -177,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_a_restart_forgets_is_made_up_from_the_restart_count() {
-        let back_off = CrashBackOff::new(Duration::from_secs(300));
+        let back_off = CrashBackOff::new(CrashDelays::default());
         for (restarts, expected) in [(0, 0), (1, 10), (3, 40), (40, 300)] {
             assert_eq!(delay(&back_off, ended(0, 1, restarts)), expected, "{restarts} restarts");
         }

@@ -21,7 +21,7 @@ use types::reason::{event, waiting};
 use types::{ContainerId, Event, Failure, ObservedPod, Pod, PodUid, Probes, Step, pod};
 use volume::Volumes;
 
-use crate::crash::CrashBackOff;
+use crate::crash::{CrashBackOff, CrashDelays};
 use crate::dead::DeadContainers;
 use crate::metrics::Metrics;
 use crate::plan::{Plan, PlanInput, Sandbox, plan};
@@ -70,8 +70,8 @@ pub enum PodCgroup {
 pub struct Settings {
     /// How many pods may be started at once.
     pub parallel_starts: usize,
-    /// The longest crash back-off (`crashLoopBackOff.maxContainerRestartPeriod`).
-    pub max_crash_back_off: Duration,
+    /// How long crash back-off is.
+    pub crash_delays: CrashDelays,
     /// Which dead containers are kept.
     pub dead_containers: DeadContainers,
     /// Root of the state (`--root-dir`).
@@ -185,7 +185,7 @@ impl Executor {
     #[must_use]
     pub fn new(needs: Needs, settings: Settings) -> Self {
         Self {
-            crash: CrashBackOff::new(settings.max_crash_back_off),
+            crash: CrashBackOff::new(settings.crash_delays),
             starts: Slots::new(settings.parallel_starts, START_HOLD),
             followed: Mutex::default(),
             needs,

@@ -65,6 +65,8 @@ evictionHard: {{memory.available: 100Mi, nodefs.avialable: 10%}}
 evictionSoft:
   memory.available: 200Mi
 featureGates:
+  MemoryQoS: true
+  NodeDeclaredFeatures: true
   NodeSwap: true
   SeparateCacheWatchRPC: false
 kubeReserved:
@@ -85,13 +87,14 @@ containerLogMaxSize: 50 Mi
             k.yaml:5:41: error: evictionHard[nodefs.avialable]: no such eviction signal; did you mean nodefs.available?
             k.yaml:6:1: warning: evictionSoft: is accepted, but not acted on yet
             k.yaml:7:3: error: evictionSoft[memory.available]: needs an entry in evictionSoftGracePeriod
-            k.yaml:9:3: warning: featureGates.NodeSwap: is locked to true and will go (remove it)
-            k.yaml:10:3: warning: featureGates.SeparateCacheWatchRPC: belongs to another component and has no effect here (remove it)
-            k.yaml:14:1: warning: maxPods: 0 means "not set" here: the default 110 is used
-            k.yaml:15:1: warning: readOnlyPort: is accepted, but not acted on yet
-            k.yaml:16:1: error: maxParallelImagePulls: more than 1 contradicts serializeImagePulls: true
-            k.yaml:19:1: warning: imagePullProgressDeadline: unknown field
-            k.yaml:20:1: error: containerLogMaxSize: "50 Mi" is not a quantity: expected a number with an optional suffix (n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent such as e3)
+            k.yaml:9:3: warning: featureGates.MemoryQoS: is accepted, but not acted on yet
+            k.yaml:11:3: warning: featureGates.NodeSwap: is locked to true and will go (remove it)
+            k.yaml:12:3: warning: featureGates.SeparateCacheWatchRPC: belongs to another component and has no effect here (remove it)
+            k.yaml:16:1: warning: maxPods: 0 means "not set" here: the default 110 is used
+            k.yaml:17:1: warning: readOnlyPort: is accepted, but not acted on yet
+            k.yaml:18:1: error: maxParallelImagePulls: more than 1 contradicts serializeImagePulls: true
+            k.yaml:21:1: warning: imagePullProgressDeadline: unknown field
+            k.yaml:22:1: error: containerLogMaxSize: "50 Mi" is not a quantity: expected a number with an optional suffix (n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent such as e3)
         "#]],
     );
 }

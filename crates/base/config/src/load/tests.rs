@@ -149,6 +149,7 @@ fn precedence() {
     assert_eq!((config.max_pods, config.pods_per_core, config.healthz_port), (20, 3, 10248));
     assert_eq!(config.cluster_dns, ["2.2.2.2"]);
     assert!(!gates.enabled(Gate::EventedPLEG) && gates.enabled(Gate::MemoryQoS));
+    assert_eq!(loaded.unacted(), ["featureGates.MemoryQoS=true"]);
     for (path, expected) in [
         ("maxPods", "drop-in drop/20.conf:3"),
         ("podsPerCore", "drop-in drop/15/deep.conf:3"),

@@ -122,12 +122,13 @@ fn feature_gates() -> String {
         "{DERIVED}# Feature gates
 
 Kubernetes 1.36's feature gates of a kubelet. A locked gate cannot be changed. `AllAlpha` and `AllBeta` switch all gates of a
-stage that are not switched on their own.
+stage that are not switched on their own. A gate that switches nothing yet is accepted; if it is set to other than its
+default, `berth config check` and the log at the start name it.
 
 "
     );
-    row(&mut page, ["Gate", "Stage", "Default", "Locked"]);
-    row(&mut page, ["---"; 4]);
+    row(&mut page, ["Gate", "Stage", "Default", "Locked", "Switches"]);
+    row(&mut page, ["---"; 5]);
     let mut gates: Vec<_> = gates::ALL.iter().collect();
     gates.sort_by_key(|info| info.name);
     for info in gates {
@@ -138,7 +139,9 @@ stage that are not switched on their own.
             Stage::Deprecated => "deprecated",
         };
         let default = if info.default { "on" } else { "off" };
-        row(&mut page, [&code(info.name), stage, default, if info.locked { "yes" } else { "no" }]);
+        let yes = |holds| if holds { "yes" } else { "no" };
+        let switches = config::SWITCHES.contains(&info.gate);
+        row(&mut page, [&code(info.name), stage, default, yes(info.locked), yes(switches)]);
     }
     page.push_str("\nGates of other components are taken, and have no effect:\n\n");
     for name in gates::ELSEWHERE {

@@ -10,11 +10,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use cri::{CriError, Runtime};
+use jiff::Timestamp;
 use task::events::Recorder;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use types::reason::event;
 use types::{Event, EventKind};
 
+use crate::access::Access;
 use crate::images::spec;
 use crate::metrics::Metrics;
 use choose::{Candidate, Ledger};
@@ -67,6 +69,7 @@ pub enum GcError {
 /// Removes images.
 pub struct Collector {
     runtime: Runtime,
+    access: Option<Access>,
     policy: Policy,
     recorder: Recorder,
     metrics: Metrics,
@@ -76,11 +79,18 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector of the images of `runtime`.
+    /// A collector of the images of `runtime`, and of the records that `access` has of those that are gone.
     #[must_use]
-    pub fn new(runtime: Runtime, policy: Policy, recorder: Recorder, metrics: Metrics) -> Self {
+    pub fn new(
+        runtime: Runtime,
+        access: Option<Access>,
+        policy: Policy,
+        recorder: Recorder,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             runtime,
+            access,
             policy,
             recorder,
             metrics,
@@ -123,7 +133,11 @@ impl Collector {
 
     async fn collect(&mut self, needs: &impl Needs) -> Result<(), GcError> {
         // What is in use is asked after the list: an image that comes into use in between is seen as used.
+        let since = Timestamp::now();
         let images = self.runtime.list_images().await.map_err(GcError::List)?;
+        if let Some(access) = &self.access {
+            access.forget_gone(images.iter().map(|image| image.id.clone()).collect(), since).await;
+        }
         let used = needs.images_in_use().await.ok_or(GcError::InUseUnknown)?;
         let now = Instant::now();
         let mut images = self.ledger.saw(images, &used, now);

@@ -3,12 +3,13 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 #![allow(clippy::unwrap_used, reason = "it is a test")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use cri::{Endpoint, Runtime};
 use image::keyring::Keyring;
 use image::policy::PullPolicy;
-use image::{Images, Metrics, Options, Request};
+use image::{Access, Images, Metrics, Options, Request, Verification};
 use task::events::Recorder;
 use telemetry::metrics::Registry;
 use testkit::fake::FakeRuntime;
@@ -28,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) registry: Registry,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
+    pub(crate) access: Option<Access>,
     events: mpsc::Receiver<Event>,
 }
 
@@ -38,6 +40,16 @@ pub(crate) async fn node(options: Options) -> Node {
 
 pub(crate) async fn node_with(options: Options, keyring: Keyring) -> Node {
     let fake = FakeRuntime::start().await.unwrap();
+    node_on(fake, options, keyring, None)
+}
+
+/// A node on `fake` that records pulls in the given directory and verifies by the given policy.
+pub(crate) fn node_on(
+    fake: FakeRuntime,
+    options: Options,
+    keyring: Keyring,
+    access: Option<(&Path, Verification)>,
+) -> Node {
     let registry = Registry::default();
     let runtime = Runtime::new(
         &Endpoint::at(fake.socket()),
@@ -47,8 +59,10 @@ pub(crate) async fn node_with(options: Options, keyring: Keyring) -> Node {
     );
     let (recorder, events) = Recorder::channel(1000);
     let metrics = Metrics::register(&registry);
-    let images = Images::new(runtime.clone(), keyring, options, recorder.clone(), metrics.clone());
-    Node { fake, runtime, images, registry, recorder, metrics, events }
+    let access = access.map(|(root, policy)| Access::open(root, policy, metrics.clone()).unwrap());
+    let images =
+        Images::new(runtime.clone(), keyring, access.clone(), options, recorder.clone(), metrics.clone());
+    Node { fake, runtime, images, registry, recorder, metrics, access, events }
 }
 
 pub(crate) fn pod(name: &str) -> PodRef {

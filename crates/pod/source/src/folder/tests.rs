@@ -19,7 +19,7 @@ fn problems(reading: &Reading) -> Vec<(String, Reason)> {
 }
 
 fn folder(dir: &Path) -> Folder {
-    Folder::new(dir.to_owned(), "n".to_owned())
+    Folder::new(dir.to_owned(), "n".to_owned(), Rules::default())
 }
 
 #[test]

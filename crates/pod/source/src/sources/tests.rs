@@ -18,6 +18,7 @@ fn config() -> SourceConfig {
         static_pod_url: None,
         static_pod_url_headers: Vec::new(),
         http_check_frequency: HOUR,
+        rules: Rules::default(),
     }
 }
 
