@@ -11,6 +11,7 @@ use crate::rig::{FOREVER, Rig, id};
 #[tokio::test]
 async fn real_the_runtimes_cgroup_driver_wins() {
     let mut rig = Rig::start().await;
+    rig.until_up().await;
     rig.node.stop().await.unwrap();
     let (runtimes, others) = match rig.containerd.instance().driver() {
         Driver::Systemd => ("systemd", "cgroupfs"),
@@ -41,6 +42,6 @@ async fn real_the_runtimes_cgroup_driver_wins() {
         let log = fs::read_to_string(rig.node.log()).unwrap();
         assert!(log.contains("cgroupDriver is not the driver of the container runtime"), "{log}");
     }
-    rig.until_machine("berth answers", || rig.node.socket().exists()).await;
+    rig.until_up().await;
     rig.finish().await;
 }

@@ -94,6 +94,15 @@ impl Rig {
         self.node.remove_manifest(&format!("{name}.json")).unwrap();
     }
 
+    /// Waits until berth answers.
+    pub(crate) async fn until_up(&self) {
+        let give_up = Instant::now() + deadline();
+        while self.ask("/healthz").await.is_none() {
+            assert!(Instant::now() < give_up, "berth does not answer:\n{}", self.node.log_tail());
+            sleep(asked_every()).await;
+        }
+    }
+
     /// GETs from the local API: the status and the body; `None` while berth does not answer.
     pub(crate) async fn ask(&self, path: &str) -> Option<(http::StatusCode, String)> {
         let stream = UnixStream::connect(self.node.socket()).await.ok()?;
