@@ -76,7 +76,8 @@ impl Node {
         self.child.as_ref()?.id()
     }
 
-    fn config(&self) -> PathBuf {
+    /// berth's configuration file.
+    pub fn config(&self) -> PathBuf {
         self.dir.join("config.yaml")
     }
 
@@ -114,6 +115,17 @@ impl Node {
         )
     }
 
+    /// The agent's program and its arguments.
+    pub fn agent_command(&self) -> [String; 5] {
+        [
+            self.program.display().to_string(),
+            format!("--config={}", self.config().display()),
+            format!("--root-dir={}", self.root().display()),
+            format!("--hostname-override={}", self.name),
+            "-v=2".to_owned(),
+        ]
+    }
+
     /// Starts berth, or starts it again.
     ///
     /// # Errors
@@ -121,12 +133,9 @@ impl Node {
     pub fn start(&mut self) -> Result<()> {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log()).context("open berth's log")?;
-        let child = Command::new(&self.program)
-            .args([
-                format!("--config={}", self.config().display()),
-                format!("--root-dir={}", self.root().display()),
-            ])
-            .args([&format!("--hostname-override={}", self.name), "-v=2"])
+        let [program, arguments @ ..] = self.agent_command();
+        let child = Command::new(program)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share berth's log")?)
             .stderr(log)

@@ -89,14 +89,12 @@ async fn boot(work: &Work<'_>, within: Duration) -> Result<machine::Outcome> {
     let console = folder.join("console.log");
     let begun = Instant::now();
     let outcome = machine::run(&image, &disk, &console, within).await?;
-    let ready = outcome.ready.as_deref().with_context(|| {
-        format!("containerd did not answer in the emulated machine; see {}", console.display())
-    })?;
+    let ready = outcome
+        .ready
+        .as_deref()
+        .with_context(|| format!("the emulated machine did not come up; see {}", console.display()))?;
     let status =
         outcome.status.with_context(|| format!("the emulated machine died; see {}", console.display()))?;
-    println!(
-        "vm: containerd answered after {ready} s, done after {} s with status {status}",
-        begun.elapsed().as_secs()
-    );
+    println!("vm: up after {ready} s, done after {} s with status {status}", begun.elapsed().as_secs());
     Ok(outcome)
 }

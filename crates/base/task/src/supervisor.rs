@@ -41,13 +41,7 @@ impl Supervisor {
         Self::default()
     }
 
-    /// The token that is cancelled when the program is to end.
-    #[must_use]
-    pub fn shutdown(&self) -> CancellationToken {
-        self.shutdown.clone()
-    }
-
-    /// Starts a task that never ends by itself.
+    /// Starts a task that never ends by itself. It is dropped when the program is to end, wherever it waits.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_fallible(name, async {
             task.await;
@@ -55,13 +49,24 @@ impl Supervisor {
         });
     }
 
-    /// Starts a task whose failure, told with its chain of causes, is the program's.
+    /// Starts such a task whose failure, told with its chain of causes, is the program's.
     pub fn spawn_fallible(
         &mut self,
         name: &'static str,
         task: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
-        let id = self.tasks.spawn(task).id();
+        self.spawn_finishing(name, |shutdown| async move {
+            shutdown.run_until_cancelled_owned(task).await.unwrap_or(Ok(()))
+        });
+    }
+
+    /// Starts such a task that has something to finish when the program is to end, and ends by itself once the token
+    /// that it gets is cancelled.
+    pub fn spawn_finishing<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let id = self.tasks.spawn(task(self.shutdown.clone())).id();
         self.names.insert(id, name);
     }
 
@@ -76,7 +81,8 @@ impl Supervisor {
         }
     }
 
-    /// Tells all tasks to end and drops those that have not by `deadline`. Returns the names of those, sorted.
+    /// Drops all tasks but those that have something to finish, and those too that have not by `deadline`. Returns the
+    /// names of the latter, sorted.
     pub async fn stop(mut self, deadline: Duration) -> Vec<&'static str> {
         self.shutdown.cancel();
         let deadline = Instant::now() + deadline;
@@ -108,9 +114,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stop_names_those_that_do_not_follow() {
         let mut supervisor = Supervisor::new();
-        let token = supervisor.shutdown();
-        supervisor.spawn("follows", async move { token.cancelled().await });
-        supervisor.spawn("hangs", std::future::pending());
+        supervisor.spawn("has nothing to finish", std::future::pending());
+        supervisor.spawn_finishing("follows", |shutdown| async move {
+            shutdown.cancelled().await;
+            Ok(())
+        });
+        supervisor.spawn_finishing("hangs", |_| std::future::pending());
         let begun = Instant::now();
         assert_eq!(supervisor.stop(Duration::from_secs(3)).await, ["hangs"]);
         assert_eq!(begun.elapsed().as_secs(), 3);

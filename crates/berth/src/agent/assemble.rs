@@ -46,7 +46,7 @@ const PARALLEL_STARTS_PER_CORE: usize = 2;
 const PARALLEL_STARTS: usize = 4;
 /// How long one volume may take.
 const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
-/// How long tasks have to end.
+/// How long tasks that have something to finish have for it.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Runs the agent until a signal or until a task that must not end has ended.
@@ -275,16 +275,16 @@ fn source_config(loaded: &Loaded) -> SourceConfig {
 
 fn serve(loaded: &Loaded, local: &Arc<dyn Local>, supervisor: &mut Supervisor) -> anyhow::Result<()> {
     let socket = loaded.flags.root_dir.join("berth.sock");
-    let (router, shutdown) = (local_api(Arc::clone(local)), supervisor.shutdown());
-    supervisor.spawn_fallible("local API", async move {
+    let router = local_api(Arc::clone(local));
+    supervisor.spawn_finishing("local API", |shutdown| async move {
         serve_unix(&socket, router, shutdown).await.map_err(|error| telemetry::chain(&error))
     });
     let Ok(port) = u16::try_from(loaded.config.healthz_port) else { bail!("healthzPort is no port") };
     if port != 0 {
         let ip: std::net::IpAddr =
             loaded.config.healthz_bind_address.parse().context("healthzBindAddress")?;
-        let (router, shutdown) = (healthz(Arc::clone(local)), supervisor.shutdown());
-        supervisor.spawn_fallible("healthz", async move {
+        let router = healthz(Arc::clone(local));
+        supervisor.spawn_finishing("healthz", |shutdown| async move {
             serve_tcp((ip, port).into(), router, shutdown).await.map_err(|error| telemetry::chain(&error))
         });
     }

@@ -28,6 +28,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct CgroupSetup {
     on: bool,
     configured: Driver,
+    /// Whether somebody chose that driver, or it is the default.
+    chosen: bool,
     version: Version,
     root: CgroupName,
     page_sizes: Vec<u64>,
@@ -56,6 +58,7 @@ impl CgroupSetup {
             } else {
                 Driver::Cgroupfs
             },
+            chosen: loaded.provenance.is_set("cgroupDriver"),
             version: here.cgroup_version,
             root,
             page_sizes: here.machine.page_sizes().collect(),
@@ -64,6 +67,19 @@ impl CgroupSetup {
             losing_support,
             metrics: cgroup::Metrics::register(registry),
         })
+    }
+
+    /// The runtime's driver wins. That somebody wanted another is told.
+    fn choose(&self, runtime: Option<Driver>) -> Driver {
+        let (configured, driver) = (self.configured, Driver::choose(self.configured, runtime));
+        if driver != configured && self.chosen {
+            tracing::warn!(
+                %configured,
+                runtime = %driver,
+                "cgroupDriver is not the driver of the container runtime, which is used: set both to the same (containerd: SystemdCgroup), or leave cgroupDriver out"
+            );
+        }
+        driver
     }
 
     /// Makes the tree of cgroups with the driver that the runtime uses, or with the configured one if it does not say.
@@ -75,7 +91,7 @@ impl CgroupSetup {
             cri::CgroupDriver::Systemd => Driver::Systemd,
             cri::CgroupDriver::Cgroupfs => Driver::Cgroupfs,
         });
-        let driver = Driver::choose(self.configured, runtime);
+        let driver = self.choose(runtime);
         let mount_point = Path::new(cgroup::version::MOUNT_POINT);
         let cgroups =
             Cgroups::open(self.version, driver, mount_point, self.root.clone(), self.metrics.clone()).await?;

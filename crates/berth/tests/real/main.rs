@@ -12,6 +12,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod driver;
 mod inside;
 mod lifecycle;
 mod machine;
@@ -20,5 +21,6 @@ mod resources;
 mod restart_safety;
 mod rig;
 mod security;
+mod service;
 mod volumes;
 mod workloads;

@@ -1,13 +1,14 @@
 //! Namespaces: the node's own, those that containers share, and users of their own.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 use testkit::containerd::{Options, Version};
 use testkit::pod::pod;
 use tokio::net::TcpStream;
 
-use crate::rig::{FOREVER, Rig};
+use crate::rig::{FOREVER, Rig, uid};
 
 #[tokio::test]
 async fn real_pods_have_the_namespaces_they_ask_for() {
@@ -37,6 +38,8 @@ async fn real_pods_have_the_namespaces_they_ask_for() {
         assert_eq!(rig.sh(&node, "a", &link(name)).await.trim(), host(name), "{name} is not the node's");
     }
     assert_eq!(node["status"]["podIP"], node["status"]["hostIP"]);
+    let seen = rig.sh(&node, "a", &format!("cat /proc/{}/comm", std::process::id())).await;
+    assert_eq!(seen, fs::read_to_string("/proc/self/comm").unwrap(), "this process in the node's /proc");
 
     let shared = rig.until_ready("shared").await;
     assert_eq!(rig.sh(&shared, "a", &link("pid")).await, rig.sh(&shared, "b", &link("pid")).await);
@@ -58,11 +61,20 @@ async fn real_a_pod_has_users_of_its_own() {
         return;
     }
     let mut rig = Rig::start().await;
-    rig.put("mapped", &pod("mapped").container("main", &FOREVER).with_spec(&json!({"hostUsers": false})));
+    let spec = json!({"hostUsers": false, "volumes": [{"name": "disk", "emptyDir": {}}]});
+    let mounts = json!({"volumeMounts": [{"name": "disk", "mountPath": "/disk"}]});
+    rig.put(
+        "mapped",
+        &pod("mapped").container("main", &FOREVER).with_container("main", &mounts).with_spec(&spec),
+    );
     let pod = rig.until_ready("mapped").await;
     let map = rig.sh(&pod, "main", "cat /proc/self/uid_map").await;
     let numbers: Vec<u64> = map.split_whitespace().map(|n| n.parse().unwrap()).collect();
     assert!(numbers[0] == 0 && numbers[1] >= 65_536 && numbers[2] == 65_536, "{map}");
+    // What the pod's root writes to a volume is root's on the node, for the next pod may have other users.
+    assert_eq!(rig.sh(&pod, "main", "touch /disk/file && stat -c %u /disk/file").await, "0\n");
+    let file = rig.node.root().join("pods").join(uid(&pod)).join("volumes/kubernetes.io~empty-dir/disk/file");
+    assert_eq!(fs::metadata(file).unwrap().uid(), 0);
     rig.finish().await;
 }
 

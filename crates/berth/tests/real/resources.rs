@@ -59,6 +59,9 @@ async fn real_requests_and_limits_reach_the_cgroups() {
             assert_eq!(quota(cpu), max, "{}", cpu.display());
             assert_eq!(limit(mem, "memory.limit_in_bytes", "memory.max"), memory, "{}", mem.display());
         }
+        if is_v2() {
+            assert_eq!(limit(&mem, "", "memory.swap.max"), "0", "{}", mem.display());
+        }
         let pids = cgroup(first, "pids");
         assert_eq!(limit(pids.parent().unwrap(), "pids.max", "pids.max"), "500");
         let path = cpu.display().to_string();

@@ -17,14 +17,21 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 use types::{ContainerId, ObservedPod};
 
-/// How long anything may take that ought to happen: far more than it takes, also in an emulated machine.
-pub(crate) fn deadline() -> Duration {
-    let emulated = std::env::var_os("NEXTEST_PROFILE").is_some_and(|profile| profile == "vm");
-    Duration::from_secs(if emulated { 240 } else { 40 })
+/// Whether this is the emulated machine, where everything takes ten to twenty times as long.
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os("NEXTEST_PROFILE").is_some_and(|profile| profile == "vm")
 }
 
-/// How often is asked; neither the local API nor the machine's files have watches.
-const ASKED_EVERY: Duration = Duration::from_millis(50);
+/// How long anything may take that ought to happen: far more than it takes, also in an emulated machine.
+pub(crate) fn deadline() -> Duration {
+    Duration::from_secs(if is_emulated() { 240 } else { 40 })
+}
+
+/// How often is asked; neither the local API nor the machine's files have watches. In an emulated machine the asking
+/// would be most of the work.
+fn asked_every() -> Duration {
+    Duration::from_millis(if is_emulated() { 500 } else { 50 })
+}
 
 /// A command that runs until it is told to end, and then ends at once.
 pub(crate) const FOREVER: [&str; 3] =
@@ -87,6 +94,15 @@ impl Rig {
         self.node.remove_manifest(&format!("{name}.json")).unwrap();
     }
 
+    /// Waits until berth answers.
+    pub(crate) async fn until_up(&self) {
+        let give_up = Instant::now() + deadline();
+        while self.ask("/healthz").await.is_none() {
+            assert!(Instant::now() < give_up, "berth does not answer:\n{}", self.node.log_tail());
+            sleep(asked_every()).await;
+        }
+    }
+
     /// GETs from the local API: the status and the body; `None` while berth does not answer.
     pub(crate) async fn ask(&self, path: &str) -> Option<(http::StatusCode, String)> {
         let stream = UnixStream::connect(self.node.socket()).await.ok()?;
@@ -135,7 +151,7 @@ impl Rig {
                 let why = self.get(&format!("/why?pod={name}")).await;
                 panic!("not seen: {name}: {what}; the pod: {:#}\nwhy: {why:#}", pod["status"]);
             }
-            sleep(ASKED_EVERY).await;
+            sleep(asked_every()).await;
         }
     }
 
@@ -192,7 +208,7 @@ impl Rig {
         let give_up = Instant::now() + deadline();
         while !seen() {
             assert!(Instant::now() < give_up, "not seen: {what}");
-            sleep(ASKED_EVERY).await;
+            sleep(asked_every()).await;
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
@@ -90,21 +91,46 @@ async fn real_volumes_hold_what_containers_put_there() {
 }
 
 #[tokio::test]
-async fn real_an_image_is_mounted_where_the_runtime_can() {
+async fn real_images_and_read_only_trees_are_mounted_where_the_runtime_can() {
     if Version::installed().unwrap().major < 2 {
-        println!("skipped image volumes: containerd 1.x has none");
+        println!("skipped image volumes and recursive read-only mounts: containerd 1.x has none");
         return;
     }
     let mut rig = Rig::start().await;
-    let spec = json!({"volumes": [{"name": "tools", "image": {"reference": testkit::containerd::BUSYBOX, "pullPolicy": "IfNotPresent"}}]});
-    let mounts = json!({"volumeMounts": [{"name": "tools", "mountPath": "/tools"}]});
+    let tree = rig.dir().join("tree");
+    let below = tree.join("below");
+    fs::create_dir_all(&below).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "below"]).arg(&below).status().unwrap();
+    assert!(mounted.success());
+    let spec = json!({"volumes": [
+        {"name": "tools", "image": {"reference": testkit::containerd::BUSYBOX, "pullPolicy": "IfNotPresent"}},
+        {"name": "tree", "hostPath": {"path": tree}},
+    ]});
+    let mounts = json!({"volumeMounts": [
+        {"name": "tools", "mountPath": "/tools"},
+        {"name": "tree", "mountPath": "/flat", "readOnly": true},
+        {"name": "tree", "mountPath": "/deep", "readOnly": true, "recursiveReadOnly": "Enabled"},
+    ]});
     rig.put(
-        "tools",
-        &pod("tools").container("main", &FOREVER).with_container("main", &mounts).with_spec(&spec),
+        "mounts",
+        &pod("mounts").container("main", &FOREVER).with_container("main", &mounts).with_spec(&spec),
     );
-    let pod = rig.until_ready("tools").await;
+    let pod = rig.until_ready("mounts").await;
     assert_eq!(rig.sh(&pod, "main", "/tools/bin/busybox echo from the volume").await, "from the volume\n");
     assert_ne!(rig.run(&pod, "main", "touch /tools/no").await.exit_code, 0, "an image volume is written to");
+    assert_ne!(rig.run(&pod, "main", "touch /flat/no").await.exit_code, 0, "a read-only mount is written to");
+    rig.sh(&pod, "main", "touch /flat/below/yes").await;
+    assert_ne!(
+        rig.run(&pod, "main", "touch /deep/below/no").await.exit_code,
+        0,
+        "a read-only tree is written to"
+    );
+    let reported = &container(&pod, "main")["volumeMounts"];
+    let mut reported = reported.as_array().into_iter().flatten();
+    assert!(
+        reported.any(|mount| mount["mountPath"] == "/deep" && mount["recursiveReadOnly"] == "Enabled"),
+        "{pod:#}"
+    );
     rig.finish().await;
 }
 

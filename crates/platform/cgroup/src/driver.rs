@@ -20,11 +20,7 @@ impl Driver {
     /// do not say).
     #[must_use]
     pub fn choose(configured: Self, runtime: Option<Self>) -> Self {
-        if let Some(runtime) = runtime.filter(|runtime| *runtime != configured) {
-            tracing::info!(%configured, %runtime, "The runtime's cgroup driver is used instead of the configured one");
-            return runtime;
-        }
-        configured
+        runtime.unwrap_or(configured)
     }
 
     /// The configuration's spelling.

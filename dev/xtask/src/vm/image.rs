@@ -19,8 +19,9 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 const PACKAGES: &str = "systemd-sysv,dbus,udev,kmod,iproute2,iptables,\
                         linux-image-cloud-amd64,containerd,runc,containernetworking-plugins,busybox-static";
 
-/// Services of a machine that lives for longer than some minutes.
-const UNWANTED_UNITS: [&str; 14] = [
+/// Services of a machine that lives for longer than some minutes, and udev, which has no device to wait for here and
+/// would look at each interface of each pod.
+const UNWANTED_UNITS: [&str; 20] = [
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -33,7 +34,13 @@ const UNWANTED_UNITS: [&str; 14] = [
     "systemd-hwdb-update.service",
     "systemd-journal-catalog-update.service",
     "systemd-pstore.service",
+    "systemd-udev-load-credentials.service",
     "systemd-udev-settle.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd.service",
+    "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket",
+    "systemd-udevd-varlink.socket",
     "systemd-update-done.service",
 ];
 
@@ -173,9 +180,16 @@ fn settle(tree: &Path) -> Result<()> {
         }
         std::os::unix::fs::symlink("/dev/null", link).with_context(|| format!("mask {unit}"))?;
     }
+    // Tests start a containerd of their own; the machine's is for who wants it: `systemctl start containerd`.
+    fs::remove_file(wants.join("containerd.service")).context("disable containerd.service")?;
     fs::create_dir_all(tree.join("suite")).context("create /suite")?;
     fs::write(tree.join("etc/hostname"), "berth-vm\n").context("write the host name")?;
     fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n192.0.2.10 berth-vm\n").context("write hosts")?;
+    // This machine's name servers cannot be reached from there; without any, a look-up fails at once.
+    let resolver = tree.join("etc/resolv.conf");
+    // Never written through: it may be a link to this machine's.
+    let _ = fs::remove_file(&resolver);
+    fs::write(&resolver, "").context("write resolv.conf")?;
     for cache in ["var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"] {
         let cache = tree.join(cache);
         if cache.exists() {

@@ -99,7 +99,7 @@ fn script(command: &str) -> String {
     };
     format!(
         "stty -F /dev/hvc0 -opost\n\
-         ctr version >/dev/null && echo \"{MARK}ready $(cut -d' ' -f1 /proc/uptime)\"\n\
+         echo \"{MARK}ready $(cut -d' ' -f1 /proc/uptime)\"\n\
          mkdir -p '{parent}' && ln -sfn /suite/workspace '{root}'\n\
          {elsewhere}\
          ip link add node0 type dummy && ip address add 192.0.2.10/24 dev node0 && ip link set node0 up && ip route add default dev node0\n\
