@@ -1,0 +1,67 @@
+//! Everything between berth and the Kubernetes API server. Nothing outside this crate knows the client library.
+//!
+//! Decides: what a kubeconfig means, when a request may be sent and what its failure is, when a watch goes on or begins
+//! anew, when credentials and certificates are read again.
+//!
+//! Tasks: a [`Watch`] has one that reads from the server and writes a bounded channel of [`Change`]s and its
+//! [`Health`]; a [`Store`] has one more that keeps all objects in a `watch` channel. Both end when their handle is
+//! dropped. They wake on what the server sends, on its silence, and on a delay after a failure.
+//!
+//! Does not: decide what is written or why (`source`, `status`, `node`), apply defaults, keep anything over a restart,
+//! serve HTTP (`server`).
+//!
+//! kube reads the kubeconfig file, builds paths and queries, and has the types of `k8s_openapi` as resources. Its
+//! transport is not used: it neither renews certificates nor closes connections when they change, has no bound for the
+//! rate, loses `Retry-After`, and would put all watches on one HTTP/2 connection, where the streams that a server allows
+//! run out and the node's lease would wait behind them.
+//!
+//! ```no_run
+//! use k8s_openapi::api::core::v1::{Pod, Service};
+//! use kubeapi::{Change, Client, Kubeconfig, Limits, Metrics, Options, Selection, Store, Watch};
+//!
+//! # async fn example(registry: &telemetry::metrics::Registry) -> Result<(), Box<dyn std::error::Error>> {
+//! let kubeconfig = Kubeconfig::read("/etc/kubernetes/kubelet.conf".as_ref())?;
+//! let options = Options { user_agent: "berth/0.1.0".into(), limits: Limits::default() };
+//! let client = Client::new(kubeconfig, options, &Metrics::register(registry))?;
+//! // Heartbeats wait for nobody, and give up before the next one is due.
+//! let heartbeat = client.with_limits(Limits { qps: 0.0, burst: 0, deadline: std::time::Duration::from_secs(10) });
+//!
+//! // Few objects that others look up: a store.
+//! let services = Store::<Service>::start(&client, Selection::default());
+//! services.synced().await;
+//!
+//! // Objects that make something happen: a watch, read by the task that acts.
+//! let mut pods = Watch::<Pod>::start(&client, Selection::field("spec.nodeName", "worker-1"));
+//! let health = pods.health(); // for `berth why`
+//! while let Some(change) = pods.next().await {
+//!     match change {
+//!         Change::Listed(all) => { /* what is not among them is gone */ }
+//!         Change::Applied(pod) => {}
+//!         Change::Deleted(pod) => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod credentials;
+mod error;
+mod jitter;
+mod kubeconfig;
+mod limit;
+mod metrics;
+mod object;
+mod presence;
+mod stamp;
+mod transport;
+mod watch;
+
+pub use client::{Client, ClientError, Limits, Options};
+pub use credentials::CredentialsError;
+pub use error::{ApiError, ApiErrorKind};
+pub use kubeconfig::{Kubeconfig, KubeconfigError};
+pub use metrics::Metrics;
+pub use object::{Deletion, Object};
+pub use transport::TlsError;
+pub use watch::{Change, Health, ObjectKey, Objects, Selection, Store, Watch};

@@ -1,0 +1,6 @@
+//! The crate against a small HTTP server with faults on demand.
+
+mod client;
+mod server;
+mod tls;
+mod watches;
