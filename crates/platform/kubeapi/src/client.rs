@@ -137,6 +137,12 @@ impl Client {
         self.shared.connections.look();
     }
 
+    /// Closes all connections, as when requests fail again and again: one of them may be dead without anybody having
+    /// said so. Watches go on over new ones.
+    pub fn reconnect(&self) {
+        self.shared.connections.renew();
+    }
+
     /// Sends `request`, a path and query with a body, and reads the answer. Waits and tries again, within the deadline,
     /// where the server says when.
     pub(crate) async fn call<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T, ApiError> {

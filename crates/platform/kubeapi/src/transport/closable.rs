@@ -30,8 +30,7 @@ impl Closable {
     /// The connection's end, if it was told to end.
     fn broken(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
         let closed = self.closed.as_mut().poll(cx).is_ready();
-        closed
-            .then(|| io::Error::new(io::ErrorKind::ConnectionAborted, "the client's certificate has changed"))
+        closed.then(|| io::Error::new(io::ErrorKind::ConnectionAborted, "berth connects again"))
     }
 }
 

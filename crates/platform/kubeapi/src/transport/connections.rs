@@ -84,6 +84,17 @@ impl Connections {
         self.follow_files(&mut state);
     }
 
+    /// Closes all connections; the next requests make new ones.
+    pub(crate) fn renew(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.generation(&state.loaded, state.identity.as_deref()) {
+            Ok(generation) => state.replace(generation),
+            Err(error) => {
+                tracing::warn!(error = telemetry::chain(&error), "connections to the API server are kept")
+            }
+        }
+    }
+
     fn current(&self, identity: Option<Arc<Identity>>) -> Result<Arc<Generation>, TlsError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.identity != identity {

@@ -4,3 +4,4 @@ mod client;
 mod server;
 mod tls;
 mod watches;
+mod writes;
