@@ -90,7 +90,7 @@ impl Connections {
         match self.generation(&state.loaded, state.identity.as_deref()) {
             Ok(generation) => state.replace(generation),
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "connections to the API server are kept")
+                tracing::warn!(error = telemetry::chain(&error), "connections to the API server are kept");
             }
         }
     }
