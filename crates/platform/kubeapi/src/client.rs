@@ -81,6 +81,9 @@ struct Shared {
 
 /// The largest answer that is read.
 const LARGEST: usize = 128 << 20;
+/// How often a request is sent again when the server says when, as client-go does it, and after how long at least.
+const RETRIES: u32 = 10;
+const SHORTEST: Duration = Duration::from_millis(100);
 /// How much is read of an answer that is an error.
 const LARGEST_ERROR: usize = 256 << 10;
 
@@ -155,6 +158,7 @@ impl Client {
         let request = Prepared::new(request);
         let end = Instant::now() + self.deadline;
         let calling = async {
+            let mut left = RETRIES;
             loop {
                 let error = match self.attempt(&request, false).await {
                     Ok(response) => match self.read(&request, response).await {
@@ -163,8 +167,10 @@ impl Client {
                     },
                     Err(error) => error,
                 };
-                match error.retry_after() {
-                    Some(wait) if Instant::now() + wait < end => {
+                let wait = error.retry_after().map(|wait| wait.max(SHORTEST));
+                match wait {
+                    Some(wait) if left > 0 && Instant::now() + wait < end => {
+                        left -= 1;
                         self.shared.metrics.retried(request.method.as_str(), &error.code.to_string());
                         tokio::time::sleep(wait).await;
                     }

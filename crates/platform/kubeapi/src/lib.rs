@@ -47,6 +47,7 @@
 mod client;
 mod credentials;
 mod error;
+mod events;
 mod jitter;
 mod kubeconfig;
 mod lease;
@@ -64,6 +65,7 @@ mod watch;
 pub use client::{Client, ClientError, Limits, Options};
 pub use credentials::CredentialsError;
 pub use error::{ApiError, ApiErrorKind};
+pub use events::EventPublisher;
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use lease::NodeLease;
 pub use metrics::Metrics;

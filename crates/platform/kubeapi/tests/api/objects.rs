@@ -140,7 +140,8 @@ async fn an_immutable_object_is_not_watched() {
     let (cache, _changed) = cache(&server, WATCH);
     cache.register(&"web".into(), [key()]);
     assert_eq!(version(&cache).await.unwrap(), "1");
-    for watch in one.0.lock().unwrap().watches.drain(..).collect::<Vec<_>>() {
+    let watches: Vec<_> = one.0.lock().unwrap().watches.drain(..).collect();
+    for watch in watches {
         within(watch.closed()).await;
     }
     let before = server.asked().len();

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::server::{Answer, Server, failure, lines, list, replace, within};
+use crate::server::{Answer, Asked, Server, failure, lines, list, replace, within};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -162,7 +162,7 @@ async fn a_renewed_certificate_is_shown_and_old_connections_end() {
     let client = server.client_of(&cluster(folder.path(), &server, ""), &user);
     let mut watch = Watch::<ConfigMap>::start(&client, Selection::default());
     assert_eq!(within(watch.next()).await, Some(Change::Listed(vec![])));
-    server.wait(|asked| asked.iter().any(|asked| asked.is_watch())).await;
+    server.wait(|asked| asked.iter().any(Asked::is_watch)).await;
 
     // Half a file changes nothing.
     replace(&current, "-----BEGIN CERTIFICATE-----\n");

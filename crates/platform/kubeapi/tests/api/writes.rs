@@ -9,7 +9,7 @@ use kubeapi::{ApiErrorKind, NodeLease, TokenSpec, Tokens};
 use serde_json::json;
 use types::{PodName, PodRef};
 
-use crate::server::{Answer, Server, failure};
+use crate::server::{Answer, Asked, Server, failure};
 
 fn pod() -> PodRef {
     PodRef { name: PodName::new("default", "web"), uid: "1-2-3".into() }
@@ -33,7 +33,7 @@ async fn a_status_is_patched_of_the_right_pod_only() {
     client.patch_node_status("a", &json!({"status": {}})).await.unwrap();
     client.patch_node("a", &json!({"metadata": {"labels": {"a": "b"}}})).await.unwrap();
     client.get_node("a", true).await.unwrap();
-    let what: Vec<_> = server.asked()[2..].iter().map(crate::server::Asked::what).collect();
+    let what: Vec<_> = server.asked()[2..].iter().map(Asked::what).collect();
     assert_eq!(what, ["PATCH /api/v1/nodes/a/status", "PATCH /api/v1/nodes/a", "GET /api/v1/nodes/a"]);
 }
 
@@ -54,7 +54,7 @@ async fn a_lease_is_created_once_and_belongs_to_its_node() {
     lease.renew(Some("uid")).await.unwrap();
     lease.renew(Some("uid")).await.unwrap();
     let asked = server.asked();
-    let what: Vec<_> = asked.iter().map(|asked| asked.what()).collect();
+    let what: Vec<_> = asked.iter().map(Asked::what).collect();
     let path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     let patch = format!("PATCH {path}/a");
     assert_eq!(what, [patch.as_str(), &format!("POST {path}"), &patch, &patch]);
