@@ -149,7 +149,12 @@ impl ApiError {
             "" => format!("the API server answered {code} {}", status.reason),
             _ => status.message,
         };
-        let kind = ApiErrorKind::of(code, &status.reason, retry_after);
+        let mut kind = ApiErrorKind::of(code, &status.reason, retry_after);
+        // A patch that names the UID of another object is told to be not valid, where a deletion is a conflict.
+        let mut causes = status.details.iter().flat_map(|details| &details.causes);
+        if kind == ApiErrorKind::Invalid && causes.any(|cause| cause.field == "metadata.uid") {
+            kind = ApiErrorKind::Conflict;
+        }
         Self { kind, code: code.as_u16(), reason: status.reason, message }
     }
 
@@ -222,6 +227,14 @@ mod tests {
         ] {
             assert_eq!(status(code, reason), kind, "{code} {reason}");
         }
+    }
+
+    #[test]
+    fn another_uid_is_a_conflict() {
+        let body = br#"{"kind":"Status","status":"Failure","code":422,"reason":"Invalid","message":"m",
+            "details":{"causes":[{"field":"metadata.uid","reason":"FieldValueInvalid"}]}}"#;
+        let error = ApiError::answered(StatusCode::UNPROCESSABLE_ENTITY, None, body);
+        assert_eq!((error.kind, error.code), (ApiErrorKind::Conflict, 422));
     }
 
     #[test]

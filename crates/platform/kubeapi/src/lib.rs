@@ -4,8 +4,10 @@
 //! anew, when credentials and certificates are read again.
 //!
 //! Tasks: a [`Watch`] has one that reads from the server and writes a bounded channel of [`Change`]s and its
-//! [`Health`]; a [`Store`] has one more that keeps all objects in a `watch` channel. Both end when their handle is
-//! dropped. They wake on what the server sends, on its silence, and on a delay after a failure.
+//! [`Health`]; a [`Store`] has one more that keeps all objects in a `watch` channel, and an [`ObjectCache`] one for each
+//! object that pods refer to, which writes [`Changed`]. They end when their handle is dropped. They wake on what the
+//! server sends, on its silence, on a delay after a failure, and when another request gets through after the server was
+//! away. [`EventPublisher::run`] is one that the program starts: it reads events, and wakes on them and on a delay.
 //!
 //! Does not: decide what is written or why (`source`, `status`, `node`), apply defaults, keep anything over a restart,
 //! serve HTTP (`server`).
@@ -16,8 +18,11 @@
 //! run out and the node's lease would wait behind them.
 //!
 //! ```no_run
-//! use k8s_openapi::api::core::v1::{Pod, Service};
-//! use kubeapi::{Change, Client, Kubeconfig, Limits, Metrics, Options, Selection, Store, Watch};
+//! use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+//! use kubeapi::{
+//!     Change, Client, EventPublisher, Kubeconfig, Limits, Metrics, NodeLease, ObjectCache, ObjectKey, Options, Selection,
+//!     Store, Strategy, Watch,
+//! };
 //!
 //! # async fn example(registry: &telemetry::metrics::Registry) -> Result<(), Box<dyn std::error::Error>> {
 //! let kubeconfig = Kubeconfig::read("/etc/kubernetes/kubelet.conf".as_ref())?;
@@ -25,6 +30,9 @@
 //! let client = Client::new(kubeconfig, options, &Metrics::register(registry))?;
 //! // Heartbeats wait for nobody, and give up before the next one is due.
 //! let heartbeat = client.with_limits(Limits { qps: 0.0, burst: 0, deadline: std::time::Duration::from_secs(10) });
+//!
+//! let mut lease = NodeLease::new(heartbeat, "worker-1", std::time::Duration::from_secs(40));
+//! lease.renew(None).await?; // every ten seconds
 //!
 //! // Few objects that others look up: a store.
 //! let services = Store::<Service>::start(&client, Selection::default());
@@ -40,9 +48,23 @@
 //!         Change::Deleted(pod) => {}
 //!     }
 //! }
+//!
+//! // Objects that pods refer to: one watch each, and word to just the pods that a change concerns.
+//! let (sender, mut changed) = tokio::sync::mpsc::channel(64);
+//! let idle = std::time::Duration::from_secs(300);
+//! let secrets = ObjectCache::<Secret>::new(&client, Strategy::Watch { idle }, sender);
+//! secrets.register(&"uid of a pod".into(), [ObjectKey::new("default", "password")]);
+//! let secret = secrets.get(&ObjectKey::new("default", "password")).await?;
+//!
+//! // Events: what is recorded anywhere comes out of one channel, at a rate of its own.
+//! let (recorder, events) = task::events::Recorder::channel(1000);
+//! let limits = Limits { qps: 50.0, burst: 100, ..Limits::default() };
+//! tokio::spawn(EventPublisher::new(client.with_limits(limits), "worker-1").run(events));
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A pod's tokens are [`Tokens`]; what is written of pods and nodes are methods of [`Client`].
 
 mod client;
 mod credentials;

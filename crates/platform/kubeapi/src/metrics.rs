@@ -1,8 +1,10 @@
 //! What is counted about requests to the API server, under client-go's names.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use telemetry::metrics::{Counter, Histogram, Registry, Stability};
+use jiff::Timestamp;
+use telemetry::metrics::{Counter, Histogram, MetricKind, Registry, Stability};
 
 /// Metrics of requests to the API server.
 #[derive(Clone)]
@@ -14,6 +16,7 @@ pub struct Metrics {
     response_size: Histogram,
     retries: Counter,
     plugin_calls: Counter,
+    plugin_expires: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// Seconds.
@@ -39,6 +42,8 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Self {
         let verb_host: &[&str] = &["verb", "host"];
         let alpha = Stability::Alpha;
+        let plugin_expires = Arc::default();
+        collect_ttl(registry, &plugin_expires);
         Self {
             requests: registry.counter(
                 "rest_client_requests_total",
@@ -88,6 +93,7 @@ impl Metrics {
                 alpha,
                 &["code", "call_status"],
             ),
+            plugin_expires,
         }
     }
 
@@ -126,6 +132,30 @@ impl HostMetrics {
     pub(crate) fn plugin_called(&self, code: &str, status: &str) {
         self.metrics.plugin_calls.inc(&[code, status]);
     }
+
+    /// When what a plugin printed expires, if ever.
+    pub(crate) fn plugin_expires(&self, at: Option<Timestamp>) {
+        *self.metrics.plugin_expires.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+}
+
+/// The time that is left changes by itself, so it is computed when it is read.
+fn collect_ttl(registry: &Registry, expires: &Arc<Mutex<Option<Timestamp>>>) {
+    let expires = Arc::clone(expires);
+    registry.collector(Box::new(move |encoder| {
+        let expires = *expires.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = expires.map_or(f64::INFINITY, |at| at.duration_since(Timestamp::now()).as_secs_f64());
+        encoder
+            .family(
+                "rest_client_exec_plugin_ttl_seconds",
+                "Gauge of the shortest TTL (time-to-live) of the client certificate(s) managed by the auth exec \
+                 plugin. The value is in seconds until certificate expiry (negative if already expired). If auth \
+                 exec plugins are unused or manage no TLS certificates, the value will be +INF.",
+                Stability::Alpha,
+                MetricKind::Gauge,
+            )
+            .sample(&[], left);
+    }));
 }
 
 #[allow(clippy::cast_precision_loss)]

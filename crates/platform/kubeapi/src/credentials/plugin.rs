@@ -77,6 +77,7 @@ impl Plugin {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match printed {
             Ok(Printed { proof, expires }) => {
+                self.metrics.plugin_expires(expires);
                 *last = Last::Printed { proof: proof.clone(), expires };
                 Ok(proof)
             }

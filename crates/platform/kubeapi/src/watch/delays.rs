@@ -14,11 +14,6 @@ pub(super) struct Delays {
 }
 
 impl Delays {
-    /// Whether all was well so far.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.failures == 0
-    }
-
     /// Takes note that all is well.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
@@ -46,9 +41,7 @@ mod tests {
             assert!((longest / 2..=longest).contains(&delay), "{delay} of {longest}");
         }
         delays.reset();
-        assert!(delays.is_fresh());
         assert_eq!(delays.next(Some(Duration::from_secs(5))), Duration::from_secs(5));
-        assert!(!delays.is_fresh());
         for _ in 0..100 {
             assert!(delays.next(None) <= LONGEST);
         }

@@ -42,6 +42,8 @@ pub(super) async fn run<U: Upstream>(
 ) {
     let mut position = Position::List(At::Any);
     let mut delays = Delays::default();
+    // Whether the list was made anew because changes were missed, and nothing was well since.
+    let mut relisted = false;
     loop {
         let failure = match position {
             Position::List(at) => match upstream.list(at).await {
@@ -64,6 +66,7 @@ pub(super) async fn run<U: Upstream>(
                         let well = begun.elapsed() >= WELL;
                         if well {
                             delays.reset();
+                            relisted = false;
                         }
                         match end {
                             End::Unread => return,
@@ -79,16 +82,15 @@ pub(super) async fn run<U: Upstream>(
                 }
             }
         };
-        let gone = failure.kind == ApiErrorKind::Gone;
-        if gone {
+        if failure.kind == ApiErrorKind::Gone {
             position = Position::List(At::Newest);
+            // That changes were missed is nobody's fault, unless it goes on like that.
+            if !relisted {
+                relisted = true;
+                continue;
+            }
         }
-        let fresh = delays.is_fresh();
         let delay = delays.next(failure.retry_after());
-        // That changes were missed is nobody's fault, unless it goes on like that.
-        if gone && fresh {
-            continue;
-        }
         let away = matches!(failure.kind, ApiErrorKind::Unreachable | ApiErrorKind::Timeout);
         health.send_modify(|health| health.failed(failure));
         tokio::select! {

@@ -165,6 +165,7 @@ echo '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredent
         server.asked().iter().map(|asked| asked.header("authorization").to_owned()).collect();
     assert_eq!(tokens, ["Bearer 1", "Bearer 2", "Bearer 2"]);
     server.has_metric("rest_client_exec_plugin_call_total{call_status=\"no_error\",code=\"0\"} 2");
+    server.has_metric("rest_client_exec_plugin_ttl_seconds +Inf");
 }
 
 #[tokio::test]

@@ -189,11 +189,22 @@ async fn lists_anew_when_the_version_is_too_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_forgot_while_it_was_away_is_listed_at_once() {
+    let mut acts = vec![Act::List(&[1], "10")];
+    acts.extend((0..6).map(|_| Act::Refuse(ApiErrorKind::Unreachable)));
+    acts.extend([Act::Refuse(ApiErrorKind::Gone), Act::List(&[2], "50")]);
+    let mut following = follow_server(acts);
+    assert_eq!(following.next(2).await, ["=1", "=2"]);
+    let times = following.server.times();
+    assert_eq!(times[7], times[8]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_that_is_always_too_old_is_no_busy_loop() {
     let acts = (0..5).flat_map(|_| [Act::List(&[1], "10"), Act::Refuse(ApiErrorKind::Gone)]).collect();
     let mut following = follow_server(acts);
     assert_eq!(following.next(5).await.len(), 5);
-    assert!(following.server.start.elapsed() >= Duration::from_millis(400 * (2 + 4 + 8)));
+    assert!(following.server.start.elapsed() >= Duration::from_millis(400 * (1 + 2 + 4)));
 }
 
 #[tokio::test(start_paused = true)]
