@@ -10,6 +10,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::open::Ending;
+
 /// A stream of bytes, encrypted or not.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -19,12 +21,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(super) struct Closable {
     stream: TokioIo<Box<dyn Stream>>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
-    http2: bool,
+    /// It is there for HTTP/2.
+    shared: Option<Ending>,
 }
 
 impl Closable {
-    pub(super) fn new(stream: Box<dyn Stream>, closed: CancellationToken, http2: bool) -> Self {
-        Self { stream: TokioIo::new(stream), closed: Box::pin(closed.cancelled_owned()), http2 }
+    pub(super) fn new(stream: Box<dyn Stream>, closed: CancellationToken, shared: Option<Ending>) -> Self {
+        Self { stream: TokioIo::new(stream), closed: Box::pin(closed.cancelled_owned()), shared }
     }
 
     /// The connection's end, if it was told to end.
@@ -64,6 +67,6 @@ impl Write for Closable {
 impl Connection for Closable {
     fn connected(&self) -> Connected {
         let connected = Connected::new();
-        if self.http2 { connected.negotiated_h2() } else { connected }
+        if self.shared.is_some() { connected.negotiated_h2() } else { connected }
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 use super::closable::Closable;
+use super::open::{Ending, Open};
 
 /// How long all of connecting may take.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -31,6 +32,7 @@ pub(super) struct Connector {
     server_name: Option<ServerName<'static>>,
     proxies: Arc<Matcher>,
     closed: CancellationToken,
+    open: Arc<Open>,
 }
 
 /// Which proxy is before which server: that of the kubeconfig, or what `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
@@ -48,13 +50,18 @@ impl Connector {
         proxies: Arc<Matcher>,
         closed: CancellationToken,
     ) -> Self {
-        Self { tls, server_name, proxies, closed }
+        Self { tls, server_name, proxies, closed, open: Arc::default() }
+    }
+
+    /// The same, which tells `open` of connections that end.
+    pub(super) fn telling(self, open: Arc<Open>) -> Self {
+        Self { open, ..self }
     }
 
     async fn connect(self, server: Uri) -> Result<Closable, BoxError> {
         let tcp = self.reach(&server).await?;
         let Some(config) = self.tls else {
-            return Ok(Closable::new(Box::new(tcp), self.closed, false));
+            return Ok(Closable::new(Box::new(tcp), self.closed, None));
         };
         let name = match self.server_name {
             Some(name) => name,
@@ -65,7 +72,8 @@ impl Connector {
         };
         let stream = TlsConnector::from(config).connect(name, tcp).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Closable::new(Box::new(stream), self.closed, http2))
+        let shared = http2.then(|| Ending(self.open));
+        Ok(Closable::new(Box::new(stream), self.closed, shared))
     }
 
     async fn reach(&self, server: &Uri) -> Result<TcpStream, BoxError> {

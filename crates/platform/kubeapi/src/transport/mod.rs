@@ -9,6 +9,7 @@ mod connect;
 mod connections;
 mod insecure;
 mod lane;
+mod open;
 mod tls;
 
 pub(crate) use connections::Connections;

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use axum::serve::Listener;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
-use kubeapi::{ApiErrorKind, Change, Client, Selection, Watch};
+use kubeapi::{ApiErrorKind, Change, Client, Limits, Selection, Watch};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
 };
@@ -54,6 +55,17 @@ impl Authority {
 struct TlsListener {
     tcp: TcpListener,
     acceptor: TlsAcceptor,
+    accepted: Arc<AtomicUsize>,
+}
+
+impl TlsListener {
+    /// Offers this protocol in place of HTTP/1.1.
+    fn speaking(mut self, protocol: &str) -> Self {
+        let mut config = rustls::ServerConfig::clone(self.acceptor.config());
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        self.acceptor = TlsAcceptor::from(Arc::new(config));
+        self
+    }
 }
 
 impl Listener for TlsListener {
@@ -64,6 +76,7 @@ impl Listener for TlsListener {
         loop {
             let (stream, address) = self.tcp.accept().await.unwrap();
             if let Ok(stream) = self.acceptor.accept(stream).await {
+                self.accepted.fetch_add(1, SeqCst);
                 return (stream, address);
             }
         }
@@ -95,7 +108,7 @@ async fn listen(authority: &Authority, name: &str, clients: Option<&Authority>) 
     let mut config = config.with_single_cert(chain, key).unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) }
+    TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)), accepted: Arc::default() }
 }
 
 fn cluster(folder: &Path, server: &Server, rest: &str) -> String {
@@ -180,4 +193,34 @@ async fn a_renewed_certificate_is_shown_and_old_connections_end() {
     client.reload_certificates();
     answer(&client).await.unwrap();
     assert_eq!(within(watch.next()).await, Some(Change::Listed(vec![])), "the watch goes on");
+}
+
+#[tokio::test]
+async fn watches_share_few_connections_over_http2_and_leave_calls_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    std::fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
+    let listener = listen(&authority, "127.0.0.1", None).await.speaking("h2");
+    let accepted = Arc::clone(&listener.accepted);
+    let server = Server::serve(listener, |asked| {
+        if asked.is_watch() {
+            let (sender, answer) = lines();
+            tokio::spawn(async move { sender.closed().await });
+            answer
+        } else if asked.path.ends_with("configmaps") {
+            list("1", &[])
+        } else {
+            Answer::Json(200, json!({"metadata": {}}))
+        }
+    });
+    let client = server.client_of(&cluster(folder.path(), &server, ""), "{}");
+    let limits = Limits { qps: 0.0, ..Limits::default() };
+    let client = client.with_limits(limits);
+    // More than hyper's server lets one connection carry.
+    let _watches: Vec<_> = (0..250)
+        .map(|index| Watch::<ConfigMap>::start(&client, Selection::object(Some("n"), &index.to_string())))
+        .collect();
+    server.wait(|asked| asked.iter().filter(|asked| asked.is_watch()).count() == 250).await;
+    answer(&client).await.unwrap();
+    assert_eq!(accepted.load(SeqCst), 5, "four for watches, one for calls");
 }
