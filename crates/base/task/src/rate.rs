@@ -1,5 +1,7 @@
 //! A bound on how often something happens.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 /// A token bucket: `qps` tokens come in each second, and at most `burst` are kept.
@@ -25,21 +27,34 @@ impl TokenBucket {
         if self.qps <= 0.0 {
             return true;
         }
-        let since = self.filled_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
-        self.filled_at = Some(self.filled_at.map_or(now, |at| at.max(now)));
-        self.tokens = (self.tokens + since * self.qps).min(self.burst);
+        self.fill(now);
         let taken = self.tokens >= 1.0;
         if taken {
             self.tokens -= 1.0;
         }
         taken
     }
+
+    /// Takes a token that may have yet to come in. Returns how long that is from `now`; whoever took one before has
+    /// the earlier turn.
+    pub fn reserve(&mut self, now: Instant) -> Duration {
+        if self.qps <= 0.0 {
+            return Duration::ZERO;
+        }
+        self.fill(now);
+        self.tokens -= 1.0;
+        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.qps) }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let since = self.filled_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.filled_at = Some(self.filled_at.map_or(now, |at| at.max(now)));
+        self.tokens = (self.tokens + since * self.qps).min(self.burst);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -54,6 +69,17 @@ mod tests {
         assert_eq!(taken(&mut bucket, start + Duration::from_secs(60)), 10);
         assert_eq!(taken(&mut TokenBucket::new(0.0, 1), start), 100);
         assert_eq!(taken(&mut TokenBucket::new(1.0, 0), start), 1);
+    }
+
+    #[test]
+    fn turns_come_at_the_rate() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(10.0, 2);
+        let waits: Vec<_> = (0..4).map(|_| bucket.reserve(start).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 100, 200]);
+        assert!(!bucket.try_take(start + Duration::from_millis(200)));
+        assert_eq!(bucket.reserve(start + Duration::from_millis(200)).as_millis(), 100);
+        assert_eq!(TokenBucket::new(0.0, 1).reserve(start), Duration::ZERO);
     }
 
     proptest! {
