@@ -28,8 +28,12 @@ use crate::rest::Peer;
 
 /// So many connections at once; others wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
-/// TLS has to be agreed on in this time, and the header of a request read.
+/// TLS has to be agreed on in this time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// An HTTP/1.1 connection without a whole request for this time is closed; longer than clients keep idle ones.
+const IDLE: Duration = Duration::from_secs(120);
+/// So many requests at once on one HTTP/2 connection: a node watches every Secret and ConfigMap of its pods by itself.
+const MAX_STREAMS: u32 = 2048;
 /// An idle HTTP/2 connection is asked for a sign of life after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -119,8 +123,12 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router) ->
         None => router,
     };
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_concurrent_streams(MAX_STREAMS);
     builder.serve_connection_with_upgrades(TokioIo::new(tls), TowerToHyperService::new(router)).await
 }
 

@@ -1,6 +1,5 @@
 //! Objects whose owners are gone go too (Kubernetes: "Garbage Collection").
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -21,27 +20,30 @@ pub(super) fn work(txn: &mut Txn, _: &Scope) {
     }
 }
 
-/// Objects all of whose owners are gone. Owners of kinds that this server does not have are taken to be there.
+/// Objects all of whose owners are gone.
 fn orphans(objects: &Snapshot) -> Vec<(&'static Resource, Arc<Value>)> {
-    let owned: Vec<(&'static Resource, &Arc<Value>)> = RESOURCES
+    RESOURCES
         .iter()
         .filter(|resource| resource.view.is_none())
         .flat_map(|resource| objects.list(resource.store, None).map(move |(_, object)| (resource, object)))
-        .filter(|(_, object)| {
-            !object::list(object, "/metadata/ownerReferences").is_empty() && !object::is_deleting(object)
-        })
-        .collect();
-    if owned.is_empty() {
-        return Vec::new();
-    }
-    let living: HashSet<&str> = objects.all().map(|(_, object)| object::uid(object)).collect();
-    let gone = |owner: &Value| {
-        resource::of_kind(object::text(owner, "/apiVersion"), object::text(owner, "/kind")).is_some()
-            && !living.contains(object::text(owner, "/uid"))
-    };
-    owned
-        .into_iter()
-        .filter(|(_, object)| object::list(object, "/metadata/ownerReferences").iter().all(gone))
+        .filter(|(_, object)| is_orphan(objects, object))
         .map(|(resource, object)| (resource, object.clone()))
         .collect()
+}
+
+fn is_orphan(objects: &Snapshot, object: &Value) -> bool {
+    let owners = object::list(object, "/metadata/ownerReferences");
+    !owners.is_empty()
+        && !object::is_deleting(object)
+        && owners.iter().all(|owner| is_gone(objects, object::namespace(object), owner))
+}
+
+/// Whether an owner is gone. One of a kind that this server does not have is taken to be there. An owner is in the
+/// namespace of what it owns, or is of the cluster.
+fn is_gone(objects: &Snapshot, namespace: &str, owner: &Value) -> bool {
+    let field = |pointer: &str| object::text(owner, pointer);
+    let Some(resource) = resource::of_kind(field("/apiVersion"), field("/kind")) else { return false };
+    let namespace = if resource.namespaced { namespace } else { "" };
+    let found = objects.get(resource.store, namespace, field("/name"));
+    found.is_none_or(|found| object::uid(found) != field("/uid"))
 }

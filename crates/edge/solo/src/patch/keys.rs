@@ -14,7 +14,7 @@ pub(super) enum Strategy {
 use Strategy::{By, Set};
 
 /// Lists that merge, by the end of their path.
-const LISTS: [(&str, Strategy); 31] = [
+const LISTS: [(&str, Strategy); 32] = [
     ("metadata.ownerReferences", By("uid")),
     ("metadata.finalizers", Set),
     ("spec.containers", By("name")),
@@ -44,6 +44,7 @@ const LISTS: [(&str, Strategy); 31] = [
     ("status.conditions", By("type")),
     ("status.addresses", By("type")),
     ("status.podIPs", By("ip")),
+    ("status.hostIPs", By("ip")),
     ("status.resourceClaimStatuses", By("name")),
     ("secrets", By("name")),
 ];

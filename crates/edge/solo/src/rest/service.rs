@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, header};
+use tracing::debug;
 
 use super::call::Call;
 use super::form::Form;
@@ -33,10 +34,18 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 
 async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    match answer(&api, &parts, body).await {
+    let response = match answer(&api, &parts, body).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
-    }
+    };
+    debug!(
+        method = parts.method.as_str(),
+        uri = %parts.uri,
+        user = parts.extensions.get::<Peer>().map(|peer| &*peer.0.name),
+        code = response.status().as_u16(),
+        "request"
+    );
+    response
 }
 
 async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Response, ApiError> {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::Key;
 
 /// So many changes of one resource are remembered. Whoever is further behind has to list again.
-const REMEMBERED: usize = 1024;
+pub(super) const REMEMBERED: usize = 512;
 
 /// What happened to an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -71,7 +71,7 @@ async fn history_is_bounded() {
         .unwrap();
     let feed = store.feed("pods");
     let gap = feed.after(start).unwrap_err();
-    assert_eq!(feed.after(gap.oldest).unwrap().len(), 1024);
+    assert_eq!(feed.after(gap.oldest).unwrap().len(), feed::REMEMBERED);
 }
 
 #[tokio::test]
