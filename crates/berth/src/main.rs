@@ -2,7 +2,7 @@
 //! the others.
 //!
 //! `berth [flags]` runs the agent with the kubelet's flags, and so does the program under the name `kubelet`.
-//! `berth config|pods|why|logs` are the operator's commands.
+//! `berth config|pods|why|logs` are the operator's commands, and `berth solo` is an API server for one machine.
 
 mod agent;
 mod cli;

@@ -34,6 +34,7 @@ Usage:
   berth logs POD [-c CONTAINER]       print a container's log
   berth config check FILE...          check configuration files
   berth config print -- [flags]       print the effective configuration
+  berth solo                          run a Kubernetes API server for this one machine
 ";
 
 /// Runs the agent until it is told to stop, or cannot go on.

@@ -4,6 +4,7 @@ mod client;
 mod config;
 mod logs;
 mod pods;
+mod solo;
 mod why;
 
 use std::ffi::OsString;
@@ -40,6 +41,8 @@ enum Command {
     /// Check or print a kubelet configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Run a Kubernetes API server for this one machine
+    Solo(solo::SoloArgs),
 }
 
 /// Where to ask.
@@ -52,7 +55,7 @@ struct Socket {
 
 /// Whether `word` is a command.
 pub(crate) fn is_command(word: &str) -> bool {
-    matches!(word, "pods" | "why" | "logs" | "config" | "help")
+    matches!(word, "pods" | "why" | "logs" | "config" | "solo" | "help")
 }
 
 /// Runs the command.
@@ -69,6 +72,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         Command::Why(args) => why::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Config(command) => config::run(&command),
+        Command::Solo(args) => solo::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -179,9 +179,6 @@ fn ephemeral<'a>(
     names: &mut BTreeSet<&'a str>,
 ) {
     let containers = list(&spec.ephemeral_containers);
-    if !containers.is_empty() {
-        errors.forbidden(path, "may not be set on creation; they are added to a pod that runs");
-    }
     for (index, container) in containers.iter().enumerate() {
         let path = path.index(index);
         let plain = pod::ephemeral_as_container(container);

@@ -1,0 +1,17 @@
+//! What every request works with.
+
+use std::sync::Arc;
+
+use crate::auth::Issuer;
+use crate::store::Store;
+
+/// The API without its connections.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) issuer: Arc<Issuer>,
+    /// The certificate of the authority that signs for this server, in PEM.
+    pub(crate) ca: Arc<str>,
+    /// Where it listens, as `host:port`.
+    pub(crate) address: String,
+}

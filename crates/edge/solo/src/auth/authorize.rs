@@ -1,0 +1,85 @@
+//! What one may do.
+
+use super::{User, node};
+use crate::store::Snapshot;
+
+/// What is asked for, in the words of `SubjectAccessReview`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    /// Empty if a path is asked for.
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    /// The object's name; of a list or watch, the one name that its field selector allows.
+    pub(crate) name: &'a str,
+    /// The one node that the field selector of pods allows.
+    pub(crate) node: &'a str,
+    /// A path that is no resource.
+    pub(crate) path: &'a str,
+}
+
+/// Whether it is allowed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Decision {
+    Allow,
+    /// Nothing allows it; why, if there is more to say.
+    Refuse(String),
+}
+
+impl Decision {
+    pub(super) fn of(allowed: bool, otherwise: &str) -> Self {
+        if allowed { Self::Allow } else { Self::Refuse(otherwise.to_owned()) }
+    }
+}
+
+/// Paths that everybody known may read: what there is, and how it looks.
+const DISCOVERY: [&str; 8] =
+    ["/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz", "/.well-known"];
+/// Questions that everybody may ask about themselves.
+const ABOUT_SELF: [(&str, &str); 3] = [
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authentication.k8s.io", "selfsubjectreviews"),
+];
+
+/// Masters may do everything, nodes what their pods need, and all others only look at what there is.
+pub(crate) fn authorize(objects: &Snapshot, user: &User, asked: &Attributes<'_>) -> Decision {
+    if user.is_master() {
+        return Decision::Allow;
+    }
+    if asked.resource.is_empty() {
+        let below = |root: &&str| {
+            asked.path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let open = asked.path == "/" || asked.path == "/openid/v1/jwks" || DISCOVERY.iter().any(below);
+        return Decision::of(open && matches!(asked.verb, "get" | "head"), "");
+    }
+    if asked.verb == "create" && ABOUT_SELF.contains(&(asked.group, asked.resource)) {
+        return Decision::Allow;
+    }
+    match user.node() {
+        Some(node) => node::may(objects, node, asked),
+        None => Decision::Refuse(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_only_look_at_what_there_is() {
+        let objects = Snapshot::default();
+        let user = User { name: "system:serviceaccount:a:b".to_owned(), ..User::default() };
+        let path = |path| Attributes { verb: "get", path, ..Attributes::default() };
+        assert_eq!(authorize(&objects, &user, &path("/api")), Decision::Allow);
+        assert_eq!(authorize(&objects, &user, &path("/apis/apps/v1")), Decision::Allow);
+        assert_ne!(authorize(&objects, &user, &path("/apix")), Decision::Allow);
+        let pods = Attributes { verb: "list", resource: "pods", ..Attributes::default() };
+        assert_ne!(authorize(&objects, &user, &pods), Decision::Allow);
+        let master = User::of_certificate("admin".to_owned(), vec!["system:masters".to_owned()]);
+        assert_eq!(authorize(&objects, &master, &pods), Decision::Allow);
+    }
+}

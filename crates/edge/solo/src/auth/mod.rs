@@ -1,0 +1,16 @@
+//! Who asks, and what they may do. Deciding is pure: from the objects, the user and what they ask for.
+
+mod authorize;
+mod node;
+mod references;
+mod restrict;
+mod token;
+mod user;
+
+pub(crate) use authorize::{Attributes, Decision, authorize};
+pub(crate) use restrict::{
+    create as restrict_create, delete as restrict_delete, own_pod, update as restrict_update,
+};
+pub use token::TokenError;
+pub(crate) use token::{Bound, ISSUER, Issuer, TokenSpec};
+pub(crate) use user::User;

@@ -1,0 +1,42 @@
+//! A small Kubernetes API server with an embedded store: `kubectl` for one machine, without a control plane.
+//!
+//! Decides, purely: what a new or changed object becomes (`rules`), how patches apply, which objects a selector
+//! means, how objects look as a table, who may do what (administrators everything, the node what Node authorization and
+//! NodeRestriction let it, service accounts nothing but discovery).
+//!
+//! Tasks, all within [`Solo::serve`]: the listener, with one task per connection; the controllers, which wake on every
+//! commit of the store, read its snapshot and write through it (the default objects of namespaces, their end, binding of
+//! pods to the one node and of claims to volumes, dependants of deleted owners, certificate signing requests); and one
+//! that removes old events on a timer. The store has a thread of its own: it takes writes from a bounded queue, commits
+//! those that wait together, and publishes snapshots.
+//!
+//! Does not: know anything of the agent, which sees an API server like any other; run workload controllers
+//! (Deployments and the like); proxy logs and exec to the node; do server-side apply or API versions other than `v1`;
+//! answer in protobuf, which it reads.
+
+mod api;
+mod auth;
+mod authority;
+mod control;
+mod error;
+mod kubeconfig;
+mod listen;
+mod object;
+mod patch;
+mod printer;
+mod protobuf;
+mod random;
+mod resource;
+mod rest;
+mod rules;
+mod selector;
+mod solo;
+mod store;
+mod time;
+
+pub use auth::TokenError;
+pub use authority::AuthorityError;
+pub use error::ApiError;
+pub use listen::TlsError;
+pub use solo::{Settings, Solo, SoloError};
+pub use store::DiskError;

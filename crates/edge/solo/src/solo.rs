@@ -1,0 +1,209 @@
+//! The server as a whole.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::auth::{Issuer, TokenError};
+use crate::authority::{Authority, AuthorityError, token_key};
+use crate::control;
+use crate::error::ApiError;
+use crate::listen::{self, TlsError};
+use crate::store::{self, DiskError, Store};
+use crate::{kubeconfig, rest, rules};
+
+/// Connections have so long to let go of the store.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What a server is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where everything is kept: the store, certificates, kubeconfigs. Made with mode 0700 if it is not there.
+    pub dir: PathBuf,
+    /// Where to listen; port 0 for any that is free.
+    pub listen: SocketAddr,
+    /// The name of the node for which an identity is made.
+    pub node: String,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum SoloError {
+    /// The directory could not be made.
+    #[error("cannot make the directory {}", dir.display())]
+    Dir {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A kubeconfig could not be written.
+    #[error("cannot write {}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address could not be bound.
+    #[error("cannot listen on {address}; is another API server running?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store could not be opened.
+    #[error("the store cannot be used")]
+    Disk(#[from] DiskError),
+    /// The first objects could not be written.
+    #[error("the first objects cannot be written")]
+    Establish(#[from] ApiError),
+    /// There are no certificates.
+    #[error("there are no certificates to serve with")]
+    Authority(#[from] AuthorityError),
+    /// There is no key for tokens.
+    #[error("tokens of service accounts cannot be signed")]
+    Token(#[from] TokenError),
+    /// There is no TLS.
+    #[error("TLS cannot be served")]
+    Tls(#[from] TlsError),
+    /// The store's writer ended: nothing can be written any more.
+    #[error("the store's writer ended")]
+    WriterEnded,
+}
+
+/// A server that listens, and answers once it is [served](Solo::serve).
+pub struct Solo {
+    api: Arc<Api>,
+    authority: Authority,
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    address: SocketAddr,
+    admin: PathBuf,
+    node: PathBuf,
+}
+
+impl Solo {
+    /// Opens the store, makes what is missing of certificates, kubeconfigs and first objects, and begins to listen.
+    ///
+    /// # Errors
+    /// If a file or the address cannot be used.
+    pub async fn open(settings: &Settings) -> Result<Self, SoloError> {
+        let dir = &settings.dir;
+        let pki = dir.join("pki");
+        for dir in [dir, &pki] {
+            private_dir(dir).map_err(|source| SoloError::Dir { dir: dir.clone(), source })?;
+        }
+        let store = Store::open(&dir.join("store.redb"))?;
+        let authority = Authority::open(&pki)?;
+        let unbound = |source| SoloError::Listen { address: settings.listen, source };
+        let listener = TcpListener::bind(settings.listen).await.map_err(unbound)?;
+        let address = listener.local_addr().map_err(unbound)?;
+        let ca: Arc<str> = authority.certificate.as_str().into();
+        {
+            let (ca, port) = (ca.clone(), address.port());
+            store
+                .write(move |txn| {
+                    control::establish(txn, &ca, port);
+                    Ok(())
+                })
+                .await?;
+        }
+        let (names, addresses) = own_names(&settings.node, address.ip());
+        let acceptor = listen::acceptor(&ca, &authority.server(&names, &addresses)?)?;
+        let (admin, node) = (dir.join("admin.kubeconfig"), dir.join("node.kubeconfig"));
+        let node_user = format!("system:node:{}", settings.node);
+        let url = format!("https://{}", reached_at(address));
+        for (path, file, user, group) in [
+            (&admin, "admin", "admin", "system:masters"),
+            (&node, &*format!("node-{}", settings.node), &*node_user, "system:nodes"),
+        ] {
+            let identity = authority.client(&pki, file, user, &[group])?;
+            kubeconfig::write(path, &url, &ca, user, &identity)
+                .map_err(|source| SoloError::Kubeconfig { path: path.clone(), source })?;
+        }
+        let issuer = Arc::new(Issuer::new(&token_key(&pki)?)?);
+        let api = Arc::new(Api { store, issuer, ca, address: reached_at(address).to_string() });
+        Ok(Self { api, authority, listener, acceptor, address, admin, node })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The kubeconfig of somebody who may do everything.
+    #[must_use]
+    pub fn admin_kubeconfig(&self) -> &Path {
+        &self.admin
+    }
+
+    /// The kubeconfig of the node.
+    #[must_use]
+    pub fn node_kubeconfig(&self) -> &Path {
+        &self.node
+    }
+
+    /// Serves until `shutdown`, and closes the store.
+    ///
+    /// # Errors
+    /// If the store can no longer be written.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), SoloError> {
+        let closed = self.api.store.commits();
+        let router = rest::router(self.api.clone());
+        let outcome = tokio::select! {
+            () = listen::serve(self.listener, self.acceptor, router, shutdown.clone()) => Ok(()),
+            () = control::run(self.api.clone(), self.authority, shutdown.clone()) => Ok(()),
+            () = control::expire_events(self.api, shutdown) => Ok(()),
+            () = store::closed(closed.clone()) => Err(SoloError::WriterEnded),
+        };
+        // Every handle to the store is gone by now, or will be as soon as its task is dropped.
+        let _ = timeout(CLOSING, store::closed(closed)).await;
+        outcome
+    }
+}
+
+fn private_dir(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// The address by which this machine itself reaches the server.
+fn reached_at(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// The names and addresses by which clients may call the server.
+fn own_names(node: &str, listens: IpAddr) -> (Vec<String>, Vec<IpAddr>) {
+    let mut names: Vec<String> = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.push(node.to_owned());
+    let mut addresses: Vec<IpAddr> =
+        vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), rules::SERVICE_ADDRESS.into()];
+    if !listens.is_unspecified() && !addresses.contains(&listens) {
+        addresses.push(listens);
+    }
+    (names, addresses)
+}
