@@ -11,17 +11,26 @@
 
 pub mod address;
 pub mod kernel;
+pub mod object;
+pub mod patch;
 pub mod resources;
 pub mod start;
+pub mod status;
 
+mod facts;
 mod machine;
 mod metrics;
 mod name;
 mod runtime;
+#[cfg(test)]
+mod testing;
+mod version;
 
 pub use address::{AddressError, NodeIp, node_ips};
+pub use facts::{Addresses, Facts, Inputs, Obstacle, Pressure, Strain};
 pub use machine::{Machine, MachineError};
 pub use metrics::Metrics;
 pub use name::{NoNodeName, node_name};
 pub use resources::{PodRoom, Reservations, Threshold};
 pub use runtime::{RuntimeHealth, RuntimeWatch, StatusCall};
+pub use version::kubelet_version;
