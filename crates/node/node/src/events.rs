@@ -24,7 +24,7 @@ pub fn of_status(name: &str, before: Option<&Node>, after: &Node) -> Vec<Event> 
     if let Some((old, new)) = old_boot.zip(boot_id(after))
         && old != new
     {
-        let message = format!("Node {name} has been rebooted, boot id: {new}");
+        let message = format!("the machine of node {name} was booted; its boot id is {new}");
         events.push(Event::node(EventKind::Warning, reason::REBOOTED, message));
     }
     for (type_, on, off) in TURNS {
@@ -50,7 +50,7 @@ pub fn of_cordon(name: &str, before: &Node, after: &Node) -> Option<Event> {
 }
 
 fn now_is(name: &str, reason: &'static str) -> Event {
-    Event::node(EventKind::Normal, reason, format!("Node {name} status is now: {reason}"))
+    Event::node(EventKind::Normal, reason, format!("node {name} is now {reason}"))
 }
 
 fn status<'a>(node: &'a Node, type_: &str) -> Option<&'a str> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use types::Quantity;
-use types::corev1::{Node, NodeSpec, NodeStatus, Taint};
+use types::corev1::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 use types::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::facts::Inputs;
@@ -142,6 +142,18 @@ pub fn kept(before: &Node, inputs: Inputs<'_>, now: Timestamp) -> Node {
 #[must_use]
 pub fn is_schedulable(node: &Node) -> bool {
     !node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true))
+}
+
+/// Whether the node says that it is ready.
+#[must_use]
+pub fn is_ready(node: &Node) -> bool {
+    ready_condition(node).is_some_and(|ready| ready.status == "True")
+}
+
+/// The node's Ready condition.
+pub(crate) fn ready_condition(node: &Node) -> Option<&NodeCondition> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == "Ready")
 }
 
 /// Sets an annotation, or removes it.

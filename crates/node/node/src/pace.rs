@@ -9,8 +9,12 @@ use crate::patch::News;
 
 /// The wait after the first failure.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
+/// The least time between two reports, whatever is configured.
+const LEAST: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
 const LONGEST_RETRY: Duration = Duration::from_secs(7);
+/// The longest that the server may send the node away for: less than its lease is good for.
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
 /// How often the node says what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,10 +54,10 @@ impl Pace {
     pub fn due(&self, news: News, latest: Option<Reported>, name: &str, now: Instant) -> Instant {
         match (news, latest) {
             (News::Urgent, _) | (_, None) => now,
-            (News::Some, Some(latest)) => (latest.at + self.update).max(now),
+            (News::Some, Some(latest)) => (latest.at + self.update.max(LEAST)).max(now),
             (News::None, Some(latest)) => {
                 let part = if latest.news { 0.5 + share(name) } else { 1.0 };
-                (latest.at + self.report.mul_f64(part)).max(now)
+                (latest.at + self.report.max(LEAST).mul_f64(part)).max(now)
             }
         }
     }
@@ -72,11 +76,11 @@ impl Pace {
     }
 }
 
-/// How long to wait after `failures` in a row, at least one.
-#[must_use]
-pub fn retry(failures: u32) -> Duration {
+/// How long to wait after `failures` in a row, at least one, the latest of which said to stay away for `asked`.
+pub(crate) fn retry(failures: u32, asked: Option<Duration>) -> Duration {
     let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    FIRST_RETRY.saturating_mul(doubled).min(LONGEST_RETRY)
+    let own = FIRST_RETRY.saturating_mul(doubled).min(LONGEST_RETRY);
+    own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
 }
 
 /// A number from 0 up to 1 that is always the same for one name.
@@ -128,8 +132,9 @@ mod tests {
 
     #[test]
     fn retries() {
-        let waits: Vec<u128> = (1..9).map(|n| retry(n).as_millis()).collect();
+        let waits: Vec<u128> = (1..9).map(|n| retry(n, None).as_millis()).collect();
         assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 7000, 7000]);
-        assert_eq!(retry(u32::MAX), LONGEST_RETRY);
+        assert_eq!(retry(u32::MAX, Some(secs(1))), LONGEST_RETRY);
+        assert_eq!((retry(1, Some(secs(3))), retry(1, Some(secs(3600)))), (secs(3), LONGEST_ASKED));
     }
 }

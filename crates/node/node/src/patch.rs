@@ -71,7 +71,8 @@ pub fn body(before: &Node, after: &Node) -> Value {
     let status = patch.entry("status").or_insert_with(|| json!({}));
     status["conditions"] = conditions.into();
     if old.addresses != new.addresses {
-        let mut addresses: Vec<Value> = new.addresses.iter().flatten().map(|address| json!(address)).collect();
+        let mut addresses: Vec<Value> =
+            new.addresses.iter().flatten().map(|address| json!(address)).collect();
         // The API merges addresses by their type, of which there may be two.
         if old.addresses.iter().flatten().next().is_some() {
             addresses.push(json!({ "$patch": "replace" }));
@@ -117,7 +118,8 @@ fn difference(before: Option<&Value>, after: Option<&Value>) -> Option<Value> {
         (_, None) => Some(Value::Null),
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
             let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
-            let changed = keys.filter_map(|key| Some((key.clone(), difference(before.get(key), after.get(key))?)));
+            let changed =
+                keys.filter_map(|key| Some((key.clone(), difference(before.get(key), after.get(key))?)));
             Some(Value::Object(changed.collect()))
         }
         (_, Some(after)) => Some(after.clone()),

@@ -41,7 +41,9 @@ fn pressure(pressure: Pressure, under: bool) -> Verdict {
     let (reason, message) = match (pressure, under) {
         (Pressure::Memory, false) => (reason::KUBELET_HAS_SUFFICIENT_MEMORY, "there is enough memory"),
         (Pressure::Memory, true) => (reason::KUBELET_HAS_INSUFFICIENT_MEMORY, "memory is short"),
-        (Pressure::Disk, false) => (reason::KUBELET_HAS_NO_DISK_PRESSURE, "there is enough room on the disks"),
+        (Pressure::Disk, false) => {
+            (reason::KUBELET_HAS_NO_DISK_PRESSURE, "there is enough room on the disks")
+        }
         (Pressure::Disk, true) => (reason::KUBELET_HAS_DISK_PRESSURE, "a disk is nearly full"),
         (Pressure::Pid, false) => (reason::KUBELET_HAS_SUFFICIENT_PID, "there are enough process ids"),
         (Pressure::Pid, true) => (reason::KUBELET_HAS_INSUFFICIENT_PID, "process ids are short"),

@@ -62,7 +62,8 @@ fn addresses() {
     ] {
         let mut scene = Scene::ready();
         scene.facts.addresses = addresses.clone();
-        let before = NodeStatus { addresses: there.map(|address| vec![address.clone()]), ..NodeStatus::default() };
+        let before =
+            NodeStatus { addresses: there.map(|address| vec![address.clone()]), ..NodeStatus::default() };
         let status = derive(&before, scene.inputs(), now());
         let shown: Vec<String> =
             status.addresses.unwrap().iter().map(|a| format!("{}={}", a.type_, a.address)).collect();
@@ -115,7 +116,8 @@ fn images_are_the_largest_with_digests_first() {
     let mut scene = Scene::ready();
     let mut big = image("sha256:3", 300);
     big.repo_tags = (0..9).map(|n| format!("example.com/big:{n}")).collect();
-    scene.facts.images = Some(Arc::new(vec![image("sha256:b", 7), image("sha256:a", 7), big, image("sha256:1", 8)]));
+    scene.facts.images =
+        Some(Arc::new(vec![image("sha256:b", 7), image("sha256:a", 7), big, image("sha256:1", 8)]));
     scene.facts.max_images = Some(3);
     let shown = fresh(&scene).images.unwrap();
     let sizes: Vec<_> = shown.iter().map(|image| image.size_bytes.unwrap()).collect();
@@ -217,8 +219,11 @@ fn a_restart_leaves_ready_alone_until_the_runtime_is_known() {
 #[test]
 fn conditions_and_volumes_of_others_stay() {
     let scene = Scene::ready();
-    let theirs =
-        NodeCondition { type_: "NetworkUnavailable".into(), status: "True".into(), ..NodeCondition::default() };
+    let theirs = NodeCondition {
+        type_: "NetworkUnavailable".into(),
+        status: "True".into(),
+        ..NodeCondition::default()
+    };
     let before = NodeStatus {
         conditions: Some(vec![theirs.clone()]),
         volumes_in_use: Some(vec!["v".into()]),
