@@ -10,31 +10,17 @@ use tokio::time::{Instant, sleep_until, timeout};
 use types::corev1::Node;
 
 use crate::api::{ApiFailure, FailureKind, LeaseApi, NodeApi, within};
-use crate::facts::{Facts, Inputs, Strain};
+use crate::feeds::Feeds;
 use crate::heartbeat;
 use crate::metrics::Startup;
 use crate::object::{self, Registration};
 use crate::pace::{Pace, Reported, retry};
 use crate::patch::{self, News, Unheard};
 use crate::standing::{Calls, Standing};
-use crate::{Metrics, RuntimeHealth, events};
+use crate::{Metrics, events};
 
 /// How long the runtime's first answer is waited for, so that a node which is ready says so when it registers.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
-
-/// What the node follows.
-#[derive(Clone, Debug)]
-pub struct Feeds {
-    /// What the node is and has.
-    pub facts: watch::Receiver<Arc<Facts>>,
-    /// How the runtime is.
-    pub runtime: watch::Receiver<RuntimeHealth>,
-    /// What weighs on the node.
-    pub strain: watch::Receiver<Strain>,
-    /// The Node object as a watch on the API server shows it; `None` while there is none, or nothing is known. Without
-    /// a watch, the node learns of changes by others with its next report.
-    pub object: watch::Receiver<Option<Arc<Node>>>,
-}
 
 /// How the node is to be kept.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -99,36 +85,25 @@ impl<A: NodeApi> Keeper<A> {
         let _ = timeout(FIRST_ANSWER, self.feeds.runtime.wait_for(|health| health.known)).await;
         let mut failures = 0;
         loop {
-            let outcome = self.round().await;
-            Calls::Status.note(&self.standing, outcome.as_ref().err());
-            match outcome {
+            match self.round().await {
                 Ok(next) => {
                     failures = 0;
-                    self.until(next).await;
+                    tokio::select! {
+                        () = sleep_until(next) => {}
+                        () = self.feeds.changed() => {}
+                    }
                 }
                 Err(failure) => {
                     failures += 1;
+                    Calls::Status.note(&self.standing, Some(&failure));
                     let next = Instant::now() + retry(failures, failure.retry_after);
                     tokio::select! {
                         () = sleep_until(next) => {}
                         // The server is back when its watch says something.
-                        () = changed(&mut self.feeds.object) => self.feeds.object.mark_changed(),
+                        () = self.feeds.object_changed() => {}
                     }
                 }
             }
-        }
-    }
-
-    /// Waits for `next`, or for something that may be news.
-    async fn until(&mut self, next: Instant) {
-        let Feeds { facts, runtime, strain, object } = &mut self.feeds;
-        tokio::select! {
-            () = sleep_until(next) => {}
-            () = changed(facts) => {}
-            () = changed(runtime) => {}
-            () = changed(strain) => {}
-            // It is looked at in the next round.
-            () = changed(object) => object.mark_changed(),
         }
     }
 
@@ -144,34 +119,32 @@ impl<A: NodeApi> Keeper<A> {
         let news = self.news(&before, &after);
         let (now, pace) = (Instant::now(), self.settings.pace);
         let due = pace.due(news, self.reported, &self.name, now);
-        if due > now {
+        let answer = if due <= now {
+            let body = patch::body(&before, &after);
+            within(pace.deadline(), self.api.patch_status(&self.name, &body)).await
+        } else if self.standing.borrow().status.is_some() {
+            // What could not be told is no news any more. Whether the server is back is to be known all the same.
+            within(pace.deadline(), self.api.get(&self.name)).await
+        } else {
             self.adopted |= news == News::None;
             return Ok(due);
-        }
-        let body = patch::body(&before, &after);
-        let answer = within(pace.deadline(), self.api.patch_status(&self.name, &body)).await;
+        };
         match answer {
-            Ok(answer) => {
-                self.adopted = true;
-                self.accepted(Some(&before), after, answer, news != News::None);
-                Ok(now)
-            }
+            Ok(answer) if due <= now => self.accepted(Some(&before), after, answer, news != News::None),
+            Ok(answer) => self.learn(Arc::new(answer)),
             Err(failure) => {
                 if failure.kind == FailureKind::NotFound {
                     self.forget();
                 }
-                Err(failure)
+                return Err(failure);
             }
         }
+        Ok(now)
     }
 
     /// Takes over what the watch shows, if it is newer than what is known.
     fn look(&mut self) {
-        // A closed feed has nothing new.
-        if !self.feeds.object.has_changed().unwrap_or(false) {
-            return;
-        }
-        let seen = self.feeds.object.borrow_and_update().clone();
+        let Some(seen) = self.feeds.shown() else { return };
         let Some(known) = self.standing.borrow().node.clone() else { return };
         match seen {
             Some(seen) if seen.metadata.uid == known.metadata.uid => {
@@ -202,13 +175,12 @@ impl<A: NodeApi> Keeper<A> {
                 }
             }
         }
-        let node = self.with_inputs(|inputs| {
+        let node = self.feeds.with_inputs(|inputs| {
             object::initial(&self.settings.registration, inputs, whole_seconds(Timestamp::now()))
         });
         let answer = within(deadline, self.api.create(&node)).await?;
         tracing::info!(node = self.name, "Registered the node");
         self.startup.registered(Instant::now());
-        self.adopted = true;
         self.accepted(None, node, answer, true);
         Ok(())
     }
@@ -216,19 +188,13 @@ impl<A: NodeApi> Keeper<A> {
     /// The Node object as it should be.
     fn wanted(&self, before: &Node) -> Node {
         let now = whole_seconds(Timestamp::now());
-        self.with_inputs(|inputs| {
+        self.feeds.with_inputs(|inputs| {
             if self.adopted {
                 return object::kept(before, inputs, now);
             }
             let adopted = object::adopted(before, &self.settings.registration, inputs);
             object::kept(&adopted, inputs, now)
         })
-    }
-
-    fn with_inputs<T>(&self, work: impl FnOnce(Inputs<'_>) -> T) -> T {
-        let facts = self.feeds.facts.borrow().clone();
-        let (runtime, strain) = (self.feeds.runtime.borrow().clone(), self.feeds.strain.borrow().clone());
-        work(Inputs { facts: &facts, runtime: &runtime, strain: &strain })
     }
 
     /// How much news there is. What was told already and was changed by somebody else is put right, but not at once:
@@ -251,11 +217,13 @@ impl<A: NodeApi> Keeper<A> {
         self.unheard = Unheard::of(&answer, &after);
         self.reported = Some(Reported { at: Instant::now(), news });
         self.told = Some(after);
+        self.adopted = true;
         self.learn(Arc::new(answer));
     }
 
-    /// Takes note of a newer Node object.
+    /// Takes note of a newer Node object, which the server has shown.
     fn learn(&self, mut node: Arc<Node>) {
+        Calls::Status.note(&self.standing, None);
         if node.metadata.managed_fields.is_some() {
             Arc::make_mut(&mut node).metadata.managed_fields = None;
         }
@@ -273,13 +241,6 @@ impl<A: NodeApi> Keeper<A> {
         tracing::info!(node = self.name, "The Node object was deleted or made anew; looking for it again");
         self.standing.send_modify(|standing| standing.node = None);
         (self.adopted, self.reported, self.told) = (false, None, None);
-    }
-}
-
-/// Waits for a change. A feed that is closed never changes again.
-async fn changed<T>(feed: &mut watch::Receiver<T>) {
-    if feed.changed().await.is_err() {
-        std::future::pending().await
     }
 }
 

@@ -25,6 +25,7 @@ pub mod status;
 
 mod api;
 mod facts;
+mod feeds;
 mod heartbeat;
 mod keeper;
 mod machine;
@@ -40,7 +41,8 @@ mod version;
 pub use address::{AddressError, NodeIp, node_ips};
 pub use api::{ApiFailure, FailureKind, LeaseApi, NodeApi};
 pub use facts::{Addresses, Facts, Inputs, Obstacle, Pressure, Strain};
-pub use keeper::{Feeds, Keeper, Settings};
+pub use feeds::Feeds;
+pub use keeper::{Keeper, Settings};
 pub use machine::{Machine, MachineError};
 pub use metrics::Metrics;
 pub use name::{NoNodeName, node_name};

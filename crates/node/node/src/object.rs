@@ -141,7 +141,8 @@ pub fn kept(before: &Node, inputs: Inputs<'_>, now: Timestamp) -> Node {
 /// Whether the scheduler may place pods on the node.
 #[must_use]
 pub fn is_schedulable(node: &Node) -> bool {
-    !node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true))
+    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable);
+    cordoned != Some(true)
 }
 
 /// Whether the node says that it is ready.

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) is_old: bool,
     /// Somebody who sets this status of Ready after each write.
     pub(super) meddler: Option<&'static str>,
+    /// So many patches are refused, as when too many write at the same time.
+    pub(super) conflicts: u32,
     pub(super) calls: u32,
     pub(super) creates: u32,
     pub(super) patches: Vec<(Instant, Value)>,
@@ -121,6 +123,10 @@ impl NodeApi for FakeApi {
     async fn patch_status(&self, _name: &str, patch: &Value) -> Result<Node, ApiFailure> {
         let work = |state: &mut State| {
             state.patches.push((Instant::now(), patch.clone()));
+            if state.conflicts > 0 {
+                state.conflicts -= 1;
+                return failure(FailureKind::Other);
+            }
             let Some(node) = &state.node else { return failure(FailureKind::NotFound) };
             state.store(merge(node, patch));
             Ok(state.node.clone().unwrap())

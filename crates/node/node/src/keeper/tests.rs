@@ -9,6 +9,8 @@ use types::corev1::NodeSpec;
 
 use super::fake::{FakeApi, Mode, State};
 use super::*;
+use crate::RuntimeHealth;
+use crate::facts::Facts;
 use crate::testing::{Scene, image, runtime};
 
 /// A keeper at work on a fake server.
@@ -201,6 +203,33 @@ async fn a_report_that_hangs_does_not_hold_up_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn conflicts_are_tried_again() {
+    let mut bed = Bed::registered().await;
+    bed.change(|state| state.conflicts = 2);
+    let at = Instant::now();
+    bed.runtime.send_replace(runtime(false, true));
+    let state = bed.until(|state| state.ready() == Some("False")).await;
+    assert_eq!((at.elapsed(), state.patches.len()), (Duration::from_millis(600), 3));
+    bed.standing.wait_for(|standing| standing.status.is_none()).await.unwrap();
+    assert!(bed.reasons().ends_with(&["NodeNotReady"]), "told once, when it is true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_ends_when_the_server_is_back_even_without_news() {
+    let mut bed = Bed::registered().await;
+    bed.change(|state| state.mode = Mode::Away);
+    bed.runtime.send_replace(runtime(false, true));
+    bed.standing.wait_for(|standing| standing.status.is_some()).await.unwrap();
+    bed.runtime.send_replace(runtime(true, true));
+    sleep(secs(30)).await;
+    assert!(bed.standing.borrow().status.is_some());
+    bed.change(|state| state.mode = Mode::Up);
+    let at = Instant::now();
+    bed.standing.wait_for(|standing| standing.status.is_none()).await.unwrap();
+    assert!(at.elapsed() <= secs(7) && bed.state.borrow().patches.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_without_news_writes_nothing() {
     let state = State { node: Bed::registered().await.state.borrow().node.clone(), ..State::default() };
     let mut bed = Bed::with(state, registering(), RuntimeHealth::unknown(Timestamp::now()));
@@ -251,6 +280,21 @@ async fn a_node_that_was_deleted_registers_again() {
     bed.runtime.send_replace(runtime(false, true));
     let state = bed.until(|state| other(state, &second)).await;
     assert_eq!((state.creates, state.ready()), (3, Some("False")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_somebody_made_anew_is_taken_over() {
+    let mut bed = Bed::registered().await;
+    bed.show();
+    bed.change(|state| {
+        state.node = None;
+        state.store(Node::default());
+    });
+    bed.show();
+    let state = bed.until(|state| state.ready() == Some("True")).await;
+    let state = bed.until(|now| now.renewals.last().unwrap().1 == state.uid().unwrap()).await;
+    let labels = state.node.unwrap().metadata.labels.unwrap();
+    assert_eq!((state.creates, labels["node.kubernetes.io/instance-type"].as_str()), (1, "big"));
 }
 
 #[tokio::test(start_paused = true)]
