@@ -56,6 +56,12 @@ impl Event {
         Self { kind: EventKind::Warning, ..Self::normal(pod, reason, message) }
     }
 
+    /// An event about the node.
+    #[must_use]
+    pub fn node(kind: EventKind, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { pod: None, field_path: None, kind, reason, message: message.into() }
+    }
+
     /// The same event about one container, named as in `spec.containers{name}`.
     #[must_use]
     pub fn about(self, kind: crate::ContainerKind, container: &str) -> Self {

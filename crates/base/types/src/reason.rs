@@ -93,6 +93,28 @@ pub mod pod {
     }
 }
 
+/// Reasons of node conditions.
+pub mod node {
+    reasons! {
+        /// Ready: pods can run.
+        KUBELET_READY = "KubeletReady";
+        /// Ready: something is in the way of pods.
+        KUBELET_NOT_READY = "KubeletNotReady";
+        /// MemoryPressure: there is enough memory.
+        KUBELET_HAS_SUFFICIENT_MEMORY = "KubeletHasSufficientMemory";
+        /// MemoryPressure: memory is short.
+        KUBELET_HAS_INSUFFICIENT_MEMORY = "KubeletHasInsufficientMemory";
+        /// DiskPressure: there is enough room on the disks.
+        KUBELET_HAS_NO_DISK_PRESSURE = "KubeletHasNoDiskPressure";
+        /// DiskPressure: a disk is nearly full.
+        KUBELET_HAS_DISK_PRESSURE = "KubeletHasDiskPressure";
+        /// PIDPressure: there is room for more processes.
+        KUBELET_HAS_SUFFICIENT_PID = "KubeletHasSufficientPID";
+        /// PIDPressure: nearly all process ids are taken.
+        KUBELET_HAS_INSUFFICIENT_PID = "KubeletHasInsufficientPID";
+    }
+}
+
 /// Reasons of events.
 pub mod event {
     reasons! {
@@ -154,6 +176,28 @@ pub mod event {
         DNS_CONFIG_FORMING = "DNSConfigForming";
         /// The agent starts.
         STARTING = "Starting";
+        /// The node takes pods.
+        NODE_READY = "NodeReady";
+        /// The node takes no pods.
+        NODE_NOT_READY = "NodeNotReady";
+        /// The scheduler may place pods on the node.
+        NODE_SCHEDULABLE = "NodeSchedulable";
+        /// The scheduler may not place pods on the node.
+        NODE_NOT_SCHEDULABLE = "NodeNotSchedulable";
+        /// Memory is no longer short.
+        NODE_HAS_SUFFICIENT_MEMORY = "NodeHasSufficientMemory";
+        /// Memory is short.
+        NODE_HAS_INSUFFICIENT_MEMORY = "NodeHasInsufficientMemory";
+        /// No disk is nearly full any more.
+        NODE_HAS_NO_DISK_PRESSURE = "NodeHasNoDiskPressure";
+        /// A disk is nearly full.
+        NODE_HAS_DISK_PRESSURE = "NodeHasDiskPressure";
+        /// Process ids are no longer short.
+        NODE_HAS_SUFFICIENT_PID = "NodeHasSufficientPID";
+        /// Process ids are short.
+        NODE_HAS_INSUFFICIENT_PID = "NodeHasInsufficientPID";
+        /// The machine was booted since its status was last reported.
+        REBOOTED = "Rebooted";
         /// The node's cgroups are version 1.
         CGROUP_V1 = "CgroupV1";
     }

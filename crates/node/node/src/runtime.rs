@@ -16,6 +16,8 @@ const DOWN_AFTER: Duration = Duration::from_secs(30);
 /// What is known of the runtime. Published anew only when something in it other than `last_seen` changes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RuntimeHealth {
+    /// Whether it has answered, or has been silent for long enough to be down. Until then nothing is known.
+    pub known: bool,
     /// Whether pods can be worked on.
     pub ready: bool,
     /// Whether pods get a network. Pods on the host's network do not need it.
@@ -37,6 +39,7 @@ impl RuntimeHealth {
     #[must_use]
     pub fn unknown(now: Timestamp) -> Self {
         Self {
+            known: false,
             ready: false,
             network: false,
             reasons: vec!["the container runtime has not answered yet".to_owned()],
@@ -67,6 +70,7 @@ impl RuntimeHealth {
             ));
         }
         Self {
+            known: true,
             ready,
             network,
             reasons,
@@ -87,6 +91,7 @@ impl RuntimeHealth {
         let others = self.reasons.iter().filter(|reason| !reason.starts_with("container runtime is down"));
         let others = others.filter(|_| self.last_seen.is_some()).cloned();
         Self {
+            known: true,
             ready: false,
             reasons: [reason].into_iter().chain(others).collect(),
             since: self.since_when(false, self.network, wall),
