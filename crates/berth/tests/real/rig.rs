@@ -178,7 +178,7 @@ impl Rig {
             }
             self.node.check_alive().unwrap();
             assert!(Instant::now() < give_up, "{name}: {why:#}");
-            sleep(ASKED_EVERY).await;
+            sleep(asked_every()).await;
         }
     }
 
