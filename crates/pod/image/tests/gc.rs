@@ -103,6 +103,17 @@ async fn room_is_made_down_to_the_low_threshold() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_image_of_sandboxes_stays_also_where_it_is_not_pinned() {
+    let node = node(Options::default()).await;
+    node.fake.add_image("pause:3.6", 10, false);
+    node.fake.add_image("a:1", 10, false);
+    node.fake.set_sandbox_image("pause:3.6");
+    let _task = collect(&node, Policy::default(), &Wanted::new(&[], 1000, 0));
+    rounds(&node, 1).await;
+    assert_eq!(names(&node), ["pause:3.6"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_young_stays_and_age_alone_is_enough() {
     let node = node(Options::default()).await;
     node.fake.add_image("old:1", 10, false);
