@@ -7,8 +7,7 @@ use anyhow::{Context, bail};
 use config::Loaded;
 use cri::{Endpoint, Runtime};
 use image::gc::Collector;
-use image::keyring::Keyring;
-use image::{Access, Images};
+use image::{Access, Images, NodeCredentials};
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
@@ -124,11 +123,6 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         deadline: VOLUME_DEADLINE,
         metrics: volume::Metrics::register(&registry),
     });
-    let home = std::env::home_dir();
-    let keyring = Keyring::load(&flags.root_dir, home.as_deref()).unwrap_or_else(|error| {
-        tracing::warn!(error = %telemetry::chain(&error), "Images are pulled without the node's credentials");
-        Keyring::default()
-    });
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
         .map(|policy| Access::open(&flags.root_dir, policy, image_metrics.clone()))
@@ -143,7 +137,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     );
     let images = Images::new(
         runtime.clone(),
-        keyring,
+        NodeCredentials::new(flags.root_dir.clone(), std::env::home_dir()),
         access,
         image::Options {
             registry_pull_qps: u32::try_from(config.registry_pull_qps).unwrap_or(0),

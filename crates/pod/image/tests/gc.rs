@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use common::{LONG, Node, node, node_on, pod, request};
 use image::gc::{Collector, Disk, DiskError, Needs, Policy};
-use image::keyring::Keyring;
 use image::policy::PullPolicy;
 use image::{Options, Verification};
 use testkit::fake::{FakeRuntime, Fault, Match};
@@ -183,8 +182,7 @@ async fn off_is_off() {
 async fn records_of_images_that_are_gone_go() {
     let root = tempfile::tempdir().unwrap();
     let fake = FakeRuntime::start().await.unwrap();
-    let node =
-        node_on(fake, Options::default(), Keyring::default(), Some((root.path(), Verification::Pulled)));
+    let node = node_on(fake, Options::default(), Some((root.path(), Verification::Pulled)));
     let (web, policy) = (pod("web"), PullPolicy::IfNotPresent);
     for image in ["kept:1", "gone:1"] {
         node.images.ensure(&request(&web, image, policy)).await.unwrap();
