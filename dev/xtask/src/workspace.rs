@@ -48,8 +48,8 @@ impl SourceFile {
 /// Every Rust source file of the repository, tracked or new.
 pub(crate) fn rust_files() -> Result<Vec<SourceFile>> {
     let read = |path: PathBuf| {
-        let text =
-            std::fs::read_to_string(root().join(&path)).with_context(|| format!("read {}", path.display()))?;
+        let text = std::fs::read_to_string(root().join(&path))
+            .with_context(|| format!("read {}", path.display()))?;
         Ok(SourceFile { path, text })
     };
     listed(&["*.rs"])?.into_iter().map(read).collect()
