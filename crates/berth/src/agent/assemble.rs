@@ -25,6 +25,7 @@ use worker::Workers;
 
 use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, negotiate};
+use super::cluster::Cluster;
 use super::collection::ImagesInUse;
 use super::events::EventLog;
 use super::here::{
@@ -95,7 +96,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
 
     let (recorder, event_queue) = Recorder::channel(1024);
     let events = EventLog::default();
-    supervisor.spawn("events", events.clone().run(event_queue));
+    let cluster = Cluster::open(loaded, &here.name, &kubeapi::Metrics::register(&registry), supervisor)?;
+    let published = cluster.as_ref().map(|cluster| cluster.events.clone());
+    supervisor.spawn("events", events.clone().run(event_queue, published));
     tell_node_events(&recorder, here.cgroup_version);
 
     let endpoint: Endpoint = config.container_runtime_endpoint.parse().context("containerRuntimeEndpoint")?;

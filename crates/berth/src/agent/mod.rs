@@ -3,6 +3,7 @@
 mod admission;
 mod assemble;
 mod cgroups;
+mod cluster;
 mod collection;
 mod events;
 mod here;
