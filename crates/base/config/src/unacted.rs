@@ -17,7 +17,6 @@ pub const UNACTED: &[&str] = &[
     "address",
     "authentication",
     "authorization",
-    "configMapAndSecretChangeDetectionStrategy",
     "contentType",
     "cpuManagerPolicy",
     "cpuManagerPolicyOptions",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use types::{Ended, Failure, Failures, PodRef, Progress, Step, StepFailure};
 
 /// Where a pod is in its life.
@@ -35,6 +35,7 @@ pub struct PodCell {
     pub phase: watch::Sender<Phase>,
     /// Why the node ended it, if it did.
     pub ended: watch::Sender<Option<Ended>>,
+    woken: Notify,
 }
 
 impl PodCell {
@@ -48,7 +49,19 @@ impl PodCell {
             failures: watch::Sender::default(),
             phase: watch::Sender::new(phase),
             ended: watch::Sender::new(None),
+            woken: Notify::new(),
         }
+    }
+
+    /// Has the worker make another round soon: something that the pod refers to has changed. One that is under way may
+    /// have begun too early, and another one follows it.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Returns when the worker was woken since it last returned. For the worker alone.
+    pub async fn woken(&self) {
+        self.woken.notified().await;
     }
 
     /// Says that the worker is now at `step`, about `subject`, waiting for `waiting_for`. The latest failure stays

@@ -99,6 +99,14 @@ pub enum ObjectError {
         /// Its name.
         name: String,
     },
+    /// berth runs without an API server, so there are no objects.
+    #[error("{kind} {name:?} is not available: berth runs without an API server")]
+    WithoutApi {
+        /// The kind in lower case.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// It is not known whether there is.
     #[error("{message}")]
     Unavailable {
@@ -123,7 +131,7 @@ impl ObjectError {
     /// Whether there is no such object.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
+        matches!(self, Self::NotFound { .. } | Self::WithoutApi { .. })
     }
 }
 

@@ -144,6 +144,8 @@ pub mod event {
         INSPECT_FAILED = "InspectFailed";
         /// Policy Never, no image.
         ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull";
+        /// Secrets of imagePullSecrets could not be had.
+        FAILED_PULL_SECRET = "FailedToRetrieveImagePullSecret";
         /// Images could not be removed, several times in a row.
         IMAGE_GC_FAILED = "ImageGCFailed";
         /// The image file system says that it has no room at all, used or not.

@@ -14,7 +14,7 @@ use pleg::Pleg;
 use server::{Local, healthz, local_api, serve_tcp, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
-use sync::{Executor, Needs, Settings, UserNamespaces};
+use sync::{ApiObjects, Executor, Needs, Settings, UserNamespaces, WithoutApi};
 use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
@@ -35,6 +35,7 @@ use super::housekeeping::Housekeeping;
 use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::metrics::{self, Metrics, Milestones};
+use super::objects::PodObjects;
 use super::rotation::RunningContainers;
 use super::stop::StopSignals;
 use super::termination::TerminationMessages;
@@ -98,6 +99,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let events = EventLog::default();
     let cluster = Cluster::open(loaded, &here.name, &kubeapi::Metrics::register(&registry), supervisor)?;
     let published = cluster.as_ref().map(|cluster| cluster.events.clone());
+    let objects = cluster.as_ref().map(|cluster| PodObjects::open(cluster, config, supervisor));
+    let pod_objects = objects.as_ref().map(|(objects, _)| objects.clone());
     supervisor.spawn("events", events.clone().run(event_queue, published));
     tell_node_events(&recorder, here.cgroup_version);
 
@@ -163,6 +166,10 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             images,
             volumes: volumes.clone(),
             userns: Arc::new(userns),
+            objects: match &pod_objects {
+                Some(objects) => Arc::new(objects.clone()) as Arc<dyn ApiObjects>,
+                None => Arc::new(WithoutApi),
+            },
             cgroups: cgroups.subscribe(),
             recorder: recorder.clone(),
             facts: facts.subscribe(),
@@ -185,6 +192,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         admission: Admission { node: admission_node(loaded, &here), health: health.clone(), recorder },
         health: health.clone(),
         facts: facts.subscribe(),
+        objects: pod_objects,
         messages: TerminationMessages::default(),
         milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),
@@ -202,6 +210,10 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
     supervisor.spawn("sources", sources.run(changes));
+
+    if let (Some(cluster), Some((objects, changed))) = (&cluster, objects) {
+        supervisor.spawn("objects of pods", objects.wake(changed, table.clone(), cluster.node.clone()));
+    }
 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));

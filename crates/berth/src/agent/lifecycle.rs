@@ -16,6 +16,7 @@ use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
 use super::metrics::Milestones;
+use super::objects::PodObjects;
 use super::termination::TerminationMessages;
 
 /// The steps of a pod's life, with everything they need.
@@ -26,6 +27,8 @@ pub(super) struct PodLifecycle {
     pub(super) admission: Admission,
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
+    /// What pods refer to in the API server, if there is one.
+    pub(super) objects: Option<PodObjects>,
     pub(super) messages: TerminationMessages,
     pub(super) milestones: Milestones,
     /// What the runtime calls itself; the scheme of container ids in the API.
@@ -91,6 +94,12 @@ impl PodLifecycle {
         // The sender lives as long as the agent.
         let _ = health.wait_for(fit).await;
     }
+
+    fn forget_objects(&self, pod: &PodRef) {
+        if let Some(objects) = &self.objects {
+            objects.forget(&pod.uid);
+        }
+    }
 }
 
 fn round_error(error: &SyncError) -> RoundError {
@@ -128,6 +137,9 @@ impl Lifecycle for PodLifecycle {
         if self.ask(pod, cell, is_over) == Some(true) {
             return Ok(Round { ended: true, again_in: None });
         }
+        if let Some(objects) = &self.objects {
+            objects.register(pod);
+        }
         self.runtime_ready(pod, cell).await;
         let synced = self.executor.sync(pod, cell).await.map_err(|error| round_error(&error))?;
         let left = self.time_left(pod, &cell.pod.uid);
@@ -141,7 +153,9 @@ impl Lifecycle for PodLifecycle {
     }
 
     async fn clean_up(&self, job: &Job, removed: bool) -> Result<(), RoundError> {
-        self.executor.clean_up(&job.cell, removed).await.map_err(|error| round_error(&error))
+        self.executor.clean_up(&job.cell, removed).await.map_err(|error| round_error(&error))?;
+        self.forget_objects(&job.cell.pod);
+        Ok(())
     }
 
     fn publish(&self, job: &Job) {
@@ -158,6 +172,7 @@ impl Lifecycle for PodLifecycle {
     }
 
     fn forget(&self, pod: &PodRef) {
+        self.forget_objects(pod);
         self.statuses.remove(&pod.uid);
         self.messages.forget(&pod.uid);
         self.milestones.forget(&pod.uid);

@@ -1,9 +1,11 @@
 //! The environment variables by which containers find services (Kubernetes: "Service", environment variables).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use types::corev1::Service;
+use types::{Pod, pod};
 
 use crate::env::Variable;
 
@@ -88,6 +90,22 @@ impl ServiceLink {
     }
 }
 
+/// Services by namespace and name.
+pub type Services = BTreeMap<String, BTreeMap<String, ServiceLink>>;
+
+/// The services of `all` that containers of `pod` are told of: those of its namespace, unless `enableServiceLinks` says
+/// no, and the API server's own in any case, since clients look there for it.
+#[must_use]
+pub fn linked(pod: &Pod, all: &Services) -> Vec<ServiceLink> {
+    let mut found = BTreeMap::new();
+    let of = |namespace: &str| all.get(namespace).into_iter().flatten();
+    found.extend(of("default").filter(|(name, _)| *name == "kubernetes"));
+    if pod::spec(pod).enable_service_links != Some(false) {
+        found.extend(of(pod.metadata.namespace.as_deref().unwrap_or_default()));
+    }
+    found.into_values().cloned().collect()
+}
+
 /// The variables of `services`, by name of service.
 #[must_use]
 pub fn service_variables(services: &[ServiceLink]) -> Vec<Variable> {
@@ -148,6 +166,32 @@ mod tests {
                 "WEB_APP_PORT_53_UDP_ADDR=10.96.0.7",
             ]
         );
+    }
+
+    #[test]
+    fn services_of_the_namespace_and_the_api_server() {
+        let mut all = Services::new();
+        for (namespace, name, ip) in [
+            ("default", "kubernetes", "10.96.0.1"),
+            ("default", "other", "10.96.0.2"),
+            ("shop", "web", "10.96.0.3"),
+            ("shadow", "kubernetes", "10.96.0.4"),
+        ] {
+            let link = link(name, json!({"clusterIP": ip, "ports": [{"port": 1}]})).unwrap();
+            all.entry(namespace.to_owned()).or_default().insert(name.to_owned(), link);
+        }
+        for (namespace, links, expected) in [
+            ("shop", json!(null), &["10.96.0.1", "10.96.0.3"][..]),
+            ("shop", json!(false), &["10.96.0.1"]),
+            ("default", json!(true), &["10.96.0.1", "10.96.0.2"]),
+            ("shadow", json!(true), &["10.96.0.4"]),
+            ("empty", json!(true), &["10.96.0.1"]),
+        ] {
+            let pod = json!({"metadata": {"namespace": namespace}, "spec": {"enableServiceLinks": links, "containers": []}});
+            let found = linked(&serde_json::from_value(pod).unwrap(), &all);
+            let ips: Vec<_> = found.iter().map(|link| link.cluster_ip.as_str()).collect();
+            assert_eq!(ips, expected, "{namespace} {links}");
+        }
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl<L: Lifecycle> Actor<L> {
                     "update"
                 }
                 _ = observed.changed() => "sync",
+                () = self.cell.woken() => "sync",
                 () = sleep_until(Instant::now() + wake) => "sync",
             };
         }

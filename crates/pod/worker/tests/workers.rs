@@ -147,6 +147,19 @@ async fn a_pod_runs_until_it_is_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waking_one_pod_syncs_it_at_once_and_no_other() {
+    let mut bed = Bed::new(Script::default());
+    bed.set(pod("a", "1")).await;
+    bed.set(pod("b", "2")).await;
+    bed.until(&["sync 1"]).await;
+    bed.until(&["sync 2"]).await;
+    let begun = tokio::time::Instant::now();
+    bed.table.borrow().pods[&"1".into()].cell.wake();
+    bed.until(&["sync 1", "sync 1"]).await;
+    assert_eq!((begun.elapsed(), bed.count("sync 2")), (Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn removal_interrupts_a_hung_round_and_others_do_not_wait() {
     let mut bed = Bed::new(Script { hung: ["1".to_owned()].into(), ..Script::default() });
     let (a, b) = (pod("a", "1"), pod("b", "2"));
