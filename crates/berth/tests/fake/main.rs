@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod blast_radius;
+mod cluster;
 mod commands;
 mod events;
 mod exposition;
@@ -18,6 +19,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod objects;
 mod replacement;
 mod restart_policy;
 mod restart_safety;

@@ -32,6 +32,7 @@ pub(crate) fn full(name: &str) -> String {
 pub(crate) struct Rig {
     pub(crate) runtime: FakeRuntime,
     dir: tempfile::TempDir,
+    flags: Vec<String>,
     berth: Option<Child>,
 }
 
@@ -47,7 +48,7 @@ impl Rig {
     pub(crate) async fn prepare(more: &str) -> Self {
         let runtime = FakeRuntime::start().await.unwrap();
         let dir = tempfile::Builder::new().prefix("berth-fake").tempdir().unwrap();
-        let rig = Self { runtime, dir, berth: None };
+        let rig = Self { runtime, dir, flags: Vec::new(), berth: None };
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
@@ -73,6 +74,11 @@ impl Rig {
         );
         fs::write(rig.dir.path().join("config.yaml"), config).unwrap();
         rig
+    }
+
+    /// Has berth started with one more flag.
+    pub(crate) fn flag(&mut self, flag: String) {
+        self.flags.push(flag);
     }
 
     /// The manifest directory.
@@ -106,6 +112,7 @@ impl Rig {
             .arg(format!("--config={}", self.dir.path().join("config.yaml").display()))
             .arg(format!("--root-dir={}", self.root().display()))
             .args(["--hostname-override=node", "-v=4"])
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
