@@ -7,8 +7,7 @@ use anyhow::{Context, bail};
 use config::Loaded;
 use cri::{Endpoint, Runtime};
 use image::gc::Collector;
-use image::keyring::Keyring;
-use image::{Access, Images};
+use image::{Access, Images, NodeCredentials};
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
@@ -19,14 +18,14 @@ use sync::{Executor, Needs, Settings, UserNamespaces};
 use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use types::Quantity;
 use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
 use super::admission::Admission;
-use super::cgroups::{CgroupSetup, negotiate};
+use super::cgroups::{self, CgroupSetup, negotiate};
+use super::cluster::Cluster;
 use super::collection::ImagesInUse;
 use super::events::EventLog;
 use super::here::{
@@ -37,6 +36,7 @@ use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::metrics::{self, Metrics, Milestones};
 use super::rotation::RunningContainers;
+use super::stop::StopSignals;
 use super::termination::TerminationMessages;
 use super::{lock, notify, settings};
 
@@ -49,13 +49,25 @@ const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 /// How long tasks that have something to finish have for it.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Runs the agent until a signal or until a task that must not end has ended.
-pub(super) async fn run(loaded: Loaded) -> anyhow::Result<()> {
+/// Runs the agent until it is told to `stop` or until a task that must not end has ended.
+pub(super) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
+    let mut supervisor = Supervisor::new();
+    let outcome = tokio::select! {
+        ended = live(&loaded, &mut supervisor) => ended,
+        () = stop.recv() => Ok(()),
+    };
+    supervisor.stop(STOP_DEADLINE).await;
+    outcome
+}
+
+/// Starts everything and waits for a reason to end.
+async fn live(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<()> {
     let flags = &loaded.flags;
     let _lock = match flags.lock_file.as_os_str().is_empty() {
         true => None,
         false => Some(lock::take(&flags.lock_file).await?),
     };
+    start(loaded, supervisor).await?;
     let contended = async {
         if flags.exit_on_lock_contention {
             lock::contended(&flags.lock_file).await
@@ -63,31 +75,13 @@ pub(super) async fn run(loaded: Loaded) -> anyhow::Result<()> {
             std::future::pending().await
         }
     };
-    let mut supervisor = Supervisor::new();
-    let started = start(&loaded, &mut supervisor);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let outcome = tokio::select! {
-        started = started => match started {
-            Ok(()) => None,
-            Err(error) => Some(Err(error)),
-        },
-        _ = terminate.recv() => Some(Ok(())),
-        _ = interrupt.recv() => Some(Ok(())),
-    };
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => tokio::select! {
-            ended = supervisor.first_end() => Err(ended.into()),
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
-            contended = contended => {
-                tracing::info!("Another agent wants the lock; making way for it");
-                contended
-            }
-        },
-    };
-    supervisor.stop(STOP_DEADLINE).await;
-    outcome
+    tokio::select! {
+        ended = supervisor.first_end() => Err(ended.into()),
+        contended = contended => {
+            tracing::info!("Another agent wants the lock; making way for it");
+            contended
+        }
+    }
 }
 
 async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<()> {
@@ -102,7 +96,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
 
     let (recorder, event_queue) = Recorder::channel(1024);
     let events = EventLog::default();
-    supervisor.spawn("events", events.clone().run(event_queue));
+    let cluster = Cluster::open(loaded, &here.name, &kubeapi::Metrics::register(&registry), supervisor)?;
+    let published = cluster.as_ref().map(|cluster| cluster.events.clone());
+    supervisor.spawn("events", events.clone().run(event_queue, published));
     tell_node_events(&recorder, here.cgroup_version);
 
     let endpoint: Endpoint = config.container_runtime_endpoint.parse().context("containerRuntimeEndpoint")?;
@@ -122,18 +118,13 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         Pleg::new(runtime.clone(), settings::pleg_options(&loaded.gates), pleg::Metrics::register(&registry));
     supervisor.spawn("pleg", pleg.clone().run());
     supervisor.spawn("runtime doubt", doubt_runtime(pleg.health(), doubt));
-    let cgroups = watch::Sender::new(None);
+    let cgroups = watch::Sender::new(cgroups::awaited());
     let cgroups_seen = cgroups.subscribe();
     let volumes = Volumes::new(VolumesConfig {
         root_dir: flags.root_dir.clone(),
         allocatable: here.allocatable.clone(),
         deadline: VOLUME_DEADLINE,
         metrics: volume::Metrics::register(&registry),
-    });
-    let home = std::env::home_dir();
-    let keyring = Keyring::load(&flags.root_dir, home.as_deref()).unwrap_or_else(|error| {
-        tracing::warn!(error = %telemetry::chain(&error), "Images are pulled without the node's credentials");
-        Keyring::default()
     });
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
@@ -149,7 +140,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     );
     let images = Images::new(
         runtime.clone(),
-        keyring,
+        NodeCredentials::new(flags.root_dir.clone(), std::env::home_dir()),
         access,
         image::Options {
             registry_pull_qps: u32::try_from(config.registry_pull_qps).unwrap_or(0),

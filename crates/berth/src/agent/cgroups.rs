@@ -13,6 +13,7 @@ use node::RuntimeHealth;
 use sync::PodCgroup;
 use telemetry::metrics::{Gauge, Registry};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use types::resources::Amounts;
 
 use super::here::NodeHere;
@@ -21,8 +22,9 @@ use super::settings::{self, ReservedCgroup};
 
 /// The version of Kubernetes from which on a runtime has to say which cgroup driver it uses.
 const DRIVER_NEEDED_FROM: &str = "1.37.0";
-/// Wait before the runtime is asked again what it is, when it did not say.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Waits before the cgroups of all pods are tried again; they double from the first to the last.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What the cgroups of pods are made from once the runtime has said which driver it uses.
 pub(super) struct CgroupSetup {
@@ -105,16 +107,22 @@ impl CgroupSetup {
     }
 }
 
-/// Waits for the runtime's first answer and sets up what depends on it; then keeps what it can do up to date.
+/// What pods wait for before the runtime has said what it is.
+pub(super) fn awaited() -> PodCgroup {
+    PodCgroup::Awaited("the runtime's cgroup driver: CRI calls Version and RuntimeConfig".to_owned())
+}
+
+/// Waits for the runtime's first answer and sets up what depends on it, again and again until it is there; then keeps
+/// what the runtime can do up to date.
 pub(super) async fn negotiate(
     setup: CgroupSetup,
     runtime: Runtime,
     mut health: watch::Receiver<RuntimeHealth>,
-    cgroups: watch::Sender<Option<PodCgroup>>,
+    cgroups: watch::Sender<PodCgroup>,
     facts: watch::Sender<Arc<NodeFacts>>,
     lifecycle: Arc<PodLifecycle>,
 ) -> anyhow::Result<()> {
-    let mut negotiated = false;
+    let (mut retry_in, mut told) = (Some(FIRST_RETRY), String::new());
     loop {
         let status = health.wait_for(|health| health.status.is_some()).await?.status.clone();
         if let Some(status) = status {
@@ -126,29 +134,46 @@ pub(super) async fn negotiate(
                 news
             });
         }
-        if !negotiated {
-            let answers =
-                async { Ok::<_, cri::CriError>((runtime.version().await?, runtime.cgroup_driver().await?)) };
-            let (version, driver) = match answers.await {
-                Ok(answers) => answers,
-                Err(error) => {
-                    tracing::warn!(error = %telemetry::chain(&error), "The container runtime does not say what it is; it is asked again");
-                    tokio::time::sleep(ASK_AGAIN).await;
-                    continue;
-                }
-            };
-            lifecycle.runtime_name.send_replace(version.name.clone());
-            tracing::info!(
-                runtime = version.name,
-                version = version.version,
-                "The container runtime answers"
-            );
-            if driver.is_none() {
-                setup.losing_support.set(&[DRIVER_NEEDED_FROM], 1.0);
+        let Some(delay) = retry_in else {
+            health.changed().await?;
+            continue;
+        };
+        match first_answers(&setup, &runtime, &lifecycle).await {
+            Ok(there) => {
+                cgroups.send_replace(there);
+                retry_in = None;
             }
-            cgroups.send_replace(Some(setup.open(driver).await?));
-            negotiated = true;
+            Err(error) => {
+                let text = format!("{error:#}");
+                cgroups.send_replace(PodCgroup::Awaited(format!(
+                    "another try to make the cgroups of pods: {text}"
+                )));
+                if text != told {
+                    tracing::error!(
+                        error = text,
+                        "No pod can start or end, since their cgroups cannot be made; it is tried again"
+                    );
+                    told = text;
+                }
+                let _ = timeout(delay, health.changed()).await;
+                retry_in = Some((delay * 2).min(LAST_RETRY));
+            }
         }
-        health.changed().await?;
     }
+}
+
+async fn first_answers(
+    setup: &CgroupSetup,
+    runtime: &Runtime,
+    lifecycle: &PodLifecycle,
+) -> anyhow::Result<PodCgroup> {
+    let version = runtime.version().await?;
+    let driver = runtime.cgroup_driver().await?;
+    lifecycle.runtime_name.send_replace(version.name.clone());
+    if driver.is_none() {
+        setup.losing_support.set(&[DRIVER_NEEDED_FROM], 1.0);
+    }
+    let cgroups = setup.open(driver).await?;
+    tracing::info!(runtime = version.name, version = version.version, "Pods can be run");
+    Ok(cgroups)
 }

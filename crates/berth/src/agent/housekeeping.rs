@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 pub(super) struct Housekeeping {
     pub(super) table: watch::Receiver<Arc<Table>>,
     pub(super) runtime: watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>,
-    pub(super) cgroups: watch::Receiver<Option<PodCgroup>>,
+    pub(super) cgroups: watch::Receiver<PodCgroup>,
     pub(super) volumes: Volumes,
     pub(super) statuses: StatusStore,
     pub(super) events: EventLog,
@@ -28,12 +28,11 @@ pub(super) struct Housekeeping {
 impl Housekeeping {
     /// Keeps house until dropped.
     pub(super) async fn run(mut self) {
-        let Ok(cgroups) = self.cgroups.wait_for(Option::is_some).await.map(|cgroups| cgroups.clone()) else {
-            return;
-        };
-        let cgroups = match cgroups {
-            Some(PodCgroup::On(cgroups)) => Some(cgroups),
-            _ => None,
+        let awaited = |cgroups: &PodCgroup| matches!(cgroups, PodCgroup::Awaited(_));
+        let cgroups = match self.cgroups.wait_for(|cgroups| !awaited(cgroups)).await.as_deref() {
+            Ok(PodCgroup::On(cgroups)) => Some(cgroups.clone()),
+            Ok(_) => None,
+            Err(_) => return,
         };
         let mut known = None;
         loop {

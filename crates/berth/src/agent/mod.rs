@@ -3,6 +3,7 @@
 mod admission;
 mod assemble;
 mod cgroups;
+mod cluster;
 mod collection;
 mod events;
 mod here;
@@ -15,12 +16,14 @@ mod notify;
 mod problem;
 mod rotation;
 mod settings;
+mod stop;
 mod termination;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use config::{Loaded, LogFormat, Outcome, Request};
+use stop::StopSignals;
 use telemetry::logging::{Filter, Format, LoggingOptions, VModule};
 
 use crate::cli::{tell, tell_error};
@@ -39,6 +42,29 @@ Usage:
 
 /// Runs the agent until it is told to stop, or cannot go on.
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    linux::memory::share_one_arena();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell_error(&format!("berth cannot start its threads: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let status = runtime.block_on(live(args));
+    // A call into the kernel that hangs must not keep the agent from ending.
+    runtime.shutdown_background();
+    status
+}
+
+async fn live(args: Vec<OsString>) -> ExitCode {
+    // First of all: also who is told to stop in its first moments ends well.
+    let stop = match StopSignals::take() {
+        Ok(stop) => stop,
+        Err(error) => {
+            tell_error(&format!("berth cannot take signals: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
     let loaded = match config::load(args.into_iter()) {
         Ok(Outcome::Run(loaded)) => *loaded,
         Ok(Outcome::Request(request)) => {
@@ -55,18 +81,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     tell_start(&loaded);
-    linux::memory::share_one_arena();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(assemble::run(loaded));
-            // A call into the kernel that hangs must not keep the agent from ending.
-            runtime.shutdown_background();
-            outcome
-        }
-        Err(error) => Err(error.into()),
-    };
-    match outcome {
+    match assemble::run(loaded, stop).await {
         Ok(()) => {
             tracing::info!("berth stops; containers run on");
             ExitCode::SUCCESS

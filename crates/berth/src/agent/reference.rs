@@ -99,6 +99,7 @@ fn registry() -> Registry {
         cgroup::Metrics::register(&registry),
         cri::Metrics::register(&registry),
         image::Metrics::register(&registry),
+        kubeapi::Metrics::register(&registry),
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
         sync::Metrics::register(&registry),

@@ -140,6 +140,32 @@ async fn a_problem_goes_with_its_cause() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_is_broken_at_the_start_stops_no_pod() {
+    let mut rig = with_good_pod().await;
+    rig.put_file("web.yaml", POD.replace("NAME", "web"));
+    rig.put(&pod("goes"));
+    rig.until_ready("web").await;
+    rig.until_ready("goes").await;
+    rig.kill();
+    rig.put_file("web.yaml", "kind: [");
+    rig.remove("goes");
+    rig.launch();
+    // Whose manifest it was nobody knows, so that no static pod is an orphan.
+    let all = rig.until_problems("web", |all| all[0]["reason"] == "Malformed").await;
+    assert!(all[0]["message"].as_str().unwrap().contains("is left alone"), "{all}");
+    good_pod_is_undisturbed(&rig).await;
+    for name in ["web-node", "goes-node"] {
+        assert!(rig.runtime.read(|store| store.is_running(name, "main")), "{name}");
+    }
+    // Once it can be read, the pod is known again, and what has no manifest is stopped.
+    rig.put_file("web.yaml", POD.replace("NAME", "web"));
+    rig.until_ready("web").await;
+    rig.until_gone("goes").await;
+    assert_eq!(rig.runtime.starts("web-node", "main"), 1);
+    rig.assert_proper();
+}
+
+#[tokio::test]
 async fn manifests_that_come_and_go_while_they_are_read() {
     let rig = with_good_pod().await;
     for round in 0..200 {

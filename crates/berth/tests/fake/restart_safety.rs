@@ -299,6 +299,20 @@ async fn told_to_stop_it_leaves_everything_running() {
 }
 
 #[tokio::test]
+async fn told_to_stop_in_its_first_moments_it_ends_well() {
+    let mut rig = Rig::prepare("").await;
+    // Nothing answers yet, so that it is told in the middle of its start.
+    let _hang = rig.runtime.fault(Match::call("Version"), Fault::Hang);
+    for _ in 0..10 {
+        rig.launch();
+        rig.until_log("berth starts").await;
+        let status = rig.terminate().await;
+        assert!(status.success(), "{status}");
+        rig.forget_log();
+    }
+}
+
+#[tokio::test]
 async fn what_was_removed_meanwhile_is_stopped_and_what_was_added_is_started() {
     let mut rig = Rig::start().await;
     for name in ["goes", "stays"] {

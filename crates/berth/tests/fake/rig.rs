@@ -94,6 +94,11 @@ impl Rig {
         self.dir.path().join("berth.log")
     }
 
+    /// Removes what berth has logged so far.
+    pub(crate) fn forget_log(&self) {
+        fs::remove_file(self.log()).unwrap();
+    }
+
     /// Starts berth, or starts it again.
     pub(crate) fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
@@ -123,6 +128,15 @@ impl Rig {
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
+    }
+
+    /// Waits until berth has written `text` to its log.
+    pub(crate) async fn until_log(&self, text: &str) {
+        let give_up = Instant::now() + DEADLINE;
+        while !fs::read_to_string(self.log()).unwrap_or_default().contains(text) {
+            assert!(Instant::now() < give_up, "not in berth's log: {text}");
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Runs a command of berth's on this node, and gives what it prints.

@@ -12,7 +12,6 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
-mod driver;
 mod inside;
 mod lifecycle;
 mod machine;
@@ -20,6 +19,7 @@ mod namespaces;
 mod resources;
 mod restart_safety;
 mod rig;
+mod runtime;
 mod security;
 mod service;
 mod volumes;

@@ -211,6 +211,13 @@ pub(crate) fn runtime_status(response: v1::StatusResponse) -> RuntimeStatus {
     }
 }
 
+/// The sandbox image in the configuration that a verbose answer of `Status` quotes, as containerd does.
+pub(crate) fn sandbox_image(response: &v1::StatusResponse) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_str(response.info.get("config")?).ok()?;
+    let image = config.get("sandboxImage")?.as_str()?;
+    (!image.is_empty()).then(|| image.to_owned())
+}
+
 fn runtime_handler(handler: v1::RuntimeHandler) -> RuntimeHandler {
     let features = handler.features.unwrap_or_default();
     RuntimeHandler {

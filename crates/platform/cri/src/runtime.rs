@@ -163,6 +163,16 @@ impl Runtime {
             .map(convert::runtime_status)
     }
 
+    /// The image of sandboxes that the runtime's own configuration names; `None` if it does not tell it. containerd tells
+    /// it, and before 2.0 does not mark that image as pinned.
+    pub async fn sandbox_image(&self) -> Result<Option<String>, CriError> {
+        let mut client = self.client();
+        let request = v1::StatusRequest { verbose: true };
+        self.call(Operation::Status, request, |r| async move { client.status(r).await })
+            .await
+            .map(|response| convert::sandbox_image(&response))
+    }
+
     /// The cgroup driver that the runtime is set up for; `None` if it cannot tell (KEP-4033).
     pub async fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, CriError> {
         let mut client = self.client();

@@ -13,7 +13,7 @@ use types::reason::{event, waiting};
 use types::{ContainerKind, Event, PodRef, PodUid};
 
 use crate::access::Access;
-use crate::keyring::Keyring;
+use crate::credentials::NodeCredentials;
 use crate::metrics::Metrics;
 use crate::policy::{Need, PullPolicy, need};
 use crate::pulls::{PullError, Pulls};
@@ -94,7 +94,7 @@ pub struct Images {
     runtime: Runtime,
     access: Option<Access>,
     pulls: Pulls,
-    keyring: Arc<Keyring>,
+    credentials: NodeCredentials,
     recorder: Recorder,
     failures: Arc<Mutex<Failures>>,
     metrics: Metrics,
@@ -114,12 +114,12 @@ impl Failures {
 }
 
 impl Images {
-    /// Images pulled through `runtime` with the node's own credentials in `keyring`. Without `access` anybody may use
+    /// Images pulled through `runtime` with the node's own `credentials`. Without `access` anybody may use
     /// what is there.
     #[must_use]
     pub fn new(
         runtime: Runtime,
-        keyring: Keyring,
+        credentials: NodeCredentials,
         access: Option<Access>,
         options: Options,
         recorder: Recorder,
@@ -131,7 +131,7 @@ impl Images {
             pulls: Pulls::new(runtime.clone(), access.clone(), options.parallel, rate, metrics.clone()),
             runtime,
             access,
-            keyring: Arc::new(keyring),
+            credentials,
             recorder,
             failures: Arc::new(Mutex::new(Failures { back_off, last: HashMap::new() })),
             metrics,
@@ -231,7 +231,7 @@ impl Images {
         let key: Key = (request.pod.uid.clone(), tagged.to_owned());
         self.check_back_off(request, &key)?;
         self.note(request, event::PULLING, format!("Pulling image {:?}", request.image));
-        let credentials = self.keyring.lookup(name).cloned().collect();
+        let credentials = self.credentials.keyring().await.lookup(name).cloned().collect();
         let asked = Instant::now();
         match self.pulls.pull(tagged, credentials, request.sandbox).await {
             Ok(pulled) => {

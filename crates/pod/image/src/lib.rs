@@ -16,12 +16,14 @@ pub mod policy;
 pub mod reference;
 
 mod access;
+mod credentials;
 mod images;
 mod pulls;
 mod records;
 mod verification;
 
 pub use access::Access;
+pub use credentials::NodeCredentials;
 pub use images::{Ensured, ImageError, Images, Options, Request};
 pub use metrics::Metrics;
 pub use verification::Verification;

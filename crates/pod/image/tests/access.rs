@@ -8,7 +8,6 @@ use std::fs;
 use std::path::Path;
 
 use common::{APP, LONG, Node, node_on, pod, request};
-use image::keyring::Keyring;
 use image::policy::PullPolicy::{IfNotPresent, Never};
 use image::{Options, Verification};
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ async fn node(root: &Path) -> Node {
 }
 
 fn on(fake: FakeRuntime, root: &Path) -> Node {
-    node_on(fake, Options::default(), Keyring::default(), Some((root, Verification::Pulled)))
+    node_on(fake, Options::default(), Some((root, Verification::Pulled)))
 }
 
 /// The records in `image_manager/DIR`.

@@ -6,9 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{APP, node, node_with, pod, request};
+use common::{APP, node, pod, request};
 use image::Options;
-use image::keyring::Keyring;
 use image::policy::PullPolicy::{Always, IfNotPresent, Never};
 use testkit::fake::{Fault, Match};
 use tokio::time::{Instant, advance};
@@ -205,7 +204,8 @@ async fn credentials_one_after_the_other() {
         "registry.example/app": {"username": "app", "password": "2"},
         "elsewhere.example": {"username": "nobody", "password": "3"}
     }}"#;
-    let node = node_with(Options::default(), Keyring::from_config_json(config).unwrap()).await;
+    let node = node(Options::default()).await;
+    node.has_credentials(config);
     let denied = Fault::Fail(Code::Unauthenticated, "denied".into());
     let fault = node.fake.fault(Match::call("PullImage").times(1), denied.clone());
     node.images.ensure(&request(&pod("web"), APP, Always)).await.unwrap();

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use common::{LONG, Node, node, node_on, pod, request};
 use image::gc::{Collector, Disk, DiskError, Needs, Policy};
-use image::keyring::Keyring;
 use image::policy::PullPolicy;
 use image::{Options, Verification};
 use testkit::fake::{FakeRuntime, Fault, Match};
@@ -103,6 +102,17 @@ async fn room_is_made_down_to_the_low_threshold() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_image_of_sandboxes_stays_also_where_it_is_not_pinned() {
+    let node = node(Options::default()).await;
+    node.fake.add_image("pause:3.6", 10, false);
+    node.fake.add_image("a:1", 10, false);
+    node.fake.set_sandbox_image("pause:3.6");
+    let _task = collect(&node, Policy::default(), &Wanted::new(&[], 1000, 0));
+    rounds(&node, 1).await;
+    assert_eq!(names(&node), ["pause:3.6"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_young_stays_and_age_alone_is_enough() {
     let node = node(Options::default()).await;
     node.fake.add_image("old:1", 10, false);
@@ -172,8 +182,7 @@ async fn off_is_off() {
 async fn records_of_images_that_are_gone_go() {
     let root = tempfile::tempdir().unwrap();
     let fake = FakeRuntime::start().await.unwrap();
-    let node =
-        node_on(fake, Options::default(), Keyring::default(), Some((root.path(), Verification::Pulled)));
+    let node = node_on(fake, Options::default(), Some((root.path(), Verification::Pulled)));
     let (web, policy) = (pod("web"), PullPolicy::IfNotPresent);
     for image in ["kept:1", "gone:1"] {
         node.images.ensure(&request(&web, image, policy)).await.unwrap();

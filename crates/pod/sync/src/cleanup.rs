@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use task::cell::PodCell;
 use types::{ContainerId, ObservedPod, SandboxId, SandboxState, Step};
 
-use crate::executor::{Executor, PodCgroup, SyncError};
+use crate::executor::{Executor, SyncError};
 use crate::files;
 
 /// Dead containers and sandboxes that nobody needs any more.
@@ -95,7 +95,7 @@ impl Executor {
         let pod = &cell.pod;
         cell.at(Step::Cleanup, None, "volumes to be unmounted");
         self.needs.volumes.teardown(&pod.uid).await?;
-        if let PodCgroup::On(cgroups) = self.cgroups().await {
+        if let Some(cgroups) = self.cgroups(cell, Step::Cleanup).await {
             cell.at(Step::Cleanup, None, "the pod's cgroup to be removed");
             cgroups.remove_pod(&pod.uid).await?;
         }

@@ -45,7 +45,7 @@ pub struct Needs {
     /// Volumes.
     pub volumes: Volumes,
     /// Cgroups of pods; `None` until the runtime has said which driver it uses.
-    pub cgroups: watch::Receiver<Option<PodCgroup>>,
+    pub cgroups: watch::Receiver<PodCgroup>,
     /// The ids of pods with a user namespace of their own.
     pub userns: Arc<UserNamespaces>,
     /// Where events go.
@@ -59,6 +59,8 @@ pub struct Needs {
 /// Whether pods have cgroups.
 #[derive(Clone)]
 pub enum PodCgroup {
+    /// That is not known yet, or they cannot be made yet: what is waited for.
+    Awaited(String),
     /// They have (`cgroupsPerQOS`).
     On(PodCgroups),
     /// The runtime puts containers where it likes.
@@ -251,16 +253,18 @@ impl Executor {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cgroups of pods, once they are known.
-    pub(crate) async fn cgroups(&self) -> PodCgroup {
+    /// The cgroups of pods once they are there; `None` if pods have none. Until then `cell` tells what `step` waits for.
+    pub(crate) async fn cgroups(&self, cell: &PodCell, step: Step) -> Option<PodCgroups> {
         let mut cgroups = self.needs.cgroups.clone();
-        // The sender lives as long as the agent.
-        cgroups
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|cgroups| cgroups.clone())
-            .unwrap_or(PodCgroup::Off)
+        loop {
+            match &*cgroups.borrow_and_update() {
+                PodCgroup::On(cgroups) => return Some(cgroups.clone()),
+                PodCgroup::Off => return None,
+                PodCgroup::Awaited(what) => cell.at(step, None, what),
+            }
+            // The sender lives as long as the agent.
+            cgroups.changed().await.ok()?;
+        }
     }
 
     fn tell_back_off(&self, plan: &Plan, cell: &PodCell) {

@@ -11,7 +11,7 @@ use types::reason::event;
 use types::{Event, ObservedPod, Pod, SandboxId, Step, pod};
 use volume::Prepared;
 
-use crate::executor::{Executor, PodCgroup, SyncError};
+use crate::executor::{Executor, SyncError};
 use crate::files;
 use crate::plan::{Plan, Sandbox};
 
@@ -68,10 +68,8 @@ impl Executor {
     }
 
     pub(crate) async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
-        cell.at(Step::Cgroup, None, "the runtime's cgroup driver: CRI calls Version and RuntimeConfig");
-        let cgroups = self.cgroups().await;
+        let Some(cgroups) = self.cgroups(cell, Step::Cgroup).await else { return Ok(String::new()) };
         cell.at(Step::Cgroup, None, "the pod's cgroup to be made");
-        let PodCgroup::On(cgroups) = cgroups else { return Ok(String::new()) };
         match cgroups.ensure_pod(pod, &self.settings.cgroup).await {
             Ok(parent) => Ok(parent),
             Err(error) => {

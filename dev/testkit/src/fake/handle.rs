@@ -221,6 +221,11 @@ impl FakeRuntime {
         self.served.change(|store| store.cgroup_driver = driver);
     }
 
+    /// Sets the image of sandboxes that the runtime's configuration names, as a verbose `Status` tells it.
+    pub fn set_sandbox_image(&self, image: &str) {
+        self.served.change(|store| store.sandbox_image = Some(image.to_owned()));
+    }
+
     /// Sets the runtime's handlers.
     pub fn set_handlers(&self, handlers: Vec<v1::RuntimeHandler>) {
         self.served.change(|store| store.handlers = handlers);

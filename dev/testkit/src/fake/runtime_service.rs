@@ -29,9 +29,10 @@ impl RuntimeService for Served {
 
     async fn status(
         &self,
-        _request: Request<v1::StatusRequest>,
+        request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        self.serve("Status", Subject::default(), |store| Ok(store.runtime_status())).await
+        let verbose = request.into_inner().verbose;
+        self.serve("Status", Subject::default(), |store| Ok(store.runtime_status(verbose))).await
     }
 
     async fn runtime_config(

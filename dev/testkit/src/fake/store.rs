@@ -150,6 +150,7 @@ pub struct Store {
     pub(super) images: BTreeMap<String, Image>,
     pub(super) conditions: BTreeMap<&'static str, v1::RuntimeCondition>,
     pub(super) cgroup_driver: Option<v1::CgroupDriver>,
+    pub(super) sandbox_image: Option<String>,
     pub(super) handlers: Vec<v1::RuntimeHandler>,
     pub(super) pullable: Option<BTreeSet<String>>,
     pub(super) pull_users: Vec<String>,
@@ -186,6 +187,7 @@ impl Store {
             conditions: [condition("RuntimeReady"), condition("NetworkReady")].into(),
             handlers: vec![handler(""), handler("runc")],
             cgroup_driver: Some(v1::CgroupDriver::Cgroupfs),
+            sandbox_image: None,
             streaming_url: "http://127.0.0.1:1".to_owned(),
             ..Self::default()
         }

@@ -195,12 +195,17 @@ impl Store {
         }
     }
 
-    pub(super) fn runtime_status(&self) -> v1::StatusResponse {
+    pub(super) fn runtime_status(&self, verbose: bool) -> v1::StatusResponse {
+        let config = self.sandbox_image.as_ref().map(|image| format!("{{\"sandboxImage\": {image:?}}}"));
         v1::StatusResponse {
             status: Some(v1::RuntimeStatus { conditions: self.conditions.values().cloned().collect() }),
             runtime_handlers: self.handlers.clone(),
             features: Some(v1::RuntimeFeatures { supplemental_groups_policy: true, ..Default::default() }),
-            ..Default::default()
+            info: config
+                .filter(|_| verbose)
+                .map(|config| ("config".to_owned(), config))
+                .into_iter()
+                .collect(),
         }
     }
 }

@@ -49,9 +49,4 @@ impl Snapshot {
                 key.resource == start.resource && (!within || key.namespace == start.namespace)
             })
     }
-
-    /// Every object there is.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.objects.iter()
-    }
 }

@@ -27,6 +27,10 @@ async fn the_runtime_itself() {
     world.fake.set_cgroup_driver(None);
     assert_eq!(world.runtime.cgroup_driver().await.unwrap(), None);
 
+    assert_eq!(world.runtime.sandbox_image().await.unwrap(), None);
+    world.fake.set_sandbox_image("registry.example/pause:3.6");
+    assert_eq!(world.runtime.sandbox_image().await.unwrap().as_deref(), Some("registry.example/pause:3.6"));
+
     world.runtime.update_pod_cidr("10.0.0.0/24").await.unwrap();
 }
 

@@ -45,6 +45,9 @@ pub enum GcError {
     /// The runtime does not tell its images.
     #[error("images cannot be removed because the runtime does not list them")]
     List(#[source] CriError),
+    /// The runtime does not tell which image its sandboxes need.
+    #[error("images cannot be removed because the runtime does not tell which one its sandboxes need")]
+    SandboxImage(#[source] CriError),
     /// It is not known how full the disk is.
     #[error("images cannot be removed because it is not known how full their disk is")]
     Disk(#[source] DiskError),
@@ -138,7 +141,9 @@ impl Collector {
         if let Some(access) = &self.access {
             access.forget_gone(images.iter().map(|image| image.id.clone()).collect(), since).await;
         }
-        let used = needs.images_in_use().await.ok_or(GcError::InUseUnknown)?;
+        let mut used = needs.images_in_use().await.ok_or(GcError::InUseUnknown)?;
+        // Not every runtime pins it, and without it no pod starts.
+        used.extend(self.runtime.sandbox_image().await.map_err(GcError::SandboxImage)?);
         let now = Instant::now();
         let mut images = self.ledger.saw(images, &used, now);
 

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use cri::{Endpoint, Runtime};
-use image::keyring::Keyring;
 use image::policy::PullPolicy;
-use image::{Access, Images, Metrics, Options, Request, Verification};
+use image::{Access, Images, Metrics, NodeCredentials, Options, Request, Verification};
 use task::events::Recorder;
 use telemetry::metrics::Registry;
+use tempfile::TempDir;
 use testkit::fake::FakeRuntime;
 use tokio::sync::mpsc;
 use types::{ContainerKind, Event, PodName, PodRef};
@@ -31,25 +31,17 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) access: Option<Access>,
     events: mpsc::Receiver<Event>,
+    home: TempDir,
 }
 
 /// A node with an empty runtime, whose images are pulled with `options`.
 pub(crate) async fn node(options: Options) -> Node {
-    node_with(options, Keyring::default()).await
-}
-
-pub(crate) async fn node_with(options: Options, keyring: Keyring) -> Node {
     let fake = FakeRuntime::start().await.unwrap();
-    node_on(fake, options, keyring, None)
+    node_on(fake, options, None)
 }
 
 /// A node on `fake` that records pulls in the given directory and verifies by the given policy.
-pub(crate) fn node_on(
-    fake: FakeRuntime,
-    options: Options,
-    keyring: Keyring,
-    access: Option<(&Path, Verification)>,
-) -> Node {
+pub(crate) fn node_on(fake: FakeRuntime, options: Options, access: Option<(&Path, Verification)>) -> Node {
     let registry = Registry::default();
     let runtime = Runtime::new(
         &Endpoint::at(fake.socket()),
@@ -60,9 +52,11 @@ pub(crate) fn node_on(
     let (recorder, events) = Recorder::channel(1000);
     let metrics = Metrics::register(&registry);
     let access = access.map(|(root, policy)| Access::open(root, policy, metrics.clone()).unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let credentials = NodeCredentials::new(home.path().to_owned(), None);
     let images =
-        Images::new(runtime.clone(), keyring, access.clone(), options, recorder.clone(), metrics.clone());
-    Node { fake, runtime, images, registry, recorder, metrics, access, events }
+        Images::new(runtime.clone(), credentials, access.clone(), options, recorder.clone(), metrics.clone());
+    Node { fake, runtime, images, registry, recorder, metrics, access, events, home }
 }
 
 pub(crate) fn pod(name: &str) -> PodRef {
@@ -74,6 +68,11 @@ pub(crate) fn request<'a>(pod: &'a PodRef, image: &'a str, policy: PullPolicy) -
 }
 
 impl Node {
+    /// Gives the node credentials, as the text of a `config.json`.
+    pub(crate) fn has_credentials(&self, config: &str) {
+        std::fs::write(self.home.path().join("config.json"), config).unwrap();
+    }
+
     /// The events since the last call, each as `Type Reason field: message`.
     pub(crate) fn events(&mut self) -> Vec<String> {
         let mut events = Vec::new();

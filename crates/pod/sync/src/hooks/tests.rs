@@ -116,6 +116,32 @@ async fn http_and_https() {
 }
 
 #[tokio::test]
+async fn redirects_on_the_same_host_are_followed() {
+    let node = node().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = async |answers: Vec<&str>| {
+        let mut asked = Vec::new();
+        for status in answers {
+            let (stream, _) = listener.accept().await.unwrap();
+            asked.push(answer(stream, status).await.lines().next().unwrap().to_owned());
+        }
+        asked
+    };
+    let run = || node.run(http_get("HTTP", port), None);
+    let elsewhere = "302 Found\r\nLocation: http://elsewhere.example/";
+    let (ran, asked) = tokio::join!(run(), serve(vec!["301 Moved\r\nLocation: bye/", elsewhere]));
+    ran.unwrap();
+    assert_eq!(asked, ["GET /bye?x=1 HTTP/1.1", "GET /bye/ HTTP/1.1"]);
+    // What redirects nowhere is an answer, and a circle has an end.
+    let (ran, _) = tokio::join!(run(), serve(vec!["304 Not Modified\r\nLocation: /"]));
+    ran.unwrap();
+    let (ran, asked) = tokio::join!(run(), serve(vec!["307 Again\r\nLocation: /x"; 11]));
+    assert!(ran.unwrap_err().to_string().contains("stopped after 10 redirects"));
+    assert_eq!(asked.len(), 11);
+}
+
+#[tokio::test]
 async fn https_that_is_answered_in_http_is_made_again() {
     let mut node = node().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,95 @@
+//! What the runtime tells of itself, and cgroups for all pods that cannot be made at first.
+
+use std::fs;
+use std::path::PathBuf;
+
+use testkit::containerd::Driver;
+use testkit::pod::pod;
+
+use crate::machine::{cgroup, is_v2, processes};
+use crate::rig::{FOREVER, Rig, id};
+
+#[tokio::test]
+async fn real_the_runtimes_cgroup_driver_wins() {
+    let mut rig = Rig::start().await;
+    rig.until_up().await;
+    rig.node.stop().await.unwrap();
+    let (runtimes, others) = match rig.containerd.instance().driver() {
+        Driver::Systemd => ("systemd", "cgroupfs"),
+        Driver::Cgroupfs => ("cgroupfs", "systemd"),
+    };
+    let written = fs::read_to_string(rig.node.config()).unwrap();
+    let config = written.replace(&format!("cgroupDriver: {runtimes}"), &format!("cgroupDriver: {others}"));
+    assert_ne!(written, config);
+    fs::write(rig.node.config(), config).unwrap();
+    rig.node.start().unwrap();
+
+    if rig.containerd.version().major < 2 {
+        // This runtime does not say, so that the configured driver is taken, which is not there.
+        rig.put("waits", &pod("waits").container("main", &FOREVER));
+        let why = rig.until_why("waits", |why| why["step"] == "Cgroup").await;
+        assert!(why["waitingFor"].to_string().contains("systemd cannot be reached over D-Bus"), "{why:#}");
+        rig.node.stop().await.unwrap();
+        fs::write(rig.node.config(), written).unwrap();
+        rig.node.start().unwrap();
+        rig.until_ready("waits").await;
+    } else {
+        rig.put("agreed", &pod("agreed").container("main", &FOREVER));
+        let pod = rig.until_ready("agreed").await;
+        let path = cgroup(processes(&id(&pod, "main"))[0], "cpu").display().to_string();
+        assert_eq!(path.contains(".slice/"), runtimes == "systemd", "{path}");
+        let log = fs::read_to_string(rig.node.log()).unwrap();
+        assert!(log.contains("cgroupDriver is not the driver of the container runtime"), "{log}");
+    }
+    rig.until_up().await;
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn real_cgroups_that_cannot_be_made_are_tried_again() {
+    let mut rig = Rig::start().await;
+    rig.until_up().await;
+    if is_v2() || rig.containerd.instance().driver() == Driver::Systemd {
+        println!("skipped cgroups that cannot be made: it makes the missing one by hand, in cgroup v1");
+        return rig.finish().await;
+    }
+    rig.node.stop().await.unwrap();
+    let root = rig.containerd.instance().cgroup_root().to_owned();
+    let config = fs::read_to_string(rig.node.config()).unwrap();
+    let more = format!(
+        "enforceNodeAllocatable: [pods, kube-reserved]\n\
+         kubeReserved: {{cpu: 100m, memory: 50Mi}}\n\
+         kubeReservedCgroup: {root}/daemons\n"
+    );
+    fs::write(rig.node.config(), config + &more).unwrap();
+    rig.node.start().unwrap();
+    rig.put("waits", &pod("waits").container("main", &FOREVER));
+    let why = rig.until_why("waits", |why| why["step"] == "Cgroup").await;
+    assert!(why["waitingFor"].to_string().contains("does not exist: create it"), "{why:#}");
+
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    let roots = hierarchies.map(|entry| entry.path().join(root.trim_start_matches('/')));
+    let made: Vec<PathBuf> = roots.filter(|root| root.exists()).map(|root| root.join("daemons")).collect();
+    for daemons in &made {
+        fs::create_dir(daemons).unwrap();
+    }
+    rig.until_ready("waits").await;
+    rig.remove("waits");
+    for daemons in &made {
+        fs::remove_dir(daemons).unwrap();
+    }
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn real_the_image_of_sandboxes_is_known_or_pinned() {
+    let rig = Rig::start().await;
+    rig.until_up().await;
+    let named = rig.runtime.sandbox_image().await.unwrap();
+    let images = rig.runtime.list_images().await.unwrap();
+    let kept = images
+        .iter()
+        .any(|image| image.pinned || named.as_ref().is_some_and(|named| image.repo_tags.contains(named)));
+    assert!(kept, "{named:?} of {images:#?}");
+    rig.finish().await;
+}
