@@ -70,6 +70,8 @@ pub enum Verdict {
         victims: Vec<PodRef>,
         /// Reason and message of their statuses.
         ended: Ended,
+        /// The label `preemption_signal` of `kubelet_preemptions`.
+        metric_label: String,
     },
     /// It may not; it is shown as Failed.
     Reject {

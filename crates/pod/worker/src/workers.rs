@@ -259,7 +259,10 @@ impl<L: Lifecycle> Workers<L> {
         };
         match verdict {
             Verdict::Run => self.start_actor(uid),
-            Verdict::Preempt { victims, ended } => self.preempt(uid, &victims, &ended),
+            Verdict::Preempt { victims, ended, metric_label } => {
+                self.metrics.preemptions.add(&[metric_label.as_str()], victims.len() as u64);
+                self.preempt(uid, &victims, &ended);
+            }
             Verdict::Reject { ended, metric_label } => self.refuse(uid, ended, metric_label),
         }
     }

@@ -45,7 +45,9 @@ impl Lifecycle for Fake {
         if let Some(place) = self.script.lock().unwrap().needs_place_of.get(uid) {
             let victim = active.iter().map(|pod| PodRef::of(pod)).find(|pod| pod.uid.as_str() == place);
             let ended = Ended { reason: "Preempting".into(), message: "room".into(), disruption: true };
-            return victim.map_or(Verdict::Run, |victim| Verdict::Preempt { victims: vec![victim], ended });
+            let preempt =
+                |victim| Verdict::Preempt { victims: vec![victim], ended, metric_label: "cpu".into() };
+            return victim.map_or(Verdict::Run, preempt);
         }
         if self.script.lock().unwrap().refused.contains(pod.metadata.uid.as_deref().unwrap()) {
             let ended = Ended { reason: "OutOfcpu".into(), message: "no room".into(), disruption: false };

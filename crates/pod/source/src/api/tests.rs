@@ -44,9 +44,8 @@ fn words(changes: &[PodChange]) -> Vec<String> {
 #[test]
 fn what_goes_comes_before_what_comes() {
     let mut source = ApiSource::new(&[]);
-    let old = object(
-        json!({"metadata": {"name": "z", "uid": "1", "creationTimestamp": "2025-01-01T00:00:00Z"}}),
-    );
+    let old =
+        object(json!({"metadata": {"name": "z", "uid": "1", "creationTimestamp": "2025-01-01T00:00:00Z"}}));
     let first = objects(&[pod("a", "2"), old.clone(), pod("b", "3")]);
     assert_eq!(words(&source.changes(&first, "t1")), ["set 1 t1", "set 2 t1", "set 3 t1"], "by age");
     assert!(source.changes(&first, "t2").is_empty());
@@ -84,8 +83,7 @@ fn mirrors_and_what_is_no_pod_disturb_nobody() {
     );
     let nameless = object(json!({"metadata": {"uid": "8"}}));
     let empty = object(json!({"metadata": {"name": "e", "uid": "7"}, "spec": {"containers": []}}));
-    let changes =
-        ApiSource::new(&[]).changes(&objects(&[mirror, nameless, empty, pod("a", "1")]), "t");
+    let changes = ApiSource::new(&[]).changes(&objects(&[mirror, nameless, empty, pod("a", "1")]), "t");
     assert_eq!(words(&changes), ["set 1 t"]);
 }
 
