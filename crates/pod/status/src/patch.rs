@@ -23,6 +23,8 @@ const FIELDS: [&str; 9] = [
 /// The lists that the API merges by `ip`. Their order means something, so that they are replaced as a whole.
 const ADDRESSES: [&str; 2] = ["hostIPs", "podIPs"];
 
+const SINCE: &str = "lastTransitionTime";
+
 /// States of a container: their presence says something even when they are empty.
 const STATES: [&str; 3] = ["waiting", "running", "terminated"];
 
@@ -76,8 +78,16 @@ fn conditions(old: &Value, new: &Value) -> Vec<Value> {
             (Some(_), None) if kind == DISRUPTION_TARGET => None,
             (Some(_), None) => Some(json!({"$patch": "delete", "type": kind})),
             (None, Some(new)) => Some(new),
-            (Some(old), Some(new)) if old == new => None,
             (Some(old), Some(mut new)) => {
+                // The time is that of the status: a restart, or a change that was taken back unsaid, is none.
+                if old["status"] == new["status"]
+                    && let Some(since) = old.get(SINCE)
+                {
+                    new[SINCE] = since.clone();
+                }
+                if old == new {
+                    return None;
+                }
                 // A field that is not there any more has to be named.
                 for (key, _) in old.as_object().into_iter().flatten() {
                     if new.get(key).is_none() {
@@ -156,6 +166,12 @@ mod tests {
                 json!({"conditions": [{"type": "other", "status": "False"},
                     {"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "True"}]}),
                 json!({"conditions": [{"type": "Ready", "status": "True", "reason": null}]}),
+            ),
+            (
+                "since when a condition holds, as long as it does",
+                json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}),
+                json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T00:00:00Z"}]}),
+                Value::Null,
             ),
             (
                 "a condition of ours that does not apply any more, and one that others have set",

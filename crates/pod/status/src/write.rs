@@ -21,16 +21,16 @@ pub enum Write {
     Delete,
 }
 
-/// The object in which the server shows the pod: its own, or for a static pod the mirror of this very manifest. `None`
-/// if there is none, or another one that took the name.
+/// The object in which the server shows the pod: its own, or for a static pod the mirror of this very manifest, by its
+/// `hash`. `None` if there is none, or another one that took the name.
 #[must_use]
-pub fn object_of<'a>(objects: &'a Objects<Pod>, latest: &Latest) -> Option<&'a Arc<Pod>> {
-    let name = &latest.pod.name;
-    let object = objects.get(&ObjectKey { namespace: name.namespace.clone(), name: name.name.clone() })?;
+pub fn object_of<'a>(objects: &'a Objects<Pod>, who: &PodRef, hash: Option<&str>) -> Option<&'a Arc<Pod>> {
+    let key = ObjectKey { namespace: who.name.namespace.clone(), name: who.name.name.clone() };
+    let object = objects.get(&key)?;
     let mirrored = pod::annotation(object, labels::CONFIG_MIRROR);
-    let same = match &latest.hash {
+    let same = match hash {
         Some(hash) => mirrored == Some(hash),
-        None => mirrored.is_none() && PodRef::of(object).uid == latest.pod.uid,
+        None => mirrored.is_none() && PodRef::of(object).uid == who.uid,
     };
     same.then_some(object)
 }
@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn each_pod_has_its_own_object() {
         let objects = |object: Pod| Objects::from([(ObjectKey::new("n", "p"), Arc::new(object))]);
-        let found = |object: Pod, latest: &Latest| object_of(&objects(object), latest).is_some();
+        let found = |object: Pod, latest: &Latest| {
+            object_of(&objects(object), &latest.pod, latest.hash.as_deref()).is_some()
+        };
         let (api, fixed) = (latest("1", "", false, None), latest("h", "", false, Some("h")));
         assert!(found(object("1", "", false, None), &api));
         assert!(!found(object("2", "", false, None), &api));

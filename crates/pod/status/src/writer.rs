@@ -143,7 +143,8 @@ impl<A: StatusApi> StatusWriter<A> {
                 next = Some(next.map_or(at, |next: Instant| next.min(at)));
                 continue;
             }
-            let Some(object) = object_of(&objects, &latest) else { continue };
+            let found = object_of(&objects, &latest.pod, latest.hash.as_deref());
+            let Some(object) = found else { continue };
             let object = slot.newest(object);
             if slot.is_settled(&latest, &object) {
                 continue;

@@ -38,6 +38,9 @@ pub struct Table {
     /// Whether every source has been read and the runtime has told what it has. Until then a pod that is not in the
     /// table may still come, and nothing of it may be removed.
     pub complete: bool,
+    /// Whether all of every source could be read. If not, a static pod that is not in the table may be one whose manifest
+    /// cannot be read.
+    pub whole: bool,
 }
 
 /// A pod of the set.
@@ -432,7 +435,8 @@ impl<L: Lifecycle> Workers<L> {
             self.members.iter().map(|(uid, m)| (uid.clone(), m.entry.clone())).collect();
         self.count(&pods);
         let complete = self.runtime_known && self.unseen.is_empty();
-        self.table.send_replace(Arc::new(Table { pods, complete }));
+        let whole = self.partial.is_empty();
+        self.table.send_replace(Arc::new(Table { pods, complete, whole }));
     }
 }
 
