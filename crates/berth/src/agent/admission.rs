@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use admit::{AdmitInput, Node};
 use tokio::sync::watch;
-use types::{Ended, Event, Pod, PodRef};
+use types::{Ended, Event, Pod, PodRef, Quantity, corev1};
 use worker::Verdict;
 
 use node::RuntimeHealth;
+use node::status::is_extended;
 use task::events::Recorder;
 
 /// What admission goes by here.
 pub(super) struct Admission {
+    /// The node before anything is known of its Node object.
     pub(super) node: Node,
+    /// The Node object, if there is an API server.
+    pub(super) object: Option<watch::Receiver<Option<Arc<corev1::Node>>>>,
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) recorder: Recorder,
 }
@@ -20,9 +24,7 @@ pub(super) struct Admission {
 impl Admission {
     /// Whether `pod` may run beside `active`.
     pub(super) fn judge(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict {
-        let mut node = self.node.clone();
-        node.supplemental_groups_policy =
-            self.health.borrow().status.as_ref().is_some_and(|status| status.supplemental_groups_policy);
+        let node = self.node();
         let (ended, metric_label) = match admit::admit(&AdmitInput { pod, active, node: &node }) {
             admit::Verdict::Run => return Verdict::Run,
             admit::Verdict::Reject(reject) => (reject.ended(), reject.metric_label()),
@@ -38,6 +40,24 @@ impl Admission {
         event.reason = static_reason(&ended.reason);
         self.recorder.record(event);
         Verdict::Reject { ended, metric_label }
+    }
+
+    /// The node as it is now. Once its Node object was seen, labels, taints, and what others than the agent advertise are as
+    /// the cluster has them.
+    fn node(&self) -> Node {
+        let mut node = self.node.clone();
+        node.supplemental_groups_policy =
+            self.health.borrow().status.as_ref().is_some_and(|status| status.supplemental_groups_policy);
+        let Some(object) = self.object.as_ref().and_then(|object| object.borrow().clone()) else {
+            return node;
+        };
+        node.labels = object.metadata.labels.clone().unwrap_or_default();
+        node.taints = object.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+        let allocatable = object.status.iter().filter_map(|status| status.allocatable.as_ref()).flatten();
+        let extended = allocatable.filter(|(name, _)| is_extended(name));
+        node.allocatable
+            .extend(extended.filter_map(|(name, amount)| Some((name.clone(), Quantity::of(amount).ok()?))));
+        node
     }
 }
 

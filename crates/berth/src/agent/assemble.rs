@@ -34,7 +34,9 @@ use super::here::{
 use super::housekeeping::Housekeeping;
 use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
+use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
+use super::problem::ClusterTroubles;
 use super::rotation::RunningContainers;
 use super::stop::StopSignals;
 use super::termination::TerminationMessages;
@@ -89,7 +91,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let registry = Registry::new();
     let metrics = Metrics::register(&registry, loaded);
     let here = prepare_node(loaded)?;
-    node::Metrics::register(&registry).node_name(&here.name);
+    let node_metrics = node::Metrics::register(&registry);
+    node_metrics.node_name(&here.name);
     let ip = NodeIp::parse(&flags.node_ip)?;
     let host_ips = node::node_ips(&ip, &here.name).await.context("the node has no address")?;
     prepare_directories(loaded)?;
@@ -113,7 +116,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let (health, doubt) = (runtime_watch.subscribe(), runtime_watch.doubt());
     supervisor.spawn("runtime status", runtime_watch.run());
 
-    let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips)?));
+    let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips.clone())?));
     let pleg =
         Pleg::new(runtime.clone(), settings::pleg_options(&loaded.gates), pleg::Metrics::register(&registry));
     supervisor.spawn("pleg", pleg.clone().run());
@@ -151,6 +154,15 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         recorder.clone(),
         image_metrics,
     );
+    let membership = Membership {
+        runtime: runtime.clone(),
+        health: health.clone(),
+        images: [images.pulled(), collector.removed()],
+        recorder: recorder.clone(),
+        metrics: node_metrics,
+    };
+    let standing =
+        cluster.as_ref().map(|cluster| membership.begin(loaded, &here, &host_ips, cluster, supervisor));
     let ids_per_pod =
         u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
@@ -182,7 +194,12 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         executor,
         pleg: pleg.clone(),
         statuses: statuses.clone(),
-        admission: Admission { node: admission_node(loaded, &here), health: health.clone(), recorder },
+        admission: Admission {
+            node: admission_node(loaded, &here),
+            object: cluster.as_ref().map(|cluster| cluster.node.clone()),
+            health: health.clone(),
+            recorder,
+        },
         health: health.clone(),
         facts: facts.subscribe(),
         messages: TerminationMessages::default(),
@@ -210,6 +227,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         table: table.clone(),
         statuses: statuses.clone(),
         problems,
+        cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
         pleg: pleg.clone(),
         events: events.clone(),
         registry: registry.clone(),

@@ -138,6 +138,7 @@ pub(super) fn admission_node(loaded: &Loaded, here: &NodeHere) -> admit::Node {
     admit::Node {
         name: here.name.clone(),
         labels,
+        taints: settings::taints(&loaded.config),
         allocatable: here.allocatable.clone(),
         kernel,
         allowed_unsafe_sysctls: loaded.config.allowed_unsafe_sysctls.clone(),

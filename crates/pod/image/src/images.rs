@@ -8,6 +8,7 @@ use cri::{CriError, Runtime, v1};
 use task::backoff::Backoff;
 use task::events::Recorder;
 use task::rate::TokenBucket;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use types::reason::{event, waiting};
 use types::{ContainerKind, Event, PodRef, PodUid};
@@ -186,6 +187,12 @@ impl Images {
             }
             (Need::Pull | Need::Present, _) => self.pull(request, &name, &tagged).await,
         }
+    }
+
+    /// Changes whenever an image was pulled.
+    #[must_use]
+    pub fn pulled(&self) -> watch::Receiver<()> {
+        self.pulls.done()
     }
 
     /// Forgets what is known of failed pulls for a pod that is gone.

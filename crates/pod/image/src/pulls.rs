@@ -59,6 +59,8 @@ pub(crate) struct Pulls {
     metrics: Metrics,
     slots: Option<Slots>,
     state: Arc<Mutex<State>>,
+    /// Marked as changed by each pull that succeeds.
+    done: watch::Sender<()>,
 }
 
 struct State {
@@ -82,7 +84,13 @@ impl Pulls {
             metrics,
             slots: parallel.map(|n| Slots::new(n, HOLD)),
             state: Arc::new(Mutex::new(state)),
+            done: watch::Sender::default(),
         }
+    }
+
+    /// Changes whenever an image was pulled.
+    pub(crate) fn done(&self) -> watch::Receiver<()> {
+        self.done.subscribe()
     }
 
     /// Pulls `image` with the first of `credentials` that works, or waits for a pull of it that is under way.
@@ -168,6 +176,7 @@ impl Pulls {
             // Removed again in between: the start of the container will tell.
             .unwrap_or_else(|| cri::Image { id: reference, ..cri::Image::default() });
         self.metrics.pull_duration.observe(&[size_bucket(image.size)], took.as_secs_f64());
+        self.done.send_replace(());
         Ok(Arc::new(Pulled { image, took }))
     }
 
