@@ -24,7 +24,7 @@ pub enum Verdict {
 #[must_use]
 pub fn preempting() -> Ended {
     Ended {
-        reason: "Preempting".to_owned(),
+        reason: types::reason::event::PREEMPTING.to_owned(),
         message: "Preempted in order to admit critical pod".to_owned(),
         disruption: true,
     }

@@ -28,6 +28,8 @@ pub struct Entry {
     pub target: Target,
     /// Its worker's published state.
     pub cell: Arc<PodCell>,
+    /// Whether no source has it any more: it is being stopped, and nothing of it is kept.
+    pub removed: bool,
 }
 
 /// All pods as they are now.
@@ -58,7 +60,7 @@ struct Member {
 impl Member {
     fn new(target: Target, cell: PodCell, order: Order) -> Self {
         Self {
-            entry: Entry { target, cell: Arc::new(cell) },
+            entry: Entry { target, cell: Arc::new(cell), removed: false },
             orders: watch::Sender::new(order),
             first_seen: Instant::now(),
             life: Life::Queued,
@@ -431,8 +433,9 @@ impl<L: Lifecycle> Workers<L> {
     }
 
     fn publish(&self) {
+        let entry = |member: &Member| Entry { removed: member.is_removed(), ..member.entry.clone() };
         let pods: BTreeMap<_, _> =
-            self.members.iter().map(|(uid, m)| (uid.clone(), m.entry.clone())).collect();
+            self.members.iter().map(|(uid, member)| (uid.clone(), entry(member))).collect();
         self.count(&pods);
         let complete = self.runtime_known && self.unseen.is_empty();
         let whole = self.partial.is_empty();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use types::{PodUid, pod};
 
-use super::{Entry, Member, Workers, number, static_label};
+use super::{Entry, Workers, number, static_label};
 use crate::Phase;
 use crate::lifecycle::{Lifecycle, Target};
 
@@ -25,12 +25,11 @@ impl<L: Lifecycle> Workers<L> {
                 working.insert([lifecycle, config, is_static], 0);
             }
         }
-        for (uid, entry) in pods {
+        for entry in pods.values() {
             let label = static_label(&entry.target);
-            let removed = self.members.get(uid).is_some_and(Member::is_removed);
             let config = match &entry.target {
                 Target::RuntimeOnly(_) => "runtime_only",
-                Target::Configured(_) if removed => "orphan",
+                Target::Configured(_) if entry.removed => "orphan",
                 Target::Configured(_) => "desired",
             };
             let phase = *entry.cell.phase.borrow();
