@@ -19,7 +19,7 @@ use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{Notify, mpsc, watch};
-use types::Quantity;
+use types::{Quantity, SourceKind};
 use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
@@ -36,8 +36,9 @@ use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
-use super::objects::PodObjects;
+use super::podobjects::{self, PodObjects};
 use super::problem::ClusterTroubles;
+use super::referred::Referred;
 use super::rotation::RunningContainers;
 use super::stop::StopSignals;
 use super::termination::TerminationMessages;
@@ -102,8 +103,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let events = EventLog::default();
     let cluster = Cluster::open(loaded, &here.name, &kubeapi::Metrics::register(&registry), supervisor)?;
     let published = cluster.as_ref().map(|cluster| cluster.events.clone());
-    let objects = cluster.as_ref().map(|cluster| PodObjects::open(cluster, config, supervisor));
-    let pod_objects = objects.as_ref().map(|(objects, _)| objects.clone());
+    let (referred, changed) =
+        cluster.as_ref().map(|cluster| Referred::open(cluster, config, supervisor)).unzip();
     supervisor.spawn("events", events.clone().run(event_queue, published));
     tell_node_events(&recorder, here.cgroup_version);
 
@@ -171,6 +172,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
     let userns = UserNamespaces::load(&flags.root_dir, ids_per_pod, max_pods)?;
     let statuses = StatusStore::default();
+    let object_metrics = podobjects::Metrics::register(&registry);
+    let objects = cluster.as_ref().map(|cluster| PodObjects::follow(cluster, &here.name));
     let executor = Executor::new(
         Needs {
             runtime: runtime.clone(),
@@ -178,8 +181,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             images,
             volumes: volumes.clone(),
             userns: Arc::new(userns),
-            objects: match &pod_objects {
-                Some(objects) => Arc::new(objects.clone()) as Arc<dyn ApiObjects>,
+            objects: match &referred {
+                Some(referred) => Arc::new(referred.clone()) as Arc<dyn ApiObjects>,
                 None => Arc::new(WithoutApi),
             },
             cgroups: cgroups.subscribe(),
@@ -201,6 +204,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         executor,
         pleg: pleg.clone(),
         statuses: statuses.clone(),
+        objects: objects.clone(),
         admission: Admission {
             node: admission_node(loaded, &here),
             object: cluster.as_ref().map(|cluster| cluster.node.clone()),
@@ -209,7 +213,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         },
         health: health.clone(),
         facts: facts.subscribe(),
-        objects: pod_objects,
+        referred: referred.clone(),
         messages: TerminationMessages::default(),
         milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),
@@ -220,16 +224,21 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let (workers, table) = Workers::new(
         Arc::clone(&lifecycle),
         &here.name,
-        sources.configured(),
+        sources.configured().into_iter().chain(cluster.as_ref().map(|_| SourceKind::Api)),
         config.sync_frequency.get(),
         worker::Metrics::register(&registry),
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
+    if let (Some(cluster), Some(objects)) = (&cluster, &objects) {
+        let off = settings::manifest_rules(&loaded.gates).off;
+        let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());
+        objects.serve(cluster, &off, statuses, table, changes, &object_metrics, supervisor);
+    }
     supervisor.spawn("sources", sources.run(changes));
 
-    if let (Some(cluster), Some((objects, changed))) = (&cluster, objects) {
-        supervisor.spawn("objects of pods", objects.wake(changed, table.clone(), cluster.node.clone()));
+    if let (Some(cluster), Some(referred), Some(changed)) = (&cluster, referred, changed) {
+        supervisor.spawn("objects of pods", referred.wake(changed, table.clone(), cluster.node.clone()));
     }
 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use solo::{Settings, Solo};
 use testkit::pod::PodBuilder;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use types::Pod;
 
-use crate::rig::{DEADLINE, Rig};
+use crate::rig::{DEADLINE, Rig, full};
 
 /// The namespace of all that tests make.
 pub(crate) const NAMESPACE: &str = "default";
@@ -32,18 +33,20 @@ impl Cluster {
         let settings = Settings { dir: dir.path().join("solo"), listen, node: "node".to_owned() };
         let solo = Solo::open(&settings).await.unwrap();
         let admin = client(solo.admin_kubeconfig().to_owned());
-        let mut rig =
-            Rig::prepare(&format!("featureGates: {{PreventStaticPodAPIReferences: false}}\n{more}")).await;
-        rig.flag(format!("--kubeconfig={}", solo.admin_kubeconfig().display()));
+        let mut rig = Rig::prepare(more).await;
+        rig.flag(format!("--kubeconfig={}", solo.node_kubeconfig().display()));
         let stop = CancellationToken::new();
         tokio::spawn(solo.serve(stop.clone()));
         rig.launch();
         Self { rig, admin, _dir: dir, _serving: stop.drop_guard() }
     }
 
-    /// Has the node run `pod`, under the name that static pods have there.
-    pub(crate) async fn run(&self, pod: &PodBuilder) {
-        self.rig.put(pod);
+    /// Creates `pod`, under the name that static pods have here, which the rig looks for.
+    pub(crate) async fn run(&self, pod: &PodBuilder) -> Pod {
+        let mut object = Pod::clone(&pod.build());
+        object.metadata.name = object.metadata.name.map(|name| full(&name));
+        object.metadata.uid = None;
+        self.admin.create(Some(NAMESPACE), &object).await.unwrap()
     }
 
     /// Creates an object from its JSON.

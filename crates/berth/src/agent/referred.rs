@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// The objects. Clones share them.
 #[derive(Clone)]
-pub(super) struct PodObjects {
+pub(super) struct Referred {
     shared: Arc<Shared>,
 }
 
@@ -46,7 +46,7 @@ struct Shared {
     classes: Store<RuntimeClass>,
 }
 
-impl PodObjects {
+impl Referred {
     /// The objects of `cluster`, and the changes of those that pods refer to.
     pub(super) fn open(
         cluster: &Cluster,
@@ -135,7 +135,7 @@ fn namespace(pod: &Pod) -> &str {
     pod.metadata.namespace.as_deref().unwrap_or_default()
 }
 
-impl ApiObjects for PodObjects {
+impl ApiObjects for Referred {
     fn find<'a>(&'a self, pod: &'a Pod, references: References) -> BoxFuture<'a, Objects> {
         let References { config_maps, secrets, tokens } = references;
         async move {
