@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::corev1::{ConfigMap, Container, LocalObjectReference, Secret, Volume};
+use crate::corev1::{ConfigMap, Container, Secret, Volume};
 use crate::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::{Pod, pod};
 
@@ -36,7 +36,10 @@ impl References {
     /// All objects that `pod` refers to in volumes, environment and `imagePullSecrets`.
     #[must_use]
     pub fn of_pod(pod: &Pod) -> Self {
-        let mut all = Self::of_pull_secrets(pod);
+        // The API lets names of pull secrets be empty; those mean nothing.
+        let pull = pod::spec(pod).image_pull_secrets.iter().flatten();
+        let named = pull.map(|secret| secret.name.clone()).filter(|name| !name.is_empty());
+        let mut all = Self { secrets: named.collect(), ..Self::default() };
         for volume in pod::spec(pod).volumes.iter().flatten() {
             all.add_volume(volume);
         }
@@ -44,14 +47,6 @@ impl References {
             all.add_environment(&container);
         }
         all
-    }
-
-    /// The Secrets of `imagePullSecrets`. The API lets names be empty; those mean nothing.
-    #[must_use]
-    pub fn of_pull_secrets(pod: &Pod) -> Self {
-        let secrets = pod::spec(pod).image_pull_secrets.iter().flatten();
-        let named = secrets.map(|LocalObjectReference { name }| name.clone()).filter(|name| !name.is_empty());
-        Self { secrets: named.collect(), ..Self::default() }
     }
 
     /// Adds those that the environment of `container` comes from.
@@ -280,7 +275,6 @@ mod tests {
         assert_eq!(all.secrets, names(&["pull", "s1", "s2", "s3", "s4"]));
         let vault = TokenRequest { audience: "vault".to_owned(), expiration_seconds: Some(600) };
         assert_eq!(all.tokens, BTreeSet::from([TokenRequest::default(), vault]));
-        assert_eq!(References::of_pull_secrets(&pod).secrets, names(&["pull"]));
         assert!(References::of_pod(&Pod::default()).is_empty());
     }
 

@@ -27,6 +27,8 @@ use super::services::KnownServices;
 
 /// How long a pod's round waits for the API server. What is known already is not waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a container's start waits for the API server to tell its services for the first time.
+const SERVICES_WITHIN: Duration = Duration::from_secs(1);
 /// Changes that wait for their pods to be woken.
 const CHANGES: usize = 256;
 /// The shortest time after which an object that nobody asks for is no longer watched.
@@ -154,7 +156,7 @@ impl ApiObjects for Referred {
 
     fn services<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, Found<Vec<ServiceLink>>> {
         // A static pod does not wait for a server that may never come.
-        let deadline = if pod::is_static(pod) { Duration::ZERO } else { DEADLINE };
+        let deadline = if pod::is_static(pod) { Duration::ZERO } else { SERVICES_WITHIN };
         async move {
             match self.shared.services.linked(pod, deadline).await {
                 Err(_) if pod::is_static(pod) => Ok(Vec::new()),

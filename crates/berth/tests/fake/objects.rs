@@ -1,8 +1,11 @@
 //! What pods refer to in the API server: environments, volumes, pull secrets, RuntimeClasses.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use cri::v1::RuntimeHandler;
 use serde_json::{Value, json};
 use testkit::pod::{PodBuilder, pod};
@@ -174,14 +177,61 @@ async fn a_runtime_class_is_looked_up_and_waited_for() {
     let cluster = Cluster::start("").await;
     let handler = |name: &str| RuntimeHandler { name: name.to_owned(), ..RuntimeHandler::default() };
     cluster.rig.runtime.set_handlers(vec![handler(""), handler("kata")]);
-    cluster.run(&pod("boxed").with_spec(&json!({"runtimeClassName": "boxed"}))).await;
+    let class = async || {
+        let class: RuntimeClass =
+            serde_json::from_value(json!({"metadata": {"name": "boxed"}, "handler": "kata"})).unwrap();
+        cluster.admin.create(None, &class).await.unwrap();
+    };
+    let boxed = |name: &str| pod(name).with_spec(&json!({"runtimeClassName": "boxed"}));
+    // The API server refuses a pod whose class is missing; a static pod waits for it.
+    cluster.rig.put(&boxed("early"));
     let told = "runtimeclass.node.k8s.io \"boxed\" not found";
-    cluster.until_event("boxed", "FailedCreatePodSandBox", told).await;
-    let class: RuntimeClass =
-        serde_json::from_value(json!({"metadata": {"name": "boxed"}, "handler": "kata"})).unwrap();
-    cluster.admin.create(None, &class).await.unwrap();
-    cluster.rig.until_ready("boxed").await;
+    cluster.until_event("early", "FailedCreatePodSandBox", told).await;
+    class().await;
+    cluster.rig.until_ready("early").await;
+    cluster.run(&boxed("late")).await;
+    cluster.rig.until_ready("late").await;
     cluster.rig.runtime.read(|store| {
-        assert_eq!(store.sandboxes(&full("boxed"))[0].runtime_handler, "kata");
+        for name in ["early", "late"] {
+            assert_eq!(store.sandboxes(&full(name))[0].runtime_handler, "kata", "{name}");
+        }
     });
+}
+
+#[tokio::test]
+async fn tokens_are_bound_to_their_pod() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: tokens are in a tmpfs, which takes root");
+        return;
+    }
+    let cluster = Cluster::start("").await;
+    let sources = json!([
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 600, "audience": "vault"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]);
+    let web = pod("web")
+        .container("app", &["run"])
+        .with_container("app", &json!({"volumeMounts": [{"name": "access", "mountPath": "/access"}]}))
+        .with_spec(&json!({"serviceAccountName": "default", "automountServiceAccountToken": false,
+            "securityContext": {"runAsUser": 1000},
+            "volumes": [{"name": "access", "projected": {"sources": sources}}]}));
+    let object = cluster.run(&web).await;
+    cluster.rig.until_ready("web").await;
+    let dir = cluster.volume("web", "projected", "access").await;
+    cluster.until_file(&dir.join("namespace"), Some(NAMESPACE)).await;
+    assert!(fs::read_to_string(dir.join("ca.crt")).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let meta = fs::metadata(dir.join("token")).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o777), (1000, 0o600));
+    let claims = claims(&fs::read_to_string(dir.join("token")).unwrap());
+    assert_eq!(claims["aud"], json!(["vault"]));
+    assert_eq!(claims["kubernetes.io"]["pod"]["uid"], json!(object.metadata.uid));
+    let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    assert_eq!(life, 600);
+    cluster.rig.assert_proper();
+}
+
+/// What a token says.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

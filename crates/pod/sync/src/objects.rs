@@ -66,7 +66,7 @@ fn without<K: Ord, T>(
 }
 
 impl Executor {
-    /// What there is of `references`; the pod waits at `step` for it.
+    /// What there is of `references`. The pod is shown at `step` if that takes its time.
     pub(crate) async fn find(
         &self,
         pod: &Pod,
@@ -78,8 +78,13 @@ impl Executor {
         if references.is_empty() {
             return Arc::default();
         }
-        cell.at(step, container, waits_for(&references));
-        Arc::new(self.needs.objects.find(pod, references).await)
+        let waits_for = waits_for(&references);
+        let mut finding = self.needs.objects.find(pod, references);
+        if let Some(found) = (&mut finding).now_or_never() {
+            return Arc::new(found);
+        }
+        cell.at(step, container, waits_for);
+        Arc::new(finding.await)
     }
 
     /// Says which volumes are not what they should be.

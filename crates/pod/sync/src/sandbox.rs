@@ -7,6 +7,7 @@ use std::time::Duration;
 use containerconfig::{IdMappings, NodeFacts};
 use cri::v1::PodSandboxConfig;
 use task::cell::PodCell;
+use types::objects::Objects;
 use types::reason::event;
 use types::{Event, ObservedPod, Pod, SandboxId, Step, pod};
 use volume::Prepared;
@@ -35,14 +36,14 @@ impl Executor {
         pod: &Arc<Pod>,
         observed: &ObservedPod,
         plan: &Plan,
+        objects: &Arc<Objects>,
         cell: &PodCell,
     ) -> Result<ReadySandbox, SyncError> {
         let facts = self.needs.facts.borrow().clone();
         let parent = self.ensure_cgroup(pod, cell).await?;
         self.needs.volumes.paths(&cell.pod.uid)?.create()?;
-        let objects = self.find(pod, volume::references(pod), cell, Step::Volumes, None).await;
         cell.at(Step::Volumes, None, "volumes to be mounted");
-        let prepared = self.needs.volumes.prepare(pod, &objects).await;
+        let prepared = self.needs.volumes.prepare(pod, objects).await;
         let volumes = prepared.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?;
         self.tell_mount_failures(&volumes.behind, cell);
         let attempt = match &plan.sandbox {

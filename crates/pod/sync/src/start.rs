@@ -11,7 +11,7 @@ use image::policy::PullPolicy;
 use image::{Ensured, Request};
 use task::cell::PodCell;
 use types::corev1::Secret;
-use types::objects::References;
+use types::objects::{Objects, References};
 use types::reason::{event, waiting};
 use types::{Container, ContainerId, ContainerKind, Event, Failure, ObservedPod, Pod, Step, pod};
 use volume::subpath::SubPath;
@@ -74,10 +74,12 @@ impl Executor {
         not_killed: &[ContainerId],
         cell: &PodCell,
     ) -> Result<Started, SyncError> {
+        // Before the slot: an API server that is away must not hold up pods that need nothing of it.
+        let objects = self.find(pod, References::of_pod(pod), cell, Step::Volumes, None).await;
+        let pull_secrets = self.pull_secrets(pod, &objects, cell);
         cell.at(Step::StartSlot, None, "other pods to be started");
         let slot = self.starts.acquire().await;
-        let sandbox = self.prepare(pod, observed, plan, cell).await?;
-        let pull_secrets = self.pull_secrets(pod, cell).await;
+        let sandbox = self.prepare(pod, observed, plan, &objects, cell).await?;
         let starting =
             Starting { executor: self, pod, observed, sandbox: &sandbox, pull_secrets: &pull_secrets, cell };
         let mut started = Started::default();
@@ -107,10 +109,18 @@ impl Executor {
     }
 
     /// The Secrets that the pod's images are pulled with. Without one of them a pull may still succeed.
-    async fn pull_secrets(&self, pod: &Pod, cell: &PodCell) -> Vec<Arc<Secret>> {
-        let found = self.find(pod, References::of_pull_secrets(pod), cell, Step::Image, None).await;
-        let missing = found.secrets.iter().filter(|(_, found)| found.is_err()).map(|(name, _)| name.as_str());
-        let missing: Vec<_> = missing.collect();
+    fn pull_secrets(&self, pod: &Pod, found: &Objects, cell: &PodCell) -> Vec<Arc<Secret>> {
+        let mut secrets = Vec::new();
+        let mut missing = Vec::new();
+        // In the order of the spec, which is that of attempts. The API lets names be empty; those mean nothing.
+        let listed =
+            pod::spec(pod).image_pull_secrets.iter().flatten().map(|reference| reference.name.as_str());
+        for name in listed.filter(|name| !name.is_empty()) {
+            match found.secrets.get(name) {
+                Some(Ok(secret)) => secrets.push(Arc::clone(secret)),
+                _ => missing.push(name),
+            }
+        }
         if !missing.is_empty() {
             let text = format!(
                 "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
@@ -118,9 +128,7 @@ impl Executor {
             );
             self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_PULL_SECRET, text));
         }
-        // In the order of the spec, which is that of attempts.
-        let listed = pod::spec(pod).image_pull_secrets.iter().flatten();
-        listed.filter_map(|reference| found.secrets.get(&reference.name)?.as_ref().ok().cloned()).collect()
+        secrets
     }
 
     fn tell_start_failure(&self, start: &Start, error: &StartError, cell: &PodCell) {
