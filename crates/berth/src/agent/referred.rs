@@ -154,6 +154,12 @@ impl ApiObjects for Referred {
         .boxed()
     }
 
+    fn adopt(&self, pod: &Pod, tokens: Vec<(TokenRequest, String)>) {
+        for (request, token) in tokens {
+            self.shared.tokens.adopt(&token_spec(pod, &request), &token);
+        }
+    }
+
     fn services<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, Found<Vec<ServiceLink>>> {
         // A static pod does not wait for a server that may never come.
         let deadline = if pod::is_static(pod) { Duration::ZERO } else { SERVICES_WITHIN };
@@ -198,19 +204,20 @@ async fn find_all<K: Referenced>(
 }
 
 async fn token(tokens: &Tokens, pod: &Pod, request: &TokenRequest) -> Found<Token> {
-    let account = pod::spec(pod).service_account_name.clone().unwrap_or_default();
-    let spec = TokenSpec {
-        pod: PodRef::of(pod),
-        service_account: account.clone(),
-        audiences: Some(request.audience.clone())
-            .filter(|audience| !audience.is_empty())
-            .into_iter()
-            .collect(),
-        expiration_seconds: request.expiration_seconds,
-    };
-    let missing = || ObjectError::NotFound { kind: "serviceaccount", name: account };
+    let spec = token_spec(pod, request);
+    let missing = || ObjectError::NotFound { kind: "serviceaccount", name: spec.service_account.clone() };
     let token = within(tokens.get(&spec), missing).await?;
     Ok(Token::new(token.expose().to_owned(), token.refresh))
+}
+
+fn token_spec(pod: &Pod, request: &TokenRequest) -> TokenSpec {
+    let audience = Some(request.audience.clone()).filter(|audience| !audience.is_empty());
+    TokenSpec {
+        pod: PodRef::of(pod),
+        service_account: pod::spec(pod).service_account_name.clone().unwrap_or_default(),
+        audiences: audience.into_iter().collect(),
+        expiration_seconds: request.expiration_seconds,
+    }
 }
 
 /// The answer of `call`, if it comes in time.

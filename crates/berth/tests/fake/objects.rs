@@ -199,12 +199,12 @@ async fn a_runtime_class_is_looked_up_and_waited_for() {
 }
 
 #[tokio::test]
-async fn tokens_are_bound_to_their_pod() {
+async fn tokens_are_bound_to_their_pod_and_outlive_a_restart() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: tokens are in a tmpfs, which takes root");
         return;
     }
-    let cluster = Cluster::start("").await;
+    let mut cluster = Cluster::start("").await;
     let sources = json!([
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 600, "audience": "vault"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
@@ -227,6 +227,14 @@ async fn tokens_are_bound_to_their_pod() {
     assert_eq!(claims["kubernetes.io"]["pod"]["uid"], json!(object.metadata.uid));
     let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     assert_eq!(life, 600);
+
+    // A restart asks for no token that is there.
+    let version = fs::read_link(dir.join("..data")).unwrap();
+    cluster.rig.kill();
+    cluster.rig.launch();
+    cluster.rig.until_ready("web").await;
+    cluster.rig.until_why("web", "at rest", |why| why["step"] == "Running").await;
+    assert_eq!(fs::read_link(dir.join("..data")).unwrap(), version);
     cluster.rig.assert_proper();
 }
 

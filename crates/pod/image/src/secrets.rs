@@ -10,6 +10,9 @@ use crate::keyring::{Credential, Keyring};
 use crate::records::SecretUser;
 use crate::reference::ImageName;
 
+const CONFIG_JSON: &str = ".dockerconfigjson";
+const DOCKERCFG: &str = ".dockercfg";
+
 /// A credential, and the Secret that it is from; none if it is one of the node's own.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Offer {
@@ -36,12 +39,13 @@ pub(crate) fn offers(secrets: &[Arc<Secret>], image: &ImageName) -> Vec<Offer> {
 }
 
 fn keyring(secret: &Secret) -> Option<Keyring> {
-    let (key, read): (_, fn(&str) -> Result<Keyring, serde_json::Error>) = match secret.type_.as_deref()? {
-        "kubernetes.io/dockerconfigjson" => (".dockerconfigjson", Keyring::from_config_json),
-        "kubernetes.io/dockercfg" => (".dockercfg", Keyring::from_dockercfg),
+    let data = |key: &str| secret.data.as_ref()?.get(key).filter(|data| !data.0.is_empty());
+    let (key, data) = match secret.type_.as_deref()? {
+        "kubernetes.io/dockerconfigjson" => (CONFIG_JSON, data(CONFIG_JSON)?),
+        "kubernetes.io/dockercfg" => (DOCKERCFG, data(DOCKERCFG)?),
         _ => return None,
     };
-    let data = secret.data.as_ref()?.get(key).filter(|data| !data.0.is_empty())?;
+    let read = if key == CONFIG_JSON { Keyring::from_config_json } else { Keyring::from_dockercfg };
     // Neither error may be shown in full: it could quote a password.
     let line = match std::str::from_utf8(&data.0).map(read) {
         Ok(Ok(keyring)) => return Some(keyring),

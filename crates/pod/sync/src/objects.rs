@@ -9,7 +9,7 @@ use containerconfig::services::ServiceLink;
 use futures::future::{BoxFuture, FutureExt, ready};
 use jiff::Timestamp;
 use task::cell::PodCell;
-use types::objects::{Found, ObjectError, Objects, References};
+use types::objects::{Found, ObjectError, Objects, References, TokenRequest};
 use types::reason::event;
 use types::{Event, Pod, Step};
 use volume::VolumeFailure;
@@ -24,6 +24,9 @@ pub(crate) const API_AWAY: Duration = Duration::from_secs(1);
 pub trait ApiObjects: Send + Sync + 'static {
     /// What there is of `references`, in the namespace of `pod`.
     fn find<'a>(&'a self, pod: &'a Pod, references: References) -> BoxFuture<'a, Objects>;
+
+    /// Takes up tokens that volumes of `pod` have shown since before a restart, as far as they are still good.
+    fn adopt(&self, pod: &Pod, tokens: Vec<(TokenRequest, String)>);
 
     /// The services that containers of `pod` are told of.
     fn services<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, Found<Vec<ServiceLink>>>;
@@ -45,6 +48,8 @@ impl ApiObjects for WithoutApi {
         };
         ready(objects).boxed()
     }
+
+    fn adopt(&self, _: &Pod, _: Vec<(TokenRequest, String)>) {}
 
     fn services<'a>(&'a self, _: &'a Pod) -> BoxFuture<'a, Found<Vec<ServiceLink>>> {
         ready(Ok(Vec::new())).boxed()
@@ -69,7 +74,7 @@ impl Executor {
     /// What there is of `references`. The pod is shown at `step` if that takes its time.
     pub(crate) async fn find(
         &self,
-        pod: &Pod,
+        pod: &Arc<Pod>,
         references: References,
         cell: &PodCell,
         step: Step,
@@ -77,6 +82,11 @@ impl Executor {
     ) -> Arc<Objects> {
         if references.is_empty() {
             return Arc::default();
+        }
+        let is_met = self.lock_followed().contains_key(&cell.pod.uid);
+        if !references.tokens.is_empty() && !is_met {
+            // A restart asks for no token that is there.
+            self.needs.objects.adopt(pod, self.needs.volumes.shown_tokens(pod).await);
         }
         let waits_for = waits_for(&references);
         let mut finding = self.needs.objects.find(pod, references);
@@ -115,7 +125,7 @@ pub(crate) fn until_refresh(objects: &Objects, now: Timestamp) -> Option<Duratio
 
 #[cfg(test)]
 mod tests {
-    use types::objects::{Token, TokenRequest};
+    use types::objects::Token;
 
     use super::*;
 

@@ -1,5 +1,8 @@
 //! The files of projected volumes, from all their sources.
 
+use std::path::Path;
+
+use linux::beneath::{Links, Root};
 use types::corev1::{ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection};
 use types::objects::{Objects, TokenRequest};
 use types::resources::Amounts;
@@ -12,6 +15,9 @@ use crate::{Problem, downward, ownership};
 /// Mode of tokens in a pod whose containers all run as one user, or that has a group of its own: the user or the group
 /// gets what it needs, and nobody else anything.
 const PRIVATE: i32 = 0o600;
+
+/// The longest token that is read, in bytes.
+const MAX_TOKEN: u64 = 64 << 10;
 
 /// The files of a projected volume.
 pub(crate) fn files(
@@ -61,15 +67,29 @@ fn token_file(
     default_mode: Option<i32>,
     objects: &Objects,
 ) -> Result<ProjectedFile, Problem> {
-    let request = TokenRequest {
-        audience: source.audience.clone().unwrap_or_default(),
-        expiration_seconds: source.expiration_seconds,
-    };
-    let token = objects.token(&request)?;
+    let token = objects.token(&request(source))?;
     let user = one_user(pod);
     let private = user.is_some() || ownership::fs_group(pod).is_some();
     let mode = if private { Some(PRIVATE) } else { default_mode };
     Ok(ProjectedFile { uid: user, ..ProjectedFile::new(token.expose().as_bytes(), mode) })
+}
+
+/// The tokens that the volume at `dir` shows now, for what they were asked for. What cannot be read is none.
+pub(crate) fn shown_tokens(dir: &Path, source: &ProjectedVolumeSource) -> Vec<(TokenRequest, String)> {
+    let Ok(root) = Root::open(dir) else { return Vec::new() };
+    let tokens = source.sources.iter().flatten().filter_map(|source| source.service_account_token.as_ref());
+    let shown = |token: &ServiceAccountTokenProjection| {
+        let bytes = root.read(Path::new(&token.path), Links::Beneath, MAX_TOKEN).ok()?;
+        Some((request(token), String::from_utf8(bytes).ok()?))
+    };
+    tokens.filter_map(shown).collect()
+}
+
+fn request(source: &ServiceAccountTokenProjection) -> TokenRequest {
+    TokenRequest {
+        audience: source.audience.clone().unwrap_or_default(),
+        expiration_seconds: source.expiration_seconds,
+    }
 }
 
 /// The user that all containers of the pod run as, where all say so and say the same.

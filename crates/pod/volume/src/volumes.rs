@@ -8,15 +8,16 @@ use std::time::Duration;
 use task::blocking::{self, Abandoned};
 use tokio::time::Instant;
 use types::corev1::Volume;
-use types::objects::Objects;
+use types::objects::{Objects, TokenRequest};
 use types::resources::Amounts;
 use types::{Pod, PodRef, PodUid};
 
 use crate::error::{Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
-use crate::paths::{PodPaths, UnusableUid};
+use crate::paths::{PROJECTED, PodPaths, UnusableUid};
 use crate::prepared::{Mounted, Prepared};
+use crate::projected;
 use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
 use crate::teardown::{self, TeardownError};
 
@@ -92,6 +93,24 @@ impl Volumes {
         let mut volumes = kind::used(pod);
         volumes.retain(|volume| Kind::of(volume).is_followed());
         self.each(pod, volumes, objects).await.map(|prepared| prepared.behind)
+    }
+
+    /// The tokens that volumes of `pod` show now: what is left of them after a restart of berth.
+    pub async fn shown_tokens(&self, pod: &Arc<Pod>) -> Vec<(TokenRequest, String)> {
+        let (config, pod) = (Arc::clone(&self.config), Arc::clone(pod));
+        let shown = self.blocking("read tokens", move || {
+            let paths = PodPaths::new(&config.root_dir, &PodRef::of(&pod).uid).ok();
+            let mut shown = Vec::new();
+            for volume in kind::used(&pod) {
+                if let (Kind::Projected(source), Some(paths)) = (Kind::of(volume), &paths) {
+                    let dir = paths.volume(PROJECTED, &volume.name);
+                    shown.extend(projected::shown_tokens(&dir, source));
+                }
+            }
+            shown
+        });
+        // Without them new ones are asked for.
+        shown.await.unwrap_or_default()
     }
 
     async fn each(
