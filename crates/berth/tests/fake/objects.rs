@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use cri::v1::RuntimeHandler;
 use serde_json::{Value, json};
 use testkit::pod::{PodBuilder, pod};
+use tokio::time::Instant;
 use types::corev1::{ConfigMap, Secret, Service};
 use types::k8s::api::node::v1::RuntimeClass;
 

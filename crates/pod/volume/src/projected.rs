@@ -170,7 +170,7 @@ mod tests {
         };
         let of = |spec: Value| {
             let payload = files(&pod(spec), &source, &objects, &Amounts::default()).unwrap();
-            let shown = |(path, file): (&std::path::Path, &ProjectedFile)| {
+            let shown = |(path, file): (&Path, &ProjectedFile)| {
                 (
                     path.display().to_string(),
                     String::from_utf8(file.data.clone()).unwrap(),

@@ -158,7 +158,7 @@ async fn real_tokens_and_secrets_are_in_memory_and_private() {
         let token = types::objects::Token::new(token.to_owned(), jiff::Timestamp::MAX);
         Arc::new(Objects {
             secrets: [("s".to_owned(), Ok(Arc::clone(&secret)))].into(),
-            tokens: [(types::objects::TokenRequest::default(), Ok(token))].into(),
+            tokens: [(TokenRequest::default(), Ok(token))].into(),
             ..Objects::default()
         })
     };
