@@ -9,9 +9,16 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod api_admission;
+mod api_deletion;
+mod api_failures;
+mod api_mirror;
+mod api_objects;
+mod api_pods;
+mod api_restart;
+mod api_server;
 mod bad_input;
 mod blast_radius;
-mod cluster;
 mod commands;
 mod events;
 mod exposition;
@@ -19,7 +26,6 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
-mod objects;
 mod replacement;
 mod restart_policy;
 mod restart_safety;

@@ -32,8 +32,9 @@ pub(crate) fn full(name: &str) -> String {
 pub(crate) struct Rig {
     pub(crate) runtime: FakeRuntime,
     dir: tempfile::TempDir,
-    flags: Vec<String>,
     berth: Option<Child>,
+    /// More flags.
+    pub(crate) flags: Vec<String>,
 }
 
 impl Rig {
@@ -48,7 +49,7 @@ impl Rig {
     pub(crate) async fn prepare(more: &str) -> Self {
         let runtime = FakeRuntime::start().await.unwrap();
         let dir = tempfile::Builder::new().prefix("berth-fake").tempdir().unwrap();
-        let rig = Self { runtime, dir, flags: Vec::new(), berth: None };
+        let rig = Self { runtime, dir, berth: None, flags: Vec::new() };
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
@@ -74,11 +75,6 @@ impl Rig {
         );
         fs::write(rig.dir.path().join("config.yaml"), config).unwrap();
         rig
-    }
-
-    /// Has berth started with one more flag.
-    pub(crate) fn flag(&mut self, flag: String) {
-        self.flags.push(flag);
     }
 
     /// The manifest directory.
@@ -333,7 +329,7 @@ pub(crate) fn condition<'a>(pod: &'a Value, kind: &str) -> &'a Value {
 
 /// The status of one container of a pod.
 pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
-    let lists = ["initContainerStatuses", "containerStatuses"].into_iter();
+    let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"].into_iter();
     let mut all = lists.flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
     all.find(|status| status["name"] == name).unwrap_or(&Value::Null)
 }
