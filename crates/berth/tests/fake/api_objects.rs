@@ -148,6 +148,26 @@ async fn a_missing_config_map_holds_up_its_pod_alone_until_it_comes() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_away_holds_up_no_container() {
+    let mut api = ApiRig::start().await;
+    api.server.make::<ConfigMap>(settings("info")).await;
+    let env = json!({"envFrom": [{"configMapRef": {"name": "settings"}}]});
+    api.server.create(&with_settings("web", json!({})).with_container("app", &env)).await;
+    api.server.until_ready("web").await;
+    let file = volume(&api, "web", "configmap", "etc").await.join("level");
+    api.server.stop().await;
+    api.rig.runtime.exit_container("web", "app", 1);
+    api.rig.until_store("started again", |store| store.starts("web", "app") == 2).await;
+    assert_eq!(variable(&api, "web", "level").as_deref(), Some("info"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "info");
+
+    api.server.come_back().await;
+    api.server.change::<ConfigMap>("settings", json!({"data": {"level": "debug"}})).await;
+    until_file(&api, &file, Some("debug")).await;
+    api.rig.assert_proper();
+}
+
+#[tokio::test]
 async fn an_environment_comes_from_objects_and_services() {
     let api = ApiRig::start().await;
     let port = json!([{"name": "sql", "port": 5432, "protocol": "TCP"}]);
