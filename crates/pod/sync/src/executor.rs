@@ -117,7 +117,7 @@ pub enum SyncError {
     #[error("the pod cannot have a user namespace of its own")]
     UserNamespace(#[from] UserNsError),
     /// Its volumes could not be prepared.
-    #[error("volumes of the pod are not ready")]
+    #[error(transparent)]
     Volume(#[from] volume::VolumeError),
     /// Its volumes could not be taken down.
     #[error("volumes of the pod could not be taken down")]
