@@ -38,9 +38,9 @@ use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
 use super::problem::ClusterTroubles;
 use super::rotation::RunningContainers;
-use super::stop::StopSignals;
 use super::termination::TerminationMessages;
 use super::{lock, notify, settings};
+use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
 const PARALLEL_STARTS_PER_CORE: usize = 2;
@@ -52,7 +52,7 @@ const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Runs the agent until it is told to `stop` or until a task that must not end has ended.
-pub(super) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
+pub(crate) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new();
     let outcome = tokio::select! {
         ended = live(&loaded, &mut supervisor) => ended,
