@@ -68,8 +68,8 @@ fn prepare(args: SoloArgs) -> Result<(Settings, Option<Loaded>), ExitCode> {
         (Some(loaded), name)
     };
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let node = node::node_name(Some(&name), &hostname)
-        .map_err(|error| failed(FAILED, &telemetry::chain(&error)))?;
+    let node =
+        node::node_name(Some(&name), &hostname).map_err(|error| failed(FAILED, &telemetry::chain(&error)))?;
     Ok((Settings { dir: args.dir, listen: args.listen, node }, loaded))
 }
 

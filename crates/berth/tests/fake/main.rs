@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod apiserver;
 mod bad_input;
 mod blast_radius;
 mod commands;
@@ -18,9 +19,11 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod node;
 mod replacement;
 mod restart_policy;
 mod restart_safety;
 mod rig;
 mod runtime;
+mod solo;
 mod url;

@@ -16,6 +16,8 @@ use testkit::pod::PodBuilder;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::apiserver::ApiServer;
+
 /// How long anything may take that ought to happen: far more than it takes on a machine that is busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 /// How often the local API is asked; it has no watches.
@@ -33,6 +35,7 @@ pub(crate) struct Rig {
     pub(crate) runtime: FakeRuntime,
     dir: tempfile::TempDir,
     berth: Option<Child>,
+    flags: Vec<String>,
 }
 
 impl Rig {
@@ -47,7 +50,7 @@ impl Rig {
     pub(crate) async fn prepare(more: &str) -> Self {
         let runtime = FakeRuntime::start().await.unwrap();
         let dir = tempfile::Builder::new().prefix("berth-fake").tempdir().unwrap();
-        let rig = Self { runtime, dir, berth: None };
+        let rig = Self { runtime, dir, berth: None, flags: Vec::new() };
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
@@ -99,13 +102,30 @@ impl Rig {
         fs::remove_file(self.log()).unwrap();
     }
 
+    /// Adds a flag for the next start.
+    pub(crate) fn flag(&mut self, flag: String) {
+        self.flags.push(flag);
+    }
+
+    /// Has berth join the cluster of `server` with the next start.
+    pub(crate) fn join(&mut self, server: &ApiServer) {
+        self.flag(format!("--kubeconfig={}", server.node_kubeconfig().display()));
+    }
+
     /// Starts berth, or starts it again.
     pub(crate) fn launch(&mut self) {
+        self.launch_as(&[]);
+    }
+
+    /// Starts berth with these arguments before its flags.
+    pub(crate) fn launch_as(&mut self, command: &[&str]) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_berth"))
+            .args(command)
             .arg(format!("--config={}", self.dir.path().join("config.yaml").display()))
             .arg(format!("--root-dir={}", self.root().display()))
             .args(["--hostname-override=node", "-v=4"])
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -126,6 +146,13 @@ impl Rig {
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let mut child = self.berth.take().expect("berth was started");
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
+    }
+
+    /// Waits until berth ends by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.berth.take().expect("berth was started");
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
     }
