@@ -24,7 +24,7 @@ use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
 use super::admission::Admission;
-use super::cgroups::{self, CgroupSetup, negotiate};
+use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
 use super::collection::ImagesInUse;
 use super::events::EventLog;
@@ -198,7 +198,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             node: admission_node(loaded, &here),
             object: cluster.as_ref().map(|cluster| cluster.node.clone()),
             health: health.clone(),
-            recorder,
+            recorder: recorder.clone(),
         },
         health: health.clone(),
         facts: facts.subscribe(),
@@ -234,14 +234,15 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     });
     serve(loaded, &local, supervisor)?;
 
-    supervisor.spawn_fallible("cgroups and runtime facts", {
-        let setup = CgroupSetup::new(loaded, &here, &registry, metrics.losing_support.clone())?;
-        let (runtime, health) = (runtime.clone(), health.clone());
-        async move {
-            let outcome = negotiate(setup, runtime, health, cgroups, facts, lifecycle).await;
-            outcome.map_err(|error| format!("{error:#}"))
-        }
-    });
+    let negotiation = Negotiation {
+        setup: CgroupSetup::new(loaded, &here, &registry, metrics.losing_support.clone())?,
+        runtime: runtime.clone(),
+        cgroups,
+        facts,
+        recorder: recorder.clone(),
+        lifecycle,
+    };
+    supervisor.spawn("cgroups and runtime facts", negotiation.run(health.clone()));
     let housekeeping = Housekeeping {
         table,
         runtime: pleg.pods(),
