@@ -9,7 +9,7 @@ use types::{Ended, Failure, Failures, PodRef, Progress, Step, StepFailure};
 /// Where a pod is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Phase {
-    /// It waits until an older pod of the same name is gone.
+    /// It waits until an older pod of the same name is gone, or pods that have to make way for it.
     Queued,
     /// Its worker brings it towards its spec and keeps it there.
     Running,
@@ -17,7 +17,7 @@ pub enum Phase {
     Terminating,
     /// No container of it runs; volumes and cgroup are being taken down.
     Terminated,
-    /// It ended by itself, or was refused; its status stays until its source drops it.
+    /// It ended, or was refused; its status stays until its source drops it.
     Finished,
 }
 

@@ -170,6 +170,8 @@ pub mod event {
         LIFECYCLE_HTTP_FALLBACK = "LifecycleHTTPFallback";
         /// `activeDeadlineSeconds` is over.
         DEADLINE_EXCEEDED = "DeadlineExceeded";
+        /// The pod has to make way for a critical one.
+        PREEMPTING = "Preempting";
         /// No cluster DNS is configured for a pod that wants it.
         MISSING_CLUSTER_DNS = "MissingClusterDNS";
         /// DNS settings went over a limit and were cut.

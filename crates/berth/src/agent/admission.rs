@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use admit::{AdmitInput, Node};
 use tokio::sync::watch;
-use types::{Ended, Event, Pod, PodRef, Quantity, corev1};
+use types::reason::event;
+use types::{Event, Pod, PodRef, Quantity, corev1};
 use worker::Verdict;
 
 use node::RuntimeHealth;
@@ -25,21 +26,27 @@ impl Admission {
     /// Whether `pod` may run beside `active`.
     pub(super) fn judge(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict {
         let node = self.node();
-        let (ended, metric_label) = match admit::admit(&AdmitInput { pod, active, node: &node }) {
-            admit::Verdict::Run => return Verdict::Run,
-            admit::Verdict::Reject(reject) => (reject.ended(), reject.metric_label()),
-            // All static pods are critical, and critical pods make way for none: this is for pods of an API server.
-            admit::Verdict::Preempt { victims } => {
-                let message =
-                    format!("Pod was rejected: {} other pods would have to make way for it", victims.len());
-                let reason = "UnexpectedAdmissionError".to_owned();
-                (Ended { reason, message, disruption: false }, "UnexpectedAdmissionError")
+        let who = PodRef::of(pod);
+        match admit::admit(&AdmitInput { pod, active, node: &node }) {
+            admit::Verdict::Run => Verdict::Run,
+            admit::Verdict::Preempt { victims, resource } => {
+                let ended = admit::preempting();
+                for victim in &victims {
+                    let event = Event::warning(victim, event::PREEMPTING, ended.message.clone());
+                    self.recorder.record(event);
+                }
+                tracing::info!(pod = %who, victims = victims.len(), resource, "Others have to make way for a critical pod");
+                Verdict::Preempt { victims, ended, metric_label: resource }
             }
-        };
-        let mut event = Event::warning(&PodRef::of(pod), "FailedAdmission", ended.message.clone());
-        event.reason = static_reason(&ended.reason);
-        self.recorder.record(event);
-        Verdict::Reject { ended, metric_label }
+            admit::Verdict::Reject(reject) => {
+                self.recorder.record(Event::warning(
+                    &who,
+                    static_reason(&reject.reason),
+                    reject.message.clone(),
+                ));
+                Verdict::Reject { ended: reject.ended(), metric_label: reject.metric_label() }
+            }
+        }
     }
 
     /// The node as it is now. Once its Node object was seen, labels, taints, and what others than the agent advertise are as
@@ -63,7 +70,7 @@ impl Admission {
 
 /// Events have reasons that live as long as the program; those of extended resources are not known beforehand.
 fn static_reason(reason: &str) -> &'static str {
-    const KNOWN: [&str; 14] = [
+    const KNOWN: [&str; 15] = [
         "AppArmor",
         "NodeAffinity",
         "NodeName",
@@ -73,6 +80,7 @@ fn static_reason(reason: &str) -> &'static str {
         "OutOfephemeral-storage",
         "OutOfmemory",
         "OutOfpods",
+        "PodLevelResourcesNotSupported",
         "PodOSNotSupported",
         "PodOSSelectorNodeLabelDoesNotMatch",
         "SupplementalGroupsPolicyNotSupported",

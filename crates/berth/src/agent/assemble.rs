@@ -19,7 +19,7 @@ use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{Notify, mpsc, watch};
-use types::Quantity;
+use types::{Quantity, SourceKind};
 use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
@@ -36,6 +36,7 @@ use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
+use super::podobjects::{self, PodObjects};
 use super::problem::ClusterTroubles;
 use super::rotation::RunningContainers;
 use super::termination::TerminationMessages;
@@ -168,6 +169,8 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
     let userns = UserNamespaces::load(&flags.root_dir, ids_per_pod, max_pods)?;
     let statuses = StatusStore::default();
+    let object_metrics = podobjects::Metrics::register(&registry);
+    let objects = cluster.as_ref().map(|cluster| PodObjects::follow(cluster, &here.name));
     let executor = Executor::new(
         Needs {
             runtime: runtime.clone(),
@@ -194,6 +197,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         executor,
         pleg: pleg.clone(),
         statuses: statuses.clone(),
+        objects: objects.clone(),
         admission: Admission {
             node: admission_node(loaded, &here),
             object: cluster.as_ref().map(|cluster| cluster.node.clone()),
@@ -212,12 +216,17 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let (workers, table) = Workers::new(
         Arc::clone(&lifecycle),
         &here.name,
-        sources.configured(),
+        sources.configured().into_iter().chain(cluster.as_ref().map(|_| SourceKind::Api)),
         config.sync_frequency.get(),
         worker::Metrics::register(&registry),
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
+    if let (Some(cluster), Some(objects)) = (&cluster, &objects) {
+        let off = settings::manifest_rules(&loaded.gates).off;
+        let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());
+        objects.serve(cluster, &off, statuses, table, changes, &object_metrics, supervisor);
+    }
     supervisor.spawn("sources", sources.run(changes));
 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };

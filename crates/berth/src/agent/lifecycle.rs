@@ -16,6 +16,7 @@ use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
 use super::metrics::Milestones;
+use super::podobjects::PodObjects;
 use super::termination::TerminationMessages;
 
 /// The steps of a pod's life, with everything they need.
@@ -23,6 +24,8 @@ pub(super) struct PodLifecycle {
     pub(super) executor: Executor,
     pub(super) pleg: Pleg,
     pub(super) statuses: StatusStore,
+    /// What the API server has of the pods, if there is one.
+    pub(super) objects: Option<PodObjects>,
     pub(super) admission: Admission,
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
@@ -46,13 +49,17 @@ impl PodLifecycle {
         let failures = cell.failures.borrow().clone();
         let ended = cell.ended.borrow().clone();
         let previous = self.statuses.get(&cell.pod.uid);
+        // Right after a start, what was said last is what the API server has.
+        let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
+        let server = object.as_ref().and_then(|object| object.status.as_ref());
         let runtime_name = self.runtime_name.borrow().clone();
         Some(question(&DeriveInput {
             pod,
             observed: &observed,
             probes: &Probes::default(),
             failures: &failures,
-            previous: previous.as_deref(),
+            previous: previous.as_deref().or(server),
+            server,
             life,
             ended: ended.as_ref(),
             host_ips: &self.facts.borrow().host_ips,
@@ -152,7 +159,8 @@ impl Lifecycle for PodLifecycle {
         }) else {
             return;
         };
-        if let Err(error) = self.statuses.set(pod, status) {
+        let over = *job.cell.phase.borrow() == Phase::Finished;
+        if let Err(error) = self.statuses.set(pod, status, over) {
             tracing::warn!(pod = %job.cell.pod, error = %telemetry::chain(&error), "A status was dropped");
         }
     }

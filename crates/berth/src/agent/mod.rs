@@ -15,6 +15,7 @@ mod membership;
 mod metrics;
 mod nodeapi;
 mod notify;
+mod podobjects;
 mod problem;
 mod rotation;
 mod runtimefacts;

@@ -11,6 +11,7 @@ use expect_test::expect_file;
 use telemetry::metrics::{Declaration, Registry};
 
 use super::metrics::{self, LOG_BYTES};
+use super::podobjects;
 
 const HEAD: &str = "\
 <!-- Derived from the code by `cargo xtask codegen`: change the code. -->
@@ -102,6 +103,7 @@ fn registry() -> Registry {
         kubeapi::Metrics::register(&registry),
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
+        podobjects::Metrics::register(&registry),
         sync::Metrics::register(&registry),
         volume::Metrics::register(&registry),
         worker::Metrics::register(&registry),

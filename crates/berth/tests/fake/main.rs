@@ -9,7 +9,14 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
-mod apiserver;
+mod api_admission;
+mod api_deletion;
+mod api_failures;
+mod api_mirror;
+mod api_node;
+mod api_pods;
+mod api_restart;
+mod api_server;
 mod bad_input;
 mod blast_radius;
 mod commands;
@@ -19,7 +26,6 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
-mod node;
 mod replacement;
 mod restart_policy;
 mod restart_safety;

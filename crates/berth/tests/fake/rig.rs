@@ -16,8 +16,6 @@ use testkit::pod::PodBuilder;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::apiserver::ApiServer;
-
 /// How long anything may take that ought to happen: far more than it takes on a machine that is busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 /// How often the local API is asked; it has no watches.
@@ -35,7 +33,8 @@ pub(crate) struct Rig {
     pub(crate) runtime: FakeRuntime,
     dir: tempfile::TempDir,
     berth: Option<Child>,
-    flags: Vec<String>,
+    /// More flags.
+    pub(crate) flags: Vec<String>,
 }
 
 impl Rig {
@@ -100,16 +99,6 @@ impl Rig {
     /// Removes what berth has logged so far.
     pub(crate) fn forget_log(&self) {
         fs::remove_file(self.log()).unwrap();
-    }
-
-    /// Adds a flag for the next start.
-    pub(crate) fn flag(&mut self, flag: String) {
-        self.flags.push(flag);
-    }
-
-    /// Has berth join the cluster of `server` with the next start.
-    pub(crate) fn join(&mut self, server: &ApiServer) {
-        self.flag(format!("--kubeconfig={}", server.node_kubeconfig().display()));
     }
 
     /// Starts berth, or starts it again.
@@ -353,7 +342,7 @@ pub(crate) fn condition<'a>(pod: &'a Value, kind: &str) -> &'a Value {
 
 /// The status of one container of a pod.
 pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
-    let lists = ["initContainerStatuses", "containerStatuses"].into_iter();
+    let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"].into_iter();
     let mut all = lists.flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
     all.find(|status| status["name"] == name).unwrap_or(&Value::Null)
 }

@@ -3,16 +3,16 @@
 use serde_json::Value;
 use testkit::pod::pod;
 
-use crate::apiserver::ApiServer;
+use crate::api_server::Server;
 use crate::rig::{DEADLINE, Rig, condition};
 
 #[tokio::test]
 async fn one_process_is_a_node_of_its_own_cluster() {
-    let mut server = ApiServer::start().await;
-    server.kill();
+    let mut server = Server::start().await;
+    server.stop().await;
     let mut rig = Rig::prepare("nodeLeaseDurationSeconds: 2\n").await;
     let dir = server.dir().display().to_string();
-    let address = server.address().to_owned();
+    let address = server.address().to_string();
     let command = ["solo", "--dir", &dir, "--listen", &address, "--"];
     let ready = |node: &Value| condition(node, "Ready")["status"] == "True";
     rig.launch_as(&command);
@@ -32,9 +32,8 @@ async fn one_process_is_a_node_of_its_own_cluster() {
 
 #[tokio::test]
 async fn it_does_not_take_another_kubeconfig() {
-    let server = ApiServer::start().await;
     let mut rig = Rig::prepare("").await;
-    rig.join(&server);
+    rig.flags.push("--kubeconfig=/etc/kubernetes/kubelet.conf".to_owned());
     rig.launch_as(&["solo", "--"]);
     assert_eq!(rig.ended().await.code(), Some(2));
     rig.until_log("has a kubeconfig already").await;
