@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<Report> {
     let files = workspace::rust_files()?;
     let rules = vec![
         ("layers", layers::check()?),
-        ("size", size::check(&files)),
+        ("size", size::check(&files)?),
         ("metrics", metrics::check(&files)?),
         ("settings", settings::check(&files)?),
         ("gates", gates::check(&files)?),

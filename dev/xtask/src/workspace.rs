@@ -47,27 +47,26 @@ impl SourceFile {
 
 /// Every Rust source file of the repository, tracked or new.
 pub(crate) fn rust_files() -> Result<Vec<SourceFile>> {
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(root().join(&path))
+            .with_context(|| format!("read {}", path.display()))?;
+        Ok(SourceFile { path, text })
+    };
+    listed(&["*.rs"])?.into_iter().map(read).collect()
+}
+
+/// The paths of all files of the repository, tracked or new, relative to its root and sorted.
+pub(crate) fn files() -> Result<Vec<PathBuf>> {
+    listed(&[])
+}
+
+fn listed(patterns: &[&str]) -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
-    git.current_dir(root()).args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        "*.rs",
-    ]);
-    let mut files = Vec::new();
-    for name in sh::output(&mut git)?.split_terminator('\0') {
-        let absolute = root().join(name);
-        // Listed by git but deleted in the working tree.
-        if !absolute.exists() {
-            continue;
-        }
-        let text = std::fs::read_to_string(&absolute).with_context(|| format!("read {name}"))?;
-        files.push(SourceFile { path: name.into(), text });
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files.dedup_by(|a, b| a.path == b.path);
-    Ok(files)
+    git.current_dir(root())
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"])
+        .args(patterns);
+    let names = sh::output(&mut git)?;
+    // Git also lists what is deleted in the working tree.
+    let there = names.split_terminator('\0').map(PathBuf::from).filter(|name| root().join(name).exists());
+    Ok(there.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
 }

@@ -202,6 +202,10 @@ pub mod event {
         NODE_HAS_INSUFFICIENT_PID = "NodeHasInsufficientPID";
         /// The machine was booted since its status was last reported.
         REBOOTED = "Rebooted";
+        /// Pods together, and daemons, are held to their limits.
+        NODE_ALLOCATABLE_ENFORCED = "NodeAllocatableEnforced";
+        /// They could not be.
+        FAILED_NODE_ALLOCATABLE_ENFORCEMENT = "FailedNodeAllocatableEnforcement";
         /// The node's cgroups are version 1.
         CGROUP_V1 = "CgroupV1";
     }

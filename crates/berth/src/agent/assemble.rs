@@ -24,7 +24,7 @@ use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
 use super::admission::Admission;
-use super::cgroups::{self, CgroupSetup, negotiate};
+use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
 use super::collection::ImagesInUse;
 use super::events::EventLog;
@@ -40,9 +40,9 @@ use super::podobjects::{self, PodObjects};
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
-use super::stop::StopSignals;
 use super::termination::TerminationMessages;
 use super::{lock, notify, settings};
+use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
 const PARALLEL_STARTS_PER_CORE: usize = 2;
@@ -54,7 +54,7 @@ const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Runs the agent until it is told to `stop` or until a task that must not end has ended.
-pub(super) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
+pub(crate) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new();
     let outcome = tokio::select! {
         ended = live(&loaded, &mut supervisor) => ended,
@@ -209,7 +209,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             node: admission_node(loaded, &here),
             object: cluster.as_ref().map(|cluster| cluster.node.clone()),
             health: health.clone(),
-            recorder,
+            recorder: recorder.clone(),
         },
         health: health.clone(),
         facts: facts.subscribe(),
@@ -255,14 +255,15 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     });
     serve(loaded, &local, supervisor)?;
 
-    supervisor.spawn_fallible("cgroups and runtime facts", {
-        let setup = CgroupSetup::new(loaded, &here, &registry, metrics.losing_support.clone())?;
-        let (runtime, health) = (runtime.clone(), health.clone());
-        async move {
-            let outcome = negotiate(setup, runtime, health, cgroups, facts, lifecycle).await;
-            outcome.map_err(|error| format!("{error:#}"))
-        }
-    });
+    let negotiation = Negotiation {
+        setup: CgroupSetup::new(loaded, &here, &registry, metrics.losing_support.clone())?,
+        runtime: runtime.clone(),
+        cgroups,
+        facts,
+        recorder: recorder.clone(),
+        lifecycle,
+    };
+    supervisor.spawn("cgroups and runtime facts", negotiation.run(health.clone()));
     let housekeeping = Housekeeping {
         table,
         runtime: pleg.pods(),

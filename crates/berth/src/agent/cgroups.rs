@@ -11,10 +11,13 @@ use containerconfig::NodeFacts;
 use cri::Runtime;
 use node::RuntimeHealth;
 use sync::PodCgroup;
+use task::events::Recorder;
 use telemetry::metrics::{Gauge, Registry};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use types::reason::event;
 use types::resources::Amounts;
+use types::{Event, EventKind};
 
 use super::here::NodeHere;
 use super::lifecycle::PodLifecycle;
@@ -85,9 +88,9 @@ impl CgroupSetup {
     }
 
     /// Makes the tree of cgroups with the driver that the runtime uses, or with the configured one if it does not say.
-    async fn open(&self, runtime: Option<cri::CgroupDriver>) -> anyhow::Result<PodCgroup> {
+    async fn make(&self, runtime: Option<cri::CgroupDriver>) -> anyhow::Result<Option<(Driver, PodCgroups)>> {
         if !self.on {
-            return Ok(PodCgroup::Off);
+            return Ok(None);
         }
         let runtime = runtime.map(|driver| match driver {
             cri::CgroupDriver::Systemd => Driver::Systemd,
@@ -98,12 +101,18 @@ impl CgroupSetup {
         let cgroups =
             Cgroups::open(self.version, driver, mount_point, self.root.clone(), self.metrics.clone()).await?;
         let pods = PodCgroups::new(cgroups, &self.page_sizes)?;
-        pods.setup(&self.together).await.context("cannot make the cgroups of pods")?;
-        for reserved in &self.reserved {
-            reserved.enforce(&pods, driver).await?;
-        }
+        pods.setup().await.context("cannot make the cgroups of pods")?;
         tracing::info!(%driver, version = self.version.number(), "Pods have their cgroups");
-        Ok(PodCgroup::On(pods))
+        Ok(Some((driver, pods)))
+    }
+
+    /// Limits all pods together, and daemons to what is reserved for them (`enforceNodeAllocatable`).
+    async fn limit(&self, driver: Driver, pods: &PodCgroups) -> anyhow::Result<()> {
+        pods.limit_together(&self.together).await.context("cannot limit all pods together")?;
+        for reserved in &self.reserved {
+            reserved.enforce(pods, driver).await?;
+        }
+        Ok(())
     }
 }
 
@@ -112,68 +121,107 @@ pub(super) fn awaited() -> PodCgroup {
     PodCgroup::Awaited("the runtime's cgroup driver: CRI calls Version and RuntimeConfig".to_owned())
 }
 
-/// Waits for the runtime's first answer and sets up what depends on it, again and again until it is there; then keeps
-/// what the runtime can do up to date.
-pub(super) async fn negotiate(
-    setup: CgroupSetup,
-    runtime: Runtime,
-    mut health: watch::Receiver<RuntimeHealth>,
-    cgroups: watch::Sender<PodCgroup>,
-    facts: watch::Sender<Arc<NodeFacts>>,
-    lifecycle: Arc<PodLifecycle>,
-) -> anyhow::Result<()> {
-    let (mut retry_in, mut told) = (Some(FIRST_RETRY), String::new());
-    loop {
-        let status = health.wait_for(|health| health.status.is_some()).await?.status.clone();
-        if let Some(status) = status {
-            facts.send_if_modified(|facts| {
-                let news = facts.runtime_handlers != status.handlers;
-                if news {
-                    Arc::make_mut(facts).runtime_handlers.clone_from(&status.handlers);
-                }
-                news
-            });
-        }
-        let Some(delay) = retry_in else {
-            health.changed().await?;
-            continue;
-        };
-        match first_answers(&setup, &runtime, &lifecycle).await {
-            Ok(there) => {
-                cgroups.send_replace(there);
-                retry_in = None;
-            }
-            Err(error) => {
-                let text = format!("{error:#}");
-                cgroups.send_replace(PodCgroup::Awaited(format!(
-                    "another try to make the cgroups of pods: {text}"
-                )));
-                if text != told {
-                    tracing::error!(
-                        error = text,
-                        "No pod can start or end, since their cgroups cannot be made; it is tried again"
-                    );
-                    told = text;
-                }
-                let _ = timeout(delay, health.changed()).await;
-                retry_in = Some((delay * 2).min(LAST_RETRY));
-            }
-        }
-    }
+/// What is left to be set up.
+enum Left {
+    Cgroups,
+    Limits(Driver, PodCgroups),
+    Nothing,
 }
 
-async fn first_answers(
-    setup: &CgroupSetup,
-    runtime: &Runtime,
-    lifecycle: &PodLifecycle,
-) -> anyhow::Result<PodCgroup> {
-    let version = runtime.version().await?;
-    let driver = runtime.cgroup_driver().await?;
-    lifecycle.runtime_name.send_replace(version.name.clone());
-    if driver.is_none() {
-        setup.losing_support.set(&[DRIVER_NEEDED_FROM], 1.0);
+/// Sets up what depends on the runtime's first answer.
+pub(super) struct Negotiation {
+    pub(super) setup: CgroupSetup,
+    pub(super) runtime: Runtime,
+    pub(super) cgroups: watch::Sender<PodCgroup>,
+    pub(super) facts: watch::Sender<Arc<NodeFacts>>,
+    pub(super) recorder: Recorder,
+    pub(super) lifecycle: Arc<PodLifecycle>,
+}
+
+impl Negotiation {
+    /// Waits for the runtime's first answer and sets up what depends on it, trying again until all is there. Keeps what
+    /// the runtime can do up to date.
+    pub(super) async fn run(self, mut health: watch::Receiver<RuntimeHealth>) {
+        let (mut left, mut delay, mut told) = (Left::Cgroups, FIRST_RETRY, String::new());
+        // The sender of health lives as long as the agent.
+        loop {
+            match health.wait_for(|health| health.status.is_some()).await.as_deref() {
+                Ok(RuntimeHealth { status: Some(status), .. }) => self.tell_handlers(status),
+                _ => return,
+            }
+            let outcome = match &left {
+                Left::Cgroups => self.make().await,
+                Left::Limits(driver, pods) => self.limit(*driver, pods).await,
+                Left::Nothing => {
+                    let _ = health.changed().await;
+                    continue;
+                }
+            };
+            match outcome {
+                Ok(next) => (left, delay, told) = (next, FIRST_RETRY, String::new()),
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    self.tell_failure(&left, &text, text != told);
+                    told = text;
+                    let _ = timeout(delay, health.changed()).await;
+                    delay = (delay * 2).min(LAST_RETRY);
+                }
+            }
+        }
     }
-    let cgroups = setup.open(driver).await?;
-    tracing::info!(runtime = version.name, version = version.version, "Pods can be run");
-    Ok(cgroups)
+
+    fn tell_handlers(&self, status: &cri::RuntimeStatus) {
+        self.facts.send_if_modified(|facts| {
+            let news = facts.runtime_handlers != status.handlers;
+            if news {
+                Arc::make_mut(facts).runtime_handlers.clone_from(&status.handlers);
+            }
+            news
+        });
+    }
+
+    async fn make(&self) -> anyhow::Result<Left> {
+        let version = self.runtime.version().await?;
+        let driver = self.runtime.cgroup_driver().await?;
+        self.lifecycle.runtime_name.send_replace(version.name.clone());
+        if driver.is_none() {
+            self.setup.losing_support.set(&[DRIVER_NEEDED_FROM], 1.0);
+        }
+        let made = self.setup.make(driver).await?;
+        tracing::info!(runtime = version.name, version = version.version, "The container runtime answers");
+        Ok(match made {
+            Some((driver, pods)) => {
+                self.cgroups.send_replace(PodCgroup::On(pods.clone()));
+                Left::Limits(driver, pods)
+            }
+            None => {
+                self.cgroups.send_replace(PodCgroup::Off);
+                Left::Nothing
+            }
+        })
+    }
+
+    async fn limit(&self, driver: Driver, pods: &PodCgroups) -> anyhow::Result<Left> {
+        self.setup.limit(driver, pods).await?;
+        let text = "Updated Node Allocatable limit across pods";
+        self.recorder.record(Event::node(EventKind::Normal, event::NODE_ALLOCATABLE_ENFORCED, text));
+        Ok(Left::Nothing)
+    }
+
+    fn tell_failure(&self, left: &Left, error: &str, is_news: bool) {
+        if matches!(left, Left::Cgroups) {
+            let awaited = format!("another try to make the cgroups of all pods: {error}");
+            self.cgroups.send_replace(PodCgroup::Awaited(awaited));
+            if is_news {
+                tracing::error!(error, "No pod can start or end: the cgroups of all pods cannot be made yet");
+            }
+        } else {
+            let text = format!("Failed to update Node Allocatable Limits: {error}");
+            self.recorder.record(Event::node(
+                EventKind::Warning,
+                event::FAILED_NODE_ALLOCATABLE_ENFORCEMENT,
+                text,
+            ));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! An API server of the test's own: `solo`, with all requests counted, and some answered as the test says.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,15 +10,16 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use kubeapi::{ApiErrorKind, Client, Kubeconfig, Limits, Options};
+use kubeapi::{ApiErrorKind, Client, Kubeconfig, Limits, Object, Options, Selection, Store};
 use serde_json::{Value, json};
 use solo::{Settings, Solo, SoloError};
 use telemetry::metrics::Registry;
 use testkit::pod::PodBuilder;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use types::corev1::{Namespace, Node};
+use types::corev1::{Event, Namespace, Node};
+use types::k8s::api::coordination::v1::Lease;
 use types::{Pod, PodRef};
 
 use crate::rig::{DEADLINE, Rig, is_ready};
@@ -67,7 +70,7 @@ struct Between {
 /// The server.
 pub(crate) struct Server {
     dir: tempfile::TempDir,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     /// Somebody who may do everything.
     pub(crate) client: Client,
     between: Arc<Mutex<Between>>,
@@ -75,7 +78,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("berth-solo").tempdir().unwrap();
         let between = Arc::default();
         let (address, running) = serve(&dir, "127.0.0.1:0".parse().unwrap(), Arc::clone(&between)).await;
@@ -85,6 +88,16 @@ impl Server {
         let metrics = kubeapi::Metrics::register(&Registry::new());
         let client = Client::new(kubeconfig, options, &metrics).unwrap();
         Self { dir, address, client, between, running: Some(running) }
+    }
+
+    /// The directory of its files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Ends the server. What it has stays on its disk.
@@ -195,11 +208,46 @@ impl Server {
         }
     }
 
+    /// The Node object; null if there is none, or while the server is away.
+    pub(crate) async fn node(&self) -> Value {
+        self.object::<Node>(None).await
+    }
+
+    /// The node's lease; null if there is none, or while the server is away.
+    pub(crate) async fn lease(&self) -> Value {
+        self.object::<Lease>(Some("kube-node-lease")).await
+    }
+
+    /// The node's object of a kind.
+    async fn object<K: Object>(&self, namespace: Option<&str>) -> Value {
+        match self.client.get::<K>(namespace, "node").await {
+            Ok(object) => json!(object),
+            Err(error) if error.kind == ApiErrorKind::NotFound || error.is_transient() => Value::Null,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) async fn create_node(&self) {
+        let node: Node = serde_json::from_value(json!({"metadata": {"name": "node"}})).unwrap();
+        self.client.create_node(&node).await.unwrap();
+    }
+
+    /// Waits until somebody was told this about the node.
+    pub(crate) async fn until_node_event(&self, reason: &str) {
+        let events = Store::<Event>::start(&self.client, Selection::field("involvedObject.kind", "Node"));
+        let mut seen = events.subscribe();
+        let told = seen.wait_for(|events| {
+            let mut events = events.iter().flat_map(|events| events.values());
+            events.any(|event| event.reason.as_deref() == Some(reason))
+        });
+        let told = timeout(DEADLINE, told).await;
+        assert!(told.is_ok(), "nobody was told {reason} about the node");
+    }
+
     pub(crate) async fn until_node(&self, what: &str, seen: impl Fn(&Value) -> bool) -> Value {
         let give_up = Instant::now() + DEADLINE;
         loop {
-            let node = self.client.get::<Node>(None, "node").await;
-            let node = node.map_or(Value::Null, |node| serde_json::to_value(node).unwrap());
+            let node = self.node().await;
             if seen(&node) {
                 return node;
             }
@@ -223,9 +271,9 @@ impl Server {
 
 async fn serve(
     dir: &tempfile::TempDir,
-    listen: std::net::SocketAddr,
+    listen: SocketAddr,
     between: Arc<Mutex<Between>>,
-) -> (std::net::SocketAddr, (CancellationToken, JoinHandle<Result<(), SoloError>>)) {
+) -> (SocketAddr, (CancellationToken, JoinHandle<Result<(), SoloError>>)) {
     let settings = Settings { dir: dir.path().to_owned(), listen, node: "node".to_owned() };
     let give_up = Instant::now() + DEADLINE;
     let solo = loop {

@@ -103,8 +103,14 @@ impl Rig {
 
     /// Starts berth, or starts it again.
     pub(crate) fn launch(&mut self) {
+        self.launch_as(&[]);
+    }
+
+    /// Starts berth with these arguments before its flags.
+    pub(crate) fn launch_as(&mut self, command: &[&str]) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_berth"))
+            .args(command)
             .arg(format!("--config={}", self.dir.path().join("config.yaml").display()))
             .arg(format!("--root-dir={}", self.root().display()))
             .args(["--hostname-override=node", "-v=4"])
@@ -129,6 +135,13 @@ impl Rig {
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let mut child = self.berth.take().expect("berth was started");
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
+    }
+
+    /// Waits until berth ends by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.berth.take().expect("berth was started");
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
     }

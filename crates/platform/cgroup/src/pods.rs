@@ -39,13 +39,12 @@ impl PodCgroups {
         Ok(Self { cgroups, kubepods, page_sizes: page_sizes.into() })
     }
 
-    /// Makes the cgroups of all pods and of the classes. `together` is what pods may use together: capacity minus
-    /// reservations when `enforceNodeAllocatable` has `pods`, otherwise the whole capacity.
+    /// Makes the cgroups of all pods and of the classes.
     ///
     /// # Errors
     /// If the kernel or systemd refuses.
-    pub async fn setup(&self, together: &Amounts) -> Result<(), CgroupError> {
-        self.cgroups.ensure(&self.kubepods, &kubepods_limits(together, &self.page_sizes)).await?;
+    pub async fn setup(&self) -> Result<(), CgroupError> {
+        self.cgroups.ensure(&self.kubepods, &Limits::default()).await?;
         let best_effort = qos_limits(QosClass::BestEffort, &[], &self.page_sizes);
         self.cgroups.ensure(&self.class(QosClass::BestEffort)?, &best_effort).await?;
 
@@ -57,6 +56,15 @@ impl PodCgroups {
         }
         self.cgroups.ensure(&name, &burstable).await?;
         Ok(())
+    }
+
+    /// Sets what pods may use together: capacity minus reservations when `enforceNodeAllocatable` has `pods`, otherwise
+    /// the whole capacity.
+    ///
+    /// # Errors
+    /// If the kernel or systemd refuses, as the kernel does while pods use more memory than that.
+    pub async fn limit_together(&self, together: &Amounts) -> Result<(), CgroupError> {
+        self.cgroups.update(&self.kubepods, &kubepods_limits(together, &self.page_sizes)).await
     }
 
     /// Sets what the daemons of the cgroup `name` may use (`kubeReservedCgroup` or `systemReservedCgroup`, as `field`

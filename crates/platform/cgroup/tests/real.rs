@@ -139,9 +139,11 @@ async fn a_pods_life(version: Version, driver: Driver, what: &str) {
         (CPU.to_owned(), Quantity::milli(1500)),
         (MEMORY.to_owned(), Quantity::bytes(1 << 30)),
     ]);
-    pods.setup(&together).await.unwrap();
+    pods.setup().await.unwrap();
+    pods.limit_together(&together).await.unwrap();
     // Once more, as after a restart.
-    pods.setup(&together).await.unwrap();
+    pods.setup().await.unwrap();
+    pods.limit_together(&together).await.unwrap();
 
     let pod = pod();
     assert!(!pods.pod_exists(&pod).await.unwrap());

@@ -44,7 +44,8 @@ impl Node {
             (CPU.to_owned(), Quantity::milli(2000)),
             (MEMORY.to_owned(), Quantity::bytes(1 << 30)),
         ]);
-        node.pods.setup(&together).await.unwrap();
+        node.pods.setup().await.unwrap();
+        node.pods.limit_together(&together).await.unwrap();
         node
     }
 

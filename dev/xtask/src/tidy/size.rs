@@ -1,12 +1,16 @@
-//! A file is one noun: long files are named, very long ones are refused.
+//! A file is one noun: long files are named, very long ones are refused. And what is large was not written by us.
+
+use anyhow::{Context, Result};
 
 use super::Findings;
-use crate::workspace::SourceFile;
+use crate::workspace::{self, SourceFile};
 
 const REFUSED: usize = 1000;
 const NAMED: usize = 500;
+/// The largest file of any kind, in bytes.
+const LARGEST: u64 = 256 << 10;
 
-pub(super) fn check(files: &[SourceFile]) -> Findings {
+pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
     let mut sizes: Vec<(usize, &SourceFile)> = files
         .iter()
         .filter(|file| !file.is_generated())
@@ -26,5 +30,13 @@ pub(super) fn check(files: &[SourceFile]) -> Findings {
             findings.notes.push(line);
         }
     }
-    findings
+    for path in workspace::files()? {
+        let file = workspace::root().join(&path);
+        let bytes = file.symlink_metadata().with_context(|| format!("look at {}", path.display()))?.len();
+        if bytes > LARGEST {
+            let path = path.display();
+            findings.errors.push(format!("{path} has {bytes} bytes (at most {LARGEST}): take it out"));
+        }
+    }
+    Ok(findings)
 }
