@@ -2,10 +2,12 @@
 //! the others.
 //!
 //! `berth [flags]` runs the agent with the kubelet's flags, and so does the program under the name `kubelet`.
-//! `berth config|pods|why|logs` are the operator's commands, and `berth solo` is an API server for one machine.
+//! `berth config|pods|why|logs` are the operator's commands, and `berth solo` is the agent with an API server for its
+//! machine alone.
 
 mod agent;
 mod cli;
+mod process;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -7,56 +7,41 @@ use crate::gates::{Gate, find};
 pub const UNACTED: &[&str] = &[
     "--bootstrap-kubeconfig",
     "--cert-dir",
-    "--cloud-provider",
     "--experimental-mounter-path",
     "--housekeeping-interval",
     "--image-credential-provider-bin-dir",
     "--image-credential-provider-config",
-    "--kubeconfig",
     "--max-housekeeping-interval",
     "--runtime-cgroups",
     "address",
     "authentication",
     "authorization",
-    "configMapAndSecretChangeDetectionStrategy",
     "contentType",
     "cpuManagerPolicy",
     "cpuManagerPolicyOptions",
     "cpuManagerReconcilePeriod",
     "enableContentionProfiling",
-    "enableControllerAttachDetach",
     "enableDebugFlagsHandler",
     "enableDebuggingHandlers",
     "enableProfilingHandler",
     "enableServer",
     "enableSystemLogHandler",
     "enableSystemLogQuery",
-    "eventBurst",
-    "eventRecordQPS",
     "evictionMaxPodGracePeriod",
     "evictionMinimumReclaim",
     "evictionPressureTransitionPeriod",
     "evictionSoft",
     "evictionSoftGracePeriod",
     "kernelMemcgNotification",
-    "kubeAPIBurst",
-    "kubeAPIQPS",
     "kubeletCgroups",
     "makeIPTablesUtilChains",
     "memoryManagerPolicy",
     "memoryReservationPolicy",
     "memoryThrottlingFactor",
-    "nodeLeaseDurationSeconds",
-    "nodeStatusMaxImages",
-    "nodeStatusReportFrequency",
-    "nodeStatusUpdateFrequency",
     "podCIDR",
     "port",
-    "providerID",
     "qosReserved",
     "readOnlyPort",
-    "registerNode",
-    "registerWithTaints",
     "reservedMemory",
     "rotateCertificates",
     "serverTLSBootstrap",
@@ -107,6 +92,7 @@ pub const SWITCHES: &[Gate] = &[
     Gate::KubeletCrashLoopBackOffMax,
     Gate::KubeletEnsureSecretPulledImages,
     Gate::LoggingAlphaOptions,
+    Gate::NodeDeclaredFeatures,
     Gate::PodLevelResources,
     Gate::PreventStaticPodAPIReferences,
     Gate::ReduceDefaultCrashLoopBackOffDecay,
@@ -154,9 +140,9 @@ mod tests {
     #[test]
     fn gates() {
         use super::is_unacted_gate as is_unacted;
-        assert!(is_unacted("MemoryQoS", true) && is_unacted("NodeDeclaredFeatures", false));
+        assert!(is_unacted("MemoryQoS", true) && is_unacted("ResourceHealthStatus", false));
         assert!(is_unacted("AllAlpha", true) && is_unacted("AllBeta", false));
-        assert!(!is_unacted("MemoryQoS", false) && !is_unacted("NodeDeclaredFeatures", true));
+        assert!(!is_unacted("MemoryQoS", false) && !is_unacted("ResourceHealthStatus", true));
         assert!(
             !is_unacted("EventedPLEG", false)
                 && !is_unacted("WatchList", true)

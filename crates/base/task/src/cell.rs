@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use types::{Ended, Failure, Failures, PodRef, Progress, Step, StepFailure};
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Phase {
-    /// It waits until an older pod of the same name is gone.
+    /// It waits until an older pod of the same name is gone, or pods that have to make way for it.
     Queued,
     /// Its worker brings it towards its spec and keeps it there.
     Running,
@@ -17,7 +17,7 @@ pub enum Phase {
     Terminating,
     /// No container of it runs; volumes and cgroup are being taken down.
     Terminated,
-    /// It ended by itself, or was refused; its status stays until its source drops it.
+    /// It ended, or was refused; its status stays until its source drops it.
     Finished,
 }
 
@@ -35,6 +35,7 @@ pub struct PodCell {
     pub phase: watch::Sender<Phase>,
     /// Why the node ended it, if it did.
     pub ended: watch::Sender<Option<Ended>>,
+    woken: Notify,
 }
 
 impl PodCell {
@@ -48,7 +49,19 @@ impl PodCell {
             failures: watch::Sender::default(),
             phase: watch::Sender::new(phase),
             ended: watch::Sender::new(None),
+            woken: Notify::new(),
         }
+    }
+
+    /// Has the worker make another round soon: something that the pod refers to has changed. One that is under way may
+    /// have begun too early, and another one follows it.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Returns when the worker was woken since it last returned. For the worker alone.
+    pub async fn woken(&self) {
+        self.woken.notified().await;
     }
 
     /// Says that the worker is now at `step`, about `subject`, waiting for `waiting_for`. The latest failure stays

@@ -11,6 +11,7 @@ pub mod event;
 pub mod hash;
 pub mod ids;
 pub mod labels;
+pub mod objects;
 pub mod observed;
 pub mod pod;
 pub mod probe;

@@ -144,6 +144,8 @@ pub mod event {
         INSPECT_FAILED = "InspectFailed";
         /// Policy Never, no image.
         ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull";
+        /// Secrets of imagePullSecrets could not be had.
+        FAILED_PULL_SECRET = "FailedToRetrieveImagePullSecret";
         /// Images could not be removed, several times in a row.
         IMAGE_GC_FAILED = "ImageGCFailed";
         /// The image file system says that it has no room at all, used or not.
@@ -170,6 +172,8 @@ pub mod event {
         LIFECYCLE_HTTP_FALLBACK = "LifecycleHTTPFallback";
         /// `activeDeadlineSeconds` is over.
         DEADLINE_EXCEEDED = "DeadlineExceeded";
+        /// The pod has to make way for a critical one.
+        PREEMPTING = "Preempting";
         /// No cluster DNS is configured for a pod that wants it.
         MISSING_CLUSTER_DNS = "MissingClusterDNS";
         /// DNS settings went over a limit and were cut.

@@ -14,17 +14,18 @@ use pleg::Pleg;
 use server::{Local, healthz, local_api, serve_tcp, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
-use sync::{Executor, Needs, Settings, UserNamespaces};
+use sync::{ApiObjects, Executor, Needs, Settings, UserNamespaces, WithoutApi};
 use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{Notify, mpsc, watch};
-use types::Quantity;
+use types::{Quantity, SourceKind};
 use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
 use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, Negotiation};
+use super::cluster::Cluster;
 use super::collection::ImagesInUse;
 use super::events::EventLog;
 use super::here::{
@@ -33,11 +34,15 @@ use super::here::{
 use super::housekeeping::Housekeeping;
 use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
+use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
+use super::podobjects::{self, PodObjects};
+use super::problem::ClusterTroubles;
+use super::referred::Referred;
 use super::rotation::RunningContainers;
-use super::stop::StopSignals;
 use super::termination::TerminationMessages;
 use super::{lock, notify, settings};
+use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
 const PARALLEL_STARTS_PER_CORE: usize = 2;
@@ -49,7 +54,7 @@ const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Runs the agent until it is told to `stop` or until a task that must not end has ended.
-pub(super) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
+pub(crate) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new();
     let outcome = tokio::select! {
         ended = live(&loaded, &mut supervisor) => ended,
@@ -88,14 +93,19 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let registry = Registry::new();
     let metrics = Metrics::register(&registry, loaded);
     let here = prepare_node(loaded)?;
-    node::Metrics::register(&registry).node_name(&here.name);
+    let node_metrics = node::Metrics::register(&registry);
+    node_metrics.node_name(&here.name);
     let ip = NodeIp::parse(&flags.node_ip)?;
     let host_ips = node::node_ips(&ip, &here.name).await.context("the node has no address")?;
     prepare_directories(loaded)?;
 
     let (recorder, event_queue) = Recorder::channel(1024);
     let events = EventLog::default();
-    supervisor.spawn("events", events.clone().run(event_queue));
+    let cluster = Cluster::open(loaded, &here.name, &kubeapi::Metrics::register(&registry), supervisor)?;
+    let published = cluster.as_ref().map(|cluster| cluster.events.clone());
+    let (referred, changed) =
+        cluster.as_ref().map(|cluster| Referred::open(cluster, config, supervisor)).unzip();
+    supervisor.spawn("events", events.clone().run(event_queue, published));
     tell_node_events(&recorder, here.cgroup_version);
 
     let endpoint: Endpoint = config.container_runtime_endpoint.parse().context("containerRuntimeEndpoint")?;
@@ -110,7 +120,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let (health, doubt) = (runtime_watch.subscribe(), runtime_watch.doubt());
     supervisor.spawn("runtime status", runtime_watch.run());
 
-    let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips)?));
+    let facts = watch::Sender::new(Arc::new(node_facts(loaded, &here, host_ips.clone())?));
     let pleg =
         Pleg::new(runtime.clone(), settings::pleg_options(&loaded.gates), pleg::Metrics::register(&registry));
     supervisor.spawn("pleg", pleg.clone().run());
@@ -148,11 +158,22 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         recorder.clone(),
         image_metrics,
     );
+    let membership = Membership {
+        runtime: runtime.clone(),
+        health: health.clone(),
+        images: [images.pulled(), collector.removed()],
+        recorder: recorder.clone(),
+        metrics: node_metrics,
+    };
+    let standing =
+        cluster.as_ref().map(|cluster| membership.begin(loaded, &here, &host_ips, cluster, supervisor));
     let ids_per_pod =
         u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
     let userns = UserNamespaces::load(&flags.root_dir, ids_per_pod, max_pods)?;
     let statuses = StatusStore::default();
+    let object_metrics = podobjects::Metrics::register(&registry);
+    let objects = cluster.as_ref().map(|cluster| PodObjects::follow(cluster, &here.name));
     let executor = Executor::new(
         Needs {
             runtime: runtime.clone(),
@@ -160,6 +181,10 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             images,
             volumes: volumes.clone(),
             userns: Arc::new(userns),
+            objects: match &referred {
+                Some(referred) => Arc::new(referred.clone()) as Arc<dyn ApiObjects>,
+                None => Arc::new(WithoutApi),
+            },
             cgroups: cgroups.subscribe(),
             recorder: recorder.clone(),
             facts: facts.subscribe(),
@@ -179,13 +204,16 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         executor,
         pleg: pleg.clone(),
         statuses: statuses.clone(),
+        objects: objects.clone(),
         admission: Admission {
             node: admission_node(loaded, &here),
+            object: cluster.as_ref().map(|cluster| cluster.node.clone()),
             health: health.clone(),
             recorder: recorder.clone(),
         },
         health: health.clone(),
         facts: facts.subscribe(),
+        referred: referred.clone(),
         messages: TerminationMessages::default(),
         milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),
@@ -196,13 +224,22 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let (workers, table) = Workers::new(
         Arc::clone(&lifecycle),
         &here.name,
-        sources.configured(),
+        sources.configured().into_iter().chain(cluster.as_ref().map(|_| SourceKind::Api)),
         config.sync_frequency.get(),
         worker::Metrics::register(&registry),
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
+    if let (Some(cluster), Some(objects)) = (&cluster, &objects) {
+        let off = settings::manifest_rules(&loaded.gates).off;
+        let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());
+        objects.serve(cluster, &off, statuses, table, changes, &object_metrics, supervisor);
+    }
     supervisor.spawn("sources", sources.run(changes));
+
+    if let (Some(cluster), Some(referred), Some(changed)) = (&cluster, referred, changed) {
+        supervisor.spawn("objects of pods", referred.wake(changed, table.clone(), cluster.node.clone()));
+    }
 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));
@@ -211,6 +248,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         table: table.clone(),
         statuses: statuses.clone(),
         problems,
+        cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
         pleg: pleg.clone(),
         events: events.clone(),
         registry: registry.clone(),

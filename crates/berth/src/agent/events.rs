@@ -1,9 +1,10 @@
-//! Where events go while there is no API server: to the log, and to a short memory per pod for `berth why`.
+//! Where events go: to the log, to a short memory per pod for `berth why`, and on to the API server if there is one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use task::events::Recorder;
 use tokio::sync::mpsc;
 use types::{Event, EventKind, PodUid};
 
@@ -27,10 +28,13 @@ impl EventLog {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes events until their senders are gone.
-    pub(super) async fn run(self, mut events: mpsc::Receiver<Event>) {
+    /// Takes events until their senders are gone, and passes each on to `further`.
+    pub(super) async fn run(self, mut events: mpsc::Receiver<Event>, further: Option<Recorder>) {
         while let Some(event) = events.recv().await {
             let told = self.keep(&event);
+            if let Some(further) = &further {
+                further.record(event.clone());
+            }
             let Event { pod, field_path, kind, reason, message } = event;
             let Some(pod) = pod else {
                 tracing::info!(reason, message, "Event about the node");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cgroup::Version;
-use config::{Loaded, SwapBehavior};
+use config::{Gate, Loaded, SwapBehavior};
 use containerconfig::{NodeFacts, Swap};
 use node::Machine;
 use task::events::Recorder;
@@ -138,8 +138,10 @@ pub(super) fn admission_node(loaded: &Loaded, here: &NodeHere) -> admit::Node {
     admit::Node {
         name: here.name.clone(),
         labels,
+        taints: settings::taints(&loaded.config),
         allocatable: here.allocatable.clone(),
         kernel,
+        pod_level_resources: loaded.gates.enabled(Gate::PodLevelResources),
         allowed_unsafe_sysctls: loaded.config.allowed_unsafe_sysctls.clone(),
         apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),

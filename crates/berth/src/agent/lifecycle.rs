@@ -16,6 +16,8 @@ use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
 use super::metrics::Milestones;
+use super::podobjects::PodObjects;
+use super::referred::Referred;
 use super::termination::TerminationMessages;
 
 /// The steps of a pod's life, with everything they need.
@@ -23,9 +25,13 @@ pub(super) struct PodLifecycle {
     pub(super) executor: Executor,
     pub(super) pleg: Pleg,
     pub(super) statuses: StatusStore,
+    /// What the API server has of the pods, if there is one.
+    pub(super) objects: Option<PodObjects>,
     pub(super) admission: Admission,
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
+    /// What pods refer to in the API server, if there is one.
+    pub(super) referred: Option<Referred>,
     pub(super) messages: TerminationMessages,
     pub(super) milestones: Milestones,
     /// What the runtime calls itself; the scheme of container ids in the API.
@@ -46,13 +52,17 @@ impl PodLifecycle {
         let failures = cell.failures.borrow().clone();
         let ended = cell.ended.borrow().clone();
         let previous = self.statuses.get(&cell.pod.uid);
+        // Right after a start, what was said last is what the API server has.
+        let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
+        let server = object.as_ref().and_then(|object| object.status.as_ref());
         let runtime_name = self.runtime_name.borrow().clone();
         Some(question(&DeriveInput {
             pod,
             observed: &observed,
             probes: &Probes::default(),
             failures: &failures,
-            previous: previous.as_deref(),
+            previous: previous.as_deref().or(server),
+            server,
             life,
             ended: ended.as_ref(),
             host_ips: &self.facts.borrow().host_ips,
@@ -91,6 +101,12 @@ impl PodLifecycle {
         // The sender lives as long as the agent.
         let _ = health.wait_for(fit).await;
     }
+
+    fn forget_references(&self, pod: &PodRef) {
+        if let Some(referred) = &self.referred {
+            referred.forget(&pod.uid);
+        }
+    }
 }
 
 fn round_error(error: &SyncError) -> RoundError {
@@ -128,6 +144,9 @@ impl Lifecycle for PodLifecycle {
         if self.ask(pod, cell, is_over) == Some(true) {
             return Ok(Round { ended: true, again_in: None });
         }
+        if let Some(referred) = &self.referred {
+            referred.register(pod);
+        }
         self.runtime_ready(pod, cell).await;
         let synced = self.executor.sync(pod, cell).await.map_err(|error| round_error(&error))?;
         let left = self.time_left(pod, &cell.pod.uid);
@@ -141,7 +160,9 @@ impl Lifecycle for PodLifecycle {
     }
 
     async fn clean_up(&self, job: &Job, removed: bool) -> Result<(), RoundError> {
-        self.executor.clean_up(&job.cell, removed).await.map_err(|error| round_error(&error))
+        self.executor.clean_up(&job.cell, removed).await.map_err(|error| round_error(&error))?;
+        self.forget_references(&job.cell.pod);
+        Ok(())
     }
 
     fn publish(&self, job: &Job) {
@@ -152,12 +173,14 @@ impl Lifecycle for PodLifecycle {
         }) else {
             return;
         };
-        if let Err(error) = self.statuses.set(pod, status) {
+        let over = *job.cell.phase.borrow() == Phase::Finished;
+        if let Err(error) = self.statuses.set(pod, status, over) {
             tracing::warn!(pod = %job.cell.pod, error = %telemetry::chain(&error), "A status was dropped");
         }
     }
 
     fn forget(&self, pod: &PodRef) {
+        self.forget_references(pod);
         self.statuses.remove(&pod.uid);
         self.messages.forget(&pod.uid);
         self.milestones.forget(&pod.uid);

@@ -17,6 +17,7 @@ use types::{ContainerState, Pod, PodRef, corev1, pod, reason};
 use worker::{Entry, Table};
 
 use super::events::EventLog;
+use super::problem::ClusterTroubles;
 
 /// How long a look at a pod may take before `berth why` speaks of it.
 const LOOK_PATIENCE: SignedDuration = SignedDuration::from_millis(200);
@@ -29,6 +30,8 @@ pub(super) struct LocalAnswers {
     pub(super) table: watch::Receiver<Arc<Table>>,
     pub(super) statuses: StatusStore,
     pub(super) problems: watch::Receiver<Arc<Vec<ManifestProblem>>>,
+    /// `None` without an API server.
+    pub(super) cluster: Option<ClusterTroubles>,
     pub(super) pleg: Pleg,
     pub(super) events: EventLog,
     pub(super) registry: Registry,
@@ -159,7 +162,9 @@ impl Local for LocalAnswers {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        self.problems.borrow().iter().map(super::problem::shown).collect()
+        let mut problems: Vec<Problem> = self.problems.borrow().iter().map(super::problem::shown).collect();
+        problems.extend(self.cluster.iter().flat_map(ClusterTroubles::shown));
+        problems
     }
 
     fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String> {

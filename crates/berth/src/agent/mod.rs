@@ -3,6 +3,7 @@
 mod admission;
 mod assemble;
 mod cgroups;
+mod cluster;
 mod collection;
 mod events;
 mod here;
@@ -10,23 +11,29 @@ mod housekeeping;
 mod lifecycle;
 mod local;
 mod lock;
+mod membership;
 mod metrics;
+mod nodeapi;
 mod notify;
+mod podobjects;
 mod problem;
+mod referred;
 mod rotation;
+mod runtimefacts;
+mod services;
 mod settings;
-mod stop;
 mod termination;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use config::{Loaded, LogFormat, Outcome, Request};
-use stop::StopSignals;
 use telemetry::logging::{Filter, Format, LoggingOptions, VModule};
 
 use crate::cli::{tell, tell_error};
-use crate::{FAILED, MISUSED};
+use crate::{FAILED, MISUSED, process};
+
+pub(crate) use assemble::run as live;
 
 const USAGE: &str = "\
 Usage:
@@ -36,51 +43,46 @@ Usage:
   berth logs POD [-c CONTAINER]       print a container's log
   berth config check FILE...          check configuration files
   berth config print -- [flags]       print the effective configuration
-  berth solo                          run a Kubernetes API server for this one machine
+  berth solo [-- flags]               run a Kubernetes API server for this one machine, and the node agent
 ";
 
 /// Runs the agent until it is told to stop, or cannot go on.
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
-    linux::memory::share_one_arena();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tell_error(&format!("berth cannot start its threads: {error}"));
-            return ExitCode::from(FAILED);
+    process::run(|stop| async {
+        match load(args) {
+            Ok(loaded) => ended(live(loaded, stop).await),
+            Err(status) => status,
         }
-    };
-    let status = runtime.block_on(live(args));
-    // A call into the kernel that hangs must not keep the agent from ending.
-    runtime.shutdown_background();
-    status
+    })
 }
 
-async fn live(args: Vec<OsString>) -> ExitCode {
-    // First of all: also who is told to stop in its first moments ends well.
-    let stop = match StopSignals::take() {
-        Ok(stop) => stop,
-        Err(error) => {
-            tell_error(&format!("berth cannot take signals: {error}"));
-            return ExitCode::from(FAILED);
-        }
-    };
+/// Reads flags and configuration, and begins to log as they say.
+///
+/// # Errors
+/// The exit status, if there is nothing to run: flags or files are wrong, or only a question was asked.
+pub(crate) fn load(args: Vec<OsString>) -> Result<Loaded, ExitCode> {
     let loaded = match config::load(args.into_iter()) {
         Ok(Outcome::Run(loaded)) => *loaded,
         Ok(Outcome::Request(request)) => {
             tell(&answer(request));
-            return ExitCode::SUCCESS;
+            return Err(ExitCode::SUCCESS);
         }
         Err(error) => {
             tell_error(&telemetry::chain(&error));
-            return ExitCode::from(MISUSED);
+            return Err(ExitCode::from(MISUSED));
         }
     };
     if let Err(error) = telemetry::logging::init(logging(&loaded)) {
         tell_error(&telemetry::chain(&error));
-        return ExitCode::from(FAILED);
+        return Err(ExitCode::from(FAILED));
     }
     tell_start(&loaded);
-    match assemble::run(loaded, stop).await {
+    Ok(loaded)
+}
+
+/// Tells how the process ends, in the log and by its exit status.
+pub(crate) fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => {
             tracing::info!("berth stops; containers run on");
             ExitCode::SUCCESS

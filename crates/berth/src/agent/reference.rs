@@ -11,6 +11,7 @@ use expect_test::expect_file;
 use telemetry::metrics::{Declaration, Registry};
 
 use super::metrics::{self, LOG_BYTES};
+use super::podobjects;
 
 const HEAD: &str = "\
 <!-- Derived from the code by `cargo xtask codegen`: change the code. -->
@@ -99,8 +100,10 @@ fn registry() -> Registry {
         cgroup::Metrics::register(&registry),
         cri::Metrics::register(&registry),
         image::Metrics::register(&registry),
+        kubeapi::Metrics::register(&registry),
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
+        podobjects::Metrics::register(&registry),
         sync::Metrics::register(&registry),
         volume::Metrics::register(&registry),
         worker::Metrics::register(&registry),

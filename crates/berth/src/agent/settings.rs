@@ -13,8 +13,8 @@ use node::{Machine, PodRoom, Reservations, Threshold};
 use schema::Feature;
 use sync::DeadContainers;
 use sync::crash::CrashDelays;
-use types::Quantity;
 use types::resources::Amounts;
+use types::{Quantity, corev1};
 
 /// The version of Kubernetes whose kubelet this agent stands in for.
 pub(super) const KUBERNETES_VERSION: &str = "v1.36.0";
@@ -105,6 +105,17 @@ fn threshold(thresholds: &BTreeMap<String, String>, signal: &str) -> anyhow::Res
         }
     };
     Ok(Some(parsed))
+}
+
+/// The taints that the node registers with.
+pub(super) fn taints(config: &KubeletConfiguration) -> Vec<corev1::Taint> {
+    let taint = |taint: &config::Taint| corev1::Taint {
+        key: taint.key.clone(),
+        value: Some(taint.value.clone()).filter(|value| !value.is_empty()),
+        effect: taint.effect.clone(),
+        time_added: None,
+    };
+    config.register_with_taints.iter().map(taint).collect()
 }
 
 /// How many pods there is room for.

@@ -41,7 +41,7 @@ enum Command {
     /// Check or print a kubelet configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Run a Kubernetes API server for this one machine
+    /// Run a Kubernetes API server for this one machine, and the node agent
     Solo(solo::SoloArgs),
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
         Command::Why(args) => why::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Config(command) => config::run(&command),
-        Command::Solo(args) => solo::run(&args),
+        Command::Solo(args) => Ok(solo::run(args)),
     };
     match outcome {
         Ok(code) => code,

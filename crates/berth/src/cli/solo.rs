@@ -1,17 +1,19 @@
-//! `berth solo`: an API server for this one machine.
+//! `berth solo`: an API server for this one machine, and the node agent beside it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
+use config::Loaded;
 use solo::{Settings, Solo};
 use telemetry::logging::{Filter, Format, LoggingOptions};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::tell;
+use super::{tell, tell_error};
+use crate::process::{self, StopSignals};
+use crate::{FAILED, MISUSED, agent};
 
 #[derive(Args)]
 pub(super) struct SoloArgs {
@@ -27,45 +29,82 @@ pub(super) struct SoloArgs {
     /// How much to log
     #[arg(short, default_value_t = 2)]
     v: u32,
+    /// Run the API server alone
+    #[arg(long, conflicts_with = "agent")]
+    no_agent: bool,
+    /// Flags of the node agent, which are the kubelet's
+    #[arg(last = true, value_name = "FLAGS")]
+    agent: Vec<OsString>,
 }
 
-/// Serves until the process is told to stop.
-pub(super) fn run(args: &SoloArgs) -> anyhow::Result<ExitCode> {
-    telemetry::logging::init(LoggingOptions {
-        format: Format::Text,
-        filter: Filter { verbosity: args.v, vmodule: Vec::new() },
-        split_stream: false,
-    })?;
+/// Runs both until the process is told to stop, or one of them cannot go on.
+pub(super) fn run(args: SoloArgs) -> ExitCode {
+    process::run(|stop| async {
+        match prepare(args) {
+            Ok((settings, loaded)) => agent::ended(live(&settings, loaded, stop).await),
+            Err(status) => status,
+        }
+    })
+}
+
+/// What the API server is told, and what the agent, if there is to be one.
+fn prepare(args: SoloArgs) -> Result<(Settings, Option<Loaded>), ExitCode> {
+    let (loaded, name) = if args.no_agent {
+        let options = LoggingOptions {
+            format: Format::Text,
+            filter: Filter { verbosity: args.v, vmodule: Vec::new() },
+            split_stream: false,
+        };
+        telemetry::logging::init(options).map_err(|error| failed(FAILED, &telemetry::chain(&error)))?;
+        (None, args.node_name)
+    } else {
+        let own = [format!("-v={}", args.v), format!("--hostname-override={}", args.node_name)];
+        let loaded = agent::load(own.into_iter().map(OsString::from).chain(args.agent).collect())?;
+        if !loaded.flags.kubeconfig.as_os_str().is_empty() {
+            let why = "the agent of `berth solo` has a kubeconfig already; for another API server run `berth` itself";
+            return Err(failed(MISUSED, why));
+        }
+        let name = loaded.flags.hostname_override.clone();
+        (Some(loaded), name)
+    };
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let node = node::node_name(Some(&args.node_name), &hostname)?;
-    let settings = Settings { dir: args.dir.clone(), listen: args.listen, node };
-    linux::memory::share_one_arena();
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?
-        .block_on(serve(&settings))?;
-    Ok(ExitCode::SUCCESS)
+    let node =
+        node::node_name(Some(&name), &hostname).map_err(|error| failed(FAILED, &telemetry::chain(&error)))?;
+    Ok((Settings { dir: args.dir, listen: args.listen, node }, loaded))
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
+fn failed(status: u8, why: &str) -> ExitCode {
+    tell_error(why);
+    ExitCode::from(status)
+}
+
+async fn live(settings: &Settings, loaded: Option<Loaded>, mut stop: StopSignals) -> anyhow::Result<()> {
     let solo = Solo::open(settings).await?;
     tell(&format!(
         "The API server listens on https://{}\n  export KUBECONFIG={}\n",
         solo.address(),
         solo.admin_kubeconfig().display()
     ));
+    let kubeconfig = solo.node_kubeconfig().to_owned();
     let shutdown = CancellationToken::new();
-    let serving = solo.serve(shutdown.clone());
-    tokio::pin!(serving);
-    tokio::select! {
-        ended = &mut serving => return Ok(ended?),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("the API server stops");
+    let mut serving = tokio::spawn(solo.serve(shutdown.clone()));
+    let rest = async {
+        match loaded {
+            Some(mut loaded) => {
+                loaded.flags.kubeconfig = kubeconfig;
+                agent::live(loaded, stop).await
+            }
+            None => {
+                stop.recv().await;
+                Ok(())
+            }
+        }
+    };
+    let outcome = tokio::select! {
+        ended = &mut serving => return Ok(ended??),
+        outcome = rest => outcome,
+    };
     shutdown.cancel();
-    Ok(serving.await?)
+    let served = serving.await?;
+    outcome.and(served.map_err(Into::into))
 }

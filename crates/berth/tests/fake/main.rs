@@ -9,6 +9,15 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod api_admission;
+mod api_deletion;
+mod api_failures;
+mod api_mirror;
+mod api_node;
+mod api_objects;
+mod api_pods;
+mod api_restart;
+mod api_server;
 mod bad_input;
 mod blast_radius;
 mod commands;
@@ -23,4 +32,5 @@ mod restart_policy;
 mod restart_safety;
 mod rig;
 mod runtime;
+mod solo;
 mod url;

@@ -33,6 +33,8 @@ pub(crate) struct Rig {
     pub(crate) runtime: FakeRuntime,
     dir: tempfile::TempDir,
     berth: Option<Child>,
+    /// More flags.
+    pub(crate) flags: Vec<String>,
 }
 
 impl Rig {
@@ -47,7 +49,7 @@ impl Rig {
     pub(crate) async fn prepare(more: &str) -> Self {
         let runtime = FakeRuntime::start().await.unwrap();
         let dir = tempfile::Builder::new().prefix("berth-fake").tempdir().unwrap();
-        let rig = Self { runtime, dir, berth: None };
+        let rig = Self { runtime, dir, berth: None, flags: Vec::new() };
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
@@ -101,11 +103,18 @@ impl Rig {
 
     /// Starts berth, or starts it again.
     pub(crate) fn launch(&mut self) {
+        self.launch_as(&[]);
+    }
+
+    /// Starts berth with these arguments before its flags.
+    pub(crate) fn launch_as(&mut self, command: &[&str]) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_berth"))
+            .args(command)
             .arg(format!("--config={}", self.dir.path().join("config.yaml").display()))
             .arg(format!("--root-dir={}", self.root().display()))
             .args(["--hostname-override=node", "-v=4"])
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -126,6 +135,13 @@ impl Rig {
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let mut child = self.berth.take().expect("berth was started");
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
+    }
+
+    /// Waits until berth ends by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.berth.take().expect("berth was started");
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
     }
@@ -326,7 +342,7 @@ pub(crate) fn condition<'a>(pod: &'a Value, kind: &str) -> &'a Value {
 
 /// The status of one container of a pod.
 pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
-    let lists = ["initContainerStatuses", "containerStatuses"].into_iter();
+    let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"].into_iter();
     let mut all = lists.flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
     all.find(|status| status["name"] == name).unwrap_or(&Value::Null)
 }

@@ -66,7 +66,9 @@ pub fn advice(progress: &Progress, failures: &[WhyFailure]) -> &'static str {
         Step::Admission => "It does not fit on this node as it is: change the manifest or make room.",
         Step::Runtime => "Look at the container runtime: is it running, and is its network (CNI) configured?",
         Step::Cgroup => "Look at the cgroup named in the failure; the node's journal has the details.",
-        Step::Volumes => "Check the volume's path on the node; a mount whose server is gone can hang.",
+        Step::Volumes => {
+            "Check what it waits for: an API server that is away, or a path on the node whose server is gone."
+        }
         Step::StartSlot => {
             "Wait: other pods are being started. If this lasts, one of them hangs in the runtime."
         }
@@ -95,12 +97,14 @@ fn advice_for(reason: &str) -> Option<&'static str> {
         }
         "ErrImageNeverPull" => "Load the image onto the node, or change imagePullPolicy.",
         "InvalidImageName" => "Correct the image's name in the manifest.",
-        "CreateContainerConfigError" => "Correct the container's spec as the message says.",
+        "CreateContainerConfigError" => {
+            "Create what the message misses, or correct the container's spec as it says."
+        }
         "CreateContainerError" | "RunContainerError" => {
             "The runtime refused the container; its message says why. Check command, mounts and security context."
         }
         "PostStartHookError" => "Correct the postStart hook: the container is killed when it fails.",
-        "FailedMount" => "Check the volume's path on the node as the message says.",
+        "FailedMount" => "Create the object, or check the path on the node, that the message names.",
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -159,8 +160,20 @@ impl Solo {
     /// # Errors
     /// If the store can no longer be written.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), SoloError> {
+        self.serve_through(shutdown, |router| router).await
+    }
+
+    /// As [`Solo::serve`], with something around the router: tests of clients count requests there, and have them fail.
+    ///
+    /// # Errors
+    /// If the store can no longer be written.
+    pub async fn serve_through(
+        self,
+        shutdown: CancellationToken,
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Result<(), SoloError> {
         let closed = self.api.store.commits();
-        let router = rest::router(self.api.clone());
+        let router = wrap(rest::router(self.api.clone()));
         let outcome = tokio::select! {
             () = listen::serve(self.listener, self.acceptor, router, shutdown.clone()) => Ok(()),
             () = control::run(self.api.clone(), self.authority, shutdown.clone()) => Ok(()),

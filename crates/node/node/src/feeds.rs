@@ -30,6 +30,12 @@ impl Feeds {
         work(Inputs { facts: &facts, runtime: &runtime, strain: &strain })
     }
 
+    /// Waits until the runtime has told all that is said of it.
+    pub(crate) async fn complete(&mut self) {
+        let _ = self.runtime.wait_for(|health| health.known).await;
+        let _ = self.facts.wait_for(|facts| facts.runtime.is_some() && facts.images.is_some()).await;
+    }
+
     /// Waits until something changes.
     pub(crate) async fn changed(&mut self) {
         tokio::select! {

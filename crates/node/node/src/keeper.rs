@@ -19,7 +19,8 @@ use crate::patch::{self, News, Unheard};
 use crate::standing::{Calls, Standing};
 use crate::{Metrics, events};
 
-/// How long the runtime's first answer is waited for, so that a node which is ready says so when it registers.
+/// How long the runtime's first answers are waited for, so that a node which is ready says so, and all else that there is
+/// to say, when it registers.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
 /// How the node is to be kept.
@@ -81,8 +82,8 @@ impl<A: NodeApi> Keeper<A> {
     }
 
     async fn keep(mut self) {
-        // Whether it came in time or not, what is known then is what is reported.
-        let _ = timeout(FIRST_ANSWER, self.feeds.runtime.wait_for(|health| health.known)).await;
+        // Whether they came in time or not, what is known then is what is reported.
+        let _ = timeout(FIRST_ANSWER, self.feeds.complete()).await;
         let mut failures = 0;
         loop {
             match self.round().await {

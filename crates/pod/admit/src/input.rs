@@ -46,6 +46,8 @@ pub struct Node {
     pub apparmor: bool,
     /// Whether the runtime knows `supplementalGroupsPolicy`.
     pub supplemental_groups_policy: bool,
+    /// Whether pods may have resources of their own (`PodLevelResources`).
+    pub pod_level_resources: bool,
     /// Whether the node is shutting down.
     pub shutting_down: bool,
 }

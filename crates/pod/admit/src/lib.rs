@@ -20,31 +20,38 @@ mod tests;
 mod verdict;
 
 pub use input::{AdmitInput, Node};
-pub use verdict::{Reject, Verdict};
+pub use verdict::{Reject, Verdict, preempting};
 
 use fit::Shortage;
-use types::pod;
+use types::{PodRef, pod};
 
 /// Whether the pod may run here.
 #[must_use]
 pub fn admit(input: &AdmitInput<'_>) -> Verdict {
     match decide(input) {
-        Ok(victims) if victims.is_empty() => Verdict::Run,
-        Ok(victims) => Verdict::Preempt { victims },
+        Ok(None) => Verdict::Run,
+        Ok(Some(room)) => Verdict::Preempt { victims: room.victims, resource: room.resource },
         Err(reject) => Verdict::Reject(reject),
     }
 }
 
-fn decide(input: &AdmitInput<'_>) -> Result<Vec<types::PodRef>, Reject> {
+/// Whom a pod takes the room of.
+struct Room {
+    victims: Vec<PodRef>,
+    resource: String,
+}
+
+fn decide(input: &AdmitInput<'_>) -> Result<Option<Room>, Reject> {
     sysctl::check(input)?;
     operating_system(input)?;
     supplemental_groups(input)?;
-    let victims = room(input)?;
+    let room = room(input)?;
     apparmor::check(input)?;
+    pod_resources(input)?;
     if input.node.shutting_down {
         return Err(Reject::new("NodeShutdown", "the node is shutting down"));
     }
-    Ok(victims)
+    Ok(room)
 }
 
 fn operating_system(input: &AdmitInput<'_>) -> Result<(), Reject> {
@@ -74,14 +81,26 @@ fn supplemental_groups(input: &AdmitInput<'_>) -> Result<(), Reject> {
     Ok(())
 }
 
+/// Without the feature gate, a pod with resources of its own would run as if it had none (KEP-2837).
+fn pod_resources(input: &AdmitInput<'_>) -> Result<(), Reject> {
+    if pod::spec(input.pod).resources.is_some() && !input.node.pod_level_resources {
+        return Err(Reject::new(
+            "PodLevelResourcesNotSupported",
+            "the pod has resources of its own in spec.resources, and the feature gate PodLevelResources is off",
+        ));
+    }
+    Ok(())
+}
+
 /// The checks that the scheduler makes too. When resources are all that is wanting, a critical pod may have others
 /// make way for it.
-fn room(input: &AdmitInput<'_>) -> Result<Vec<types::PodRef>, Reject> {
+fn room(input: &AdmitInput<'_>) -> Result<Option<Room>, Reject> {
     let shortages = fit::shortages(input);
     let other = affinity::check(input).and_then(|()| ports::check(input)).and_then(|()| taint::check(input));
-    let Some(first) = shortages.first() else { return other.map(|()| Vec::new()) };
+    let Some(first) = shortages.first() else { return other.map(|()| None) };
     if other.is_ok() && pod::is_critical(input.pod) {
-        return preempt::victims(input, &shortages).ok_or_else(|| first.reject());
+        let victims = preempt::victims(input, &shortages).ok_or_else(|| first.reject())?;
+        return Ok(Some(Room { victims, resource: first.resource.clone() }));
     }
     Err(first.reject())
 }

@@ -45,7 +45,7 @@ fn verdict(pod: &Pod, active: Vec<Pod>, node: &Node) -> String {
     let active: Vec<_> = active.into_iter().map(Arc::new).collect();
     match admit(&AdmitInput { pod, active: &active, node }) {
         Verdict::Run => "run".to_owned(),
-        Verdict::Preempt { victims } => {
+        Verdict::Preempt { victims, .. } => {
             let names: BTreeSet<_> = victims.iter().map(|victim| victim.uid.to_string()).collect();
             names.into_iter().collect::<Vec<_>>().join(" ")
         }
@@ -348,7 +348,7 @@ proptest! {
         let pod = critical(json!({"cpu": format!("{cpu}m"), "memory": memory.to_string()}));
         match admit(&AdmitInput { pod: &pod, active: &active, node: &node }) {
             Verdict::Run => {}
-            Verdict::Preempt { victims } => {
+            Verdict::Preempt { victims, .. } => {
                 let stays = |pod: &&Arc<Pod>| !victims.contains(&types::PodRef::of(pod));
                 let left: Vec<_> = active.iter().filter(stays).cloned().collect();
                 prop_assert_eq!(left.len() + victims.len(), active.len());
@@ -363,4 +363,11 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn resources_of_the_whole_pod_need_their_gate() {
+    let asks = || pod("p", json!({"containers": [{"name": "c"}], "resources": {"limits": {"cpu": "1m"}}}));
+    assert!(verdict(&asks(), Vec::new(), &node()).starts_with("PodLevelResourcesNotSupported: "));
+    assert_eq!(verdict(&asks(), Vec::new(), &Node { pod_level_resources: true, ..node() }), "run");
 }

@@ -13,9 +13,21 @@ pub enum Verdict {
     Preempt {
         /// Who has to go, in no order.
         victims: Vec<PodRef>,
+        /// The resource that is wanting first of all (label `preemption_signal` of `kubelet_preemptions`).
+        resource: String,
     },
     /// It may not run: its phase is `Failed`.
     Reject(Reject),
+}
+
+/// The end of a pod that has to make way for another one, as its status has it.
+#[must_use]
+pub fn preempting() -> Ended {
+    Ended {
+        reason: types::reason::event::PREEMPTING.to_owned(),
+        message: "Preempted in order to admit critical pod".to_owned(),
+        disruption: true,
+    }
 }
 
 /// Why a pod may not run here.

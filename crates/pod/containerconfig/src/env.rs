@@ -3,20 +3,22 @@
 use std::net::IpAddr;
 
 use cri::v1::KeyValue;
-use types::corev1::{Container, EnvVarSource, FileKeySelector};
+use types::corev1::{ConfigMap, Container, EnvFromSource, EnvVarSource, FileKeySelector, Secret};
 use types::downward::{DownwardError, metadata_field, resource_field};
+use types::objects::{Found, ObjectError, Objects};
 use types::{Pod, pod};
 
 use crate::NodeFacts;
 use crate::expand::expand;
+use crate::services::{ServiceLink, service_variables};
 
 /// One variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// Its value.
-    pub value: String,
+    /// Its value, which need not be text: a Secret can hold anything.
+    pub value: Vec<u8>,
 }
 
 /// What the environment is made from.
@@ -27,6 +29,10 @@ pub struct EnvInput<'a> {
     pub container: &'a Container,
     /// The pod's IPs, the primary one first; empty while there are none, and for host network.
     pub pod_ips: &'a [IpAddr],
+    /// The services that the container is told of.
+    pub services: &'a [ServiceLink],
+    /// What was found of the ConfigMaps and Secrets that it refers to.
+    pub objects: &'a Objects,
     /// Facts about the node.
     pub facts: &'a NodeFacts,
     /// Reads the file that a `fileKeyRef` is about, from the volume it names. `Ok(None)` when there is no such file.
@@ -46,13 +52,18 @@ pub enum EnvError {
         #[source]
         source: DownwardError,
     },
-    /// It refers to an object of the API server.
-    #[error("{subject} refers to {kind} {object:?}, which is not available without an API server")]
-    NeedsApi {
-        /// `variable "A"` or `envFrom`.
-        subject: String,
-        /// The kind of the object.
+    /// An object that it comes from cannot be had.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The object that it comes from lacks the key.
+    #[error("couldn't find key {key} in {kind} {namespace}/{object}")]
+    Key {
+        /// The key.
+        key: String,
+        /// `ConfigMap` or `Secret`.
         kind: &'static str,
+        /// The pod's namespace.
+        namespace: String,
         /// The object's name.
         object: String,
     },
@@ -70,24 +81,17 @@ pub enum EnvError {
     },
 }
 
-/// The environment of a container: `envFrom` first, then `env`, whose values may refer to what comes before them. A
-/// name that is set twice has its last value.
+/// The environment of a container: `envFrom` first, then `env`, whose values may refer to what comes before them and to
+/// the variables of services, which come last. A name that is set twice has its last value; what is set in any other way
+/// goes before what a service sets.
 ///
 /// # Errors
 /// If a variable that is not optional has no value.
 pub fn environment(input: &EnvInput<'_>) -> Result<Vec<Variable>, EnvError> {
+    let services = service_variables(input.services);
     let mut all = Environment::default();
     for source in input.container.env_from.iter().flatten() {
-        let reference = match (&source.config_map_ref, &source.secret_ref) {
-            (Some(map), _) => Some(("ConfigMap", &map.name, map.optional)),
-            (None, Some(secret)) => Some(("Secret", &secret.name, secret.optional)),
-            (None, None) => None,
-        };
-        if let Some((kind, object, optional)) = reference
-            && optional != Some(true)
-        {
-            return Err(EnvError::NeedsApi { subject: "envFrom".to_owned(), kind, object: object.clone() });
-        }
+        add_all(&mut all, input.objects, source)?;
     }
     for variable in input.container.env.iter().flatten() {
         let text = variable.value.as_deref().unwrap_or_default();
@@ -96,9 +100,14 @@ pub fn environment(input: &EnvInput<'_>) -> Result<Vec<Variable>, EnvError> {
                 Some(value) => value,
                 None => continue,
             },
-            _ => expand(text, |name| all.get(name)).0,
+            _ => expand(text, |name| get(&all.0, name).or_else(|| get(&services, name))).0.into_bytes(),
         };
         all.set(&variable.name, value);
+    }
+    for Variable { name, value } in services {
+        if !all.has(&name) {
+            all.set(&name, value);
+        }
     }
     Ok(all.0)
 }
@@ -107,11 +116,11 @@ pub fn environment(input: &EnvInput<'_>) -> Result<Vec<Variable>, EnvError> {
 struct Environment(Vec<Variable>);
 
 impl Environment {
-    fn get(&self, name: &str) -> Option<&str> {
-        get(&self.0, name)
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|variable| variable.name == name)
     }
 
-    fn set(&mut self, name: &str, value: String) {
+    fn set(&mut self, name: &str, value: Vec<u8>) {
         match self.0.iter_mut().find(|variable| variable.name == name) {
             Some(variable) => variable.value = value,
             None => self.0.push(Variable { name: name.to_owned(), value }),
@@ -119,48 +128,84 @@ impl Environment {
     }
 }
 
-/// The value of `name` among `variables`.
+/// The value of `name` among `variables`, if it is text.
 #[must_use]
 pub fn get<'a>(variables: &'a [Variable], name: &str) -> Option<&'a str> {
-    variables.iter().find(|variable| variable.name == name).map(|variable| variable.value.as_str())
+    let variable = variables.iter().find(|variable| variable.name == name)?;
+    std::str::from_utf8(&variable.value).ok()
 }
 
 /// As CRI carries them.
 #[must_use]
 pub fn to_cri(variables: &[Variable]) -> Vec<KeyValue> {
-    let pair = |variable: &Variable| KeyValue {
-        key: variable.name.clone(),
-        value: variable.value.clone().into_bytes(),
-    };
+    let pair = |variable: &Variable| KeyValue { key: variable.name.clone(), value: variable.value.clone() };
     variables.iter().map(pair).collect()
 }
 
-/// The value that `source` points to; `None` when it may be missing and is.
-fn value_from(input: &EnvInput<'_>, name: &str, source: &EnvVarSource) -> Result<Option<String>, EnvError> {
-    let downward = |source| EnvError::Downward { name: name.to_owned(), source };
-    let needs_api = |kind, object: &String, optional: Option<bool>| {
-        if optional == Some(true) {
-            return Ok(None);
+/// Adds all keys of the object that `source` names.
+fn add_all(all: &mut Environment, objects: &Objects, source: &EnvFromSource) -> Result<(), EnvError> {
+    let prefix = source.prefix.as_deref().unwrap_or_default();
+    if let Some(reference) = &source.config_map_ref {
+        let map = unless_optional(objects.config_map(&reference.name), reference.optional)?;
+        for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
+            all.set(&format!("{prefix}{key}"), value.clone().into_bytes());
         }
-        Err(EnvError::NeedsApi { subject: format!("variable {name:?}"), kind, object: object.clone() })
-    };
+    } else if let Some(reference) = &source.secret_ref {
+        let secret = unless_optional(objects.secret(&reference.name), reference.optional)?;
+        for (key, value) in secret.and_then(|secret| secret.data.as_ref()).into_iter().flatten() {
+            all.set(&format!("{prefix}{key}"), value.0.clone());
+        }
+    }
+    Ok(())
+}
+
+/// What was found; nothing if there is nothing and that is all right.
+fn unless_optional<T>(found: Found<T>, optional: Option<bool>) -> Result<Option<T>, ObjectError> {
+    match found {
+        Err(error) if error.is_not_found() && optional == Some(true) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// The value that `source` points to; `None` when it may be missing and is.
+fn value_from(input: &EnvInput<'_>, name: &str, source: &EnvVarSource) -> Result<Option<Vec<u8>>, EnvError> {
+    let downward = |source| EnvError::Downward { name: name.to_owned(), source };
     if let Some(field) = &source.field_ref {
-        return pod_field(input, &field.field_path).map(Some).map_err(downward);
+        return pod_field(input, &field.field_path).map(|text| Some(text.into_bytes())).map_err(downward);
     }
     if let Some(selector) = &source.resource_field_ref {
         let value = resource_field(input.pod, Some(input.container), selector, &input.facts.allocatable);
-        return value.map(Some).map_err(downward);
+        return value.map(|text| Some(text.into_bytes())).map_err(downward);
     }
     if let Some(selector) = &source.config_map_key_ref {
-        return needs_api("ConfigMap", &selector.name, selector.optional);
+        let map = unless_optional(input.objects.config_map(&selector.name), selector.optional)?;
+        let of_key = |map: &ConfigMap| Some(map.data.as_ref()?.get(&selector.key)?.clone().into_bytes());
+        let no_key = || missing_key(input.pod, "ConfigMap", &selector.name, &selector.key);
+        return unless_missing(map.and_then(of_key), selector.optional, no_key);
     }
     if let Some(selector) = &source.secret_key_ref {
-        return needs_api("Secret", &selector.name, selector.optional);
+        let secret = unless_optional(input.objects.secret(&selector.name), selector.optional)?;
+        let of_key = |secret: &Secret| Some(secret.data.as_ref()?.get(&selector.key)?.0.clone());
+        let no_key = || missing_key(input.pod, "Secret", &selector.name, &selector.key);
+        return unless_missing(secret.and_then(of_key), selector.optional, no_key);
     }
     match &source.file_key_ref {
-        Some(selector) => from_file(input, name, selector),
-        None => Ok(Some(String::new())),
+        Some(selector) => Ok(from_file(input, name, selector)?.map(String::into_bytes)),
+        None => Ok(Some(Vec::new())),
     }
+}
+
+fn unless_missing(
+    value: Option<Vec<u8>>,
+    optional: Option<bool>,
+    error: impl FnOnce() -> EnvError,
+) -> Result<Option<Vec<u8>>, EnvError> {
+    if value.is_none() && optional != Some(true) { Err(error()) } else { Ok(value) }
+}
+
+fn missing_key(pod: &Pod, kind: &'static str, object: &str, key: &str) -> EnvError {
+    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    EnvError::Key { key: key.to_owned(), kind, namespace, object: object.to_owned() }
 }
 
 fn from_file(

@@ -16,8 +16,8 @@ pub enum ConfigError {
     /// The security context cannot be met.
     #[error("the security context cannot be met")]
     Security(#[from] SecurityError),
-    /// A variable of the environment has no value.
-    #[error("the environment is incomplete")]
+    /// A variable of the environment has no value. Said in its words alone: users know those of ConfigMaps and Secrets.
+    #[error(transparent)]
     Env(#[from] EnvError),
     /// A mount is not possible.
     #[error("a mount is not possible")]

@@ -2,8 +2,8 @@
 //! the messages of CRI.
 //!
 //! Decides: labels and annotations, log paths, environment, DNS, hosts file, hostname, security context, resources,
-//! mounts and ports. All of it is pure: what has to be read (image user, pod IPs, files of volumes) comes in as values
-//! or as a closure.
+//! mounts and ports. All of it is pure: what has to be read (image user, pod IPs, objects of the API server, files of
+//! volumes) comes in as values or as a closure.
 //!
 //! Tasks: none.
 //!
@@ -22,6 +22,7 @@ pub mod mounts;
 pub mod ports;
 pub mod resources;
 pub mod security;
+pub mod services;
 
 mod container;
 mod error;

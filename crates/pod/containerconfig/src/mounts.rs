@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn sub_paths() {
-        let variables = [Variable { name: "POD".into(), value: "web".into() }];
+        let variables = [Variable { name: "POD".into(), value: b"web".to_vec() }];
         let of = |extra| sub_path(&mount(extra), &variables);
         assert_eq!(of(json!({})), Ok(None));
         assert_eq!(of(json!({"subPath": "a/$(POD)"})), Ok(Some("a/$(POD)".into())));

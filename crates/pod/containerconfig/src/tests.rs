@@ -196,6 +196,8 @@ fn a_whole_container() {
         pod: &pod,
         container,
         pod_ips: &pod_ips,
+        services: &[],
+        objects: &types::objects::Objects::default(),
         facts: &facts,
         read_file: &read_file,
     });

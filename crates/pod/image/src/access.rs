@@ -12,9 +12,12 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use crate::metrics::Metrics;
-use crate::records::{PulledRecord, Records};
+use crate::records::{PulledRecord, Records, SecretUser};
 use crate::reference::ImageName;
 use crate::verification::{Check, Verification};
+
+/// As many Secrets are noted of an image without a pull.
+const NOTED_SECRETS: usize = 100;
 
 /// Why the records are of no use now.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +61,20 @@ impl Access {
         Ok(Self { shared, settled: Arc::default() })
     }
 
-    /// Whether a pod may use `image`, which is on the node as `image_ref`, without asking its registry.
-    pub(crate) async fn may_use(&self, runtime: &Runtime, image: &str, image_ref: &str) -> bool {
+    /// Whether a pod whose credentials for it are from `secrets` may use `image`, which is on the node as `image_ref`,
+    /// without asking its registry.
+    pub(crate) async fn may_use(
+        &self,
+        runtime: &Runtime,
+        image: &str,
+        image_ref: &str,
+        secrets: Vec<SecretUser>,
+    ) -> bool {
         let check = match self.settle(runtime).await {
             Ok(()) => {
                 let (image, image_ref) = (image.to_owned(), image_ref.to_owned());
-                self.with_files(move |shared, files| Ok(shared.check(files, &image, &image_ref)?)).await
+                self.with_files(move |shared, files| Ok(shared.check(files, &image, &image_ref, &secrets)?))
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -92,14 +103,15 @@ impl Access {
         .await
     }
 
-    /// Records how a pull of `image` ended: with the image `pulled`, which all pods of the node may use, or without.
-    pub(crate) async fn end(&self, image: &str, pulled: Option<&str>) {
-        let (image, pulled) = (image.to_owned(), pulled.map(ToOwned::to_owned));
+    /// Records how a pull of `image` ended: with the image `pulled`, which was given for a Secret and is for pods that
+    /// have it, or for all pods of the node; or without.
+    pub(crate) async fn end(&self, image: &str, pulled: Option<(String, Option<SecretUser>)>) {
+        let image = image.to_owned();
         let name = image.clone();
         let ended = self.with_files(move |shared, files| {
             let others = files.under_way.get(&image).copied().unwrap_or(0).saturating_sub(1);
-            if let Some(image_ref) = pulled {
-                files.let_all_pods_use(&image, &image_ref)?;
+            if let Some((image_ref, secret)) = pulled {
+                files.let_use(&image, &image_ref, secret.as_ref())?;
             }
             if others == 0 {
                 files.under_way.remove(&image);
@@ -199,20 +211,52 @@ impl Shared {
         }
     }
 
-    fn check(&self, files: &Files, image: &str, image_ref: &str) -> io::Result<Check> {
+    fn check(
+        &self,
+        files: &Files,
+        image: &str,
+        image_ref: &str,
+        secrets: &[SecretUser],
+    ) -> io::Result<Check> {
         let record = files.records.pulled(image_ref)?;
         let begun = record.is_none() && files.records.has_begun(image)?;
-        Ok(self.policy.check(ImageName::bare(image), record.as_ref(), begun))
+        let name = ImageName::bare(image);
+        let check = self.policy.check(name, record.as_ref(), begun, secrets);
+        if let (Check::RecordFound, Some(record)) = (check, record)
+            && let Err(error) = files.note_secrets(name, record, secrets)
+        {
+            tracing::warn!(image, %error, "It cannot be recorded who else may use the image");
+        }
+        Ok(check)
     }
 }
 
 impl Files {
-    fn let_all_pods_use(&self, image: &str, image_ref: &str) -> io::Result<()> {
-        let now = Timestamp::now();
+    fn let_use(&self, image: &str, image_ref: &str, secret: Option<&SecretUser>) -> io::Result<()> {
+        let (name, now) = (ImageName::bare(image), Timestamp::now());
         // What cannot be read is of no use to anybody.
         let known = self.records.pulled(image_ref).unwrap_or_default();
         let mut record = known.unwrap_or_else(|| PulledRecord::new(image_ref, now));
-        if record.let_all_pods_use(ImageName::bare(image), now) { self.records.put(&record) } else { Ok(()) }
+        let news = match secret {
+            Some(secret) => record.let_secret_use(name, secret, now),
+            None => record.let_all_pods_use(name, now),
+        };
+        if news { self.records.put(&record) } else { Ok(()) }
+    }
+
+    /// Adds those of `secrets` that may use the image because of what is recorded: by then the record knows them when
+    /// what it knew of them has changed.
+    fn note_secrets(&self, name: &str, mut record: PulledRecord, secrets: &[SecretUser]) -> io::Result<()> {
+        let Some(users) = record.credential_mapping.get(name) else { return Ok(()) };
+        let known = users.kubernetes_secrets.clone();
+        if users.node_pods_accessible || known.len() >= NOTED_SECRETS {
+            return Ok(());
+        }
+        let own = secrets.iter().find(|own| known.iter().any(|known| known.vouches_for(own)));
+        match own {
+            Some(own) if record.let_secret_use(name, own, Timestamp::now()) => self.records.put(&record),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use cri::{CriError, Runtime, v1};
 use task::backoff::Backoff;
 use task::events::Recorder;
 use task::rate::TokenBucket;
+use tokio::sync::watch;
 use tokio::time::Instant;
+use types::corev1::Secret;
 use types::reason::{event, waiting};
 use types::{ContainerKind, Event, PodRef, PodUid};
 
@@ -18,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::policy::{Need, PullPolicy, need};
 use crate::pulls::{PullError, Pulls};
 use crate::reference::ImageName;
+use crate::secrets::{Offer, offers};
 
 /// Bounds of pulling (the fields of `KubeletConfiguration` of these names).
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,8 @@ pub struct Request<'a> {
     pub image: &'a str,
     /// Its pull policy.
     pub policy: PullPolicy,
+    /// The Secrets of the pod's `imagePullSecrets`, those that could be had.
+    pub pull_secrets: &'a [Arc<Secret>],
     /// The sandbox for which it is pulled.
     pub sandbox: Option<&'a v1::PodSandboxConfig>,
 }
@@ -164,7 +169,10 @@ impl Images {
             PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(request, &tagged).await?,
         };
         let may_use = match (&self.access, &present) {
-            (Some(access), Some(image)) => access.may_use(&self.runtime, &tagged, &image.id).await,
+            (Some(access), Some(image)) => {
+                let own = offers(request.pull_secrets, &name).into_iter().filter_map(|offer| offer.secret);
+                access.may_use(&self.runtime, &tagged, &image.id, own.collect()).await
+            }
             _ => true,
         };
         // An image that the pod may not use is to it as one that is not there.
@@ -186,6 +194,12 @@ impl Images {
             }
             (Need::Pull | Need::Present, _) => self.pull(request, &name, &tagged).await,
         }
+    }
+
+    /// Changes whenever an image was pulled.
+    #[must_use]
+    pub fn pulled(&self) -> watch::Receiver<()> {
+        self.pulls.done()
     }
 
     /// Forgets what is known of failed pulls for a pod that is gone.
@@ -231,9 +245,11 @@ impl Images {
         let key: Key = (request.pod.uid.clone(), tagged.to_owned());
         self.check_back_off(request, &key)?;
         self.note(request, event::PULLING, format!("Pulling image {:?}", request.image));
-        let credentials = self.credentials.keyring().await.lookup(name).cloned().collect();
+        let mut offered = offers(request.pull_secrets, name);
+        let nodes = self.credentials.keyring().await;
+        offered.extend(nodes.lookup(name).map(|own| Offer { credential: own.clone(), secret: None }));
         let asked = Instant::now();
-        match self.pulls.pull(tagged, credentials, request.sandbox).await {
+        match self.pulls.pull(tagged, offered, request.sandbox).await {
             Ok(pulled) => {
                 self.failures().forget(&key);
                 let message = format!(

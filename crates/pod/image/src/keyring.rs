@@ -1,4 +1,4 @@
-//! Registry credentials from the node's docker configuration files (`config.json`, `.dockercfg`).
+//! Registry credentials as docker configuration files have them (`config.json`, `.dockercfg`), and the node's own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -148,7 +148,13 @@ impl Keyring {
 
     /// The credentials that fit `image`, in the order in which they are to be tried.
     pub fn lookup(&self, image: &ImageName) -> impl Iterator<Item = &Credential> {
-        self.entries.iter().filter(|(pattern, _)| pattern.fits(image)).map(|(_, credential)| credential)
+        self.fitting(image).map(|(_, credential)| credential)
+    }
+
+    /// The same, each with the text of its pattern.
+    pub(crate) fn fitting(&self, image: &ImageName) -> impl Iterator<Item = (&str, &Credential)> {
+        let fitting = self.entries.iter().filter(|(pattern, _)| pattern.fits(image));
+        fitting.map(|(pattern, credential)| (pattern.text.as_str(), credential))
     }
 }
 

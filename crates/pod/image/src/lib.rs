@@ -1,6 +1,6 @@
 //! Images: whether one has to be pulled, with which credentials, how many at once, and when to try again.
 //!
-//! Decides: the pull policy ([`policy`]), which credentials fit a registry ([`keyring`]), what a name means
+//! Decides: the pull policy ([`policy`]), which credentials fit a registry ([`keyring`], `secrets`), what a name means
 //! ([`reference`]), whether a pod may use what another one pulled (`verification`; `access` records what was pulled and
 //! how), and which images go when the disk fills up ([`gc`]).
 //!
@@ -20,6 +20,7 @@ mod credentials;
 mod images;
 mod pulls;
 mod records;
+mod secrets;
 mod verification;
 
 pub use access::Access;

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use crate::access::{Access, AccessError};
 use crate::images::spec;
-use crate::keyring::Credential;
 use crate::metrics::{Metrics, size_bucket};
+use crate::records::SecretUser;
+use crate::secrets::Offer;
 
 /// How long a pull counts against the number of parallel ones. One that takes longer goes on, and lets others go on.
 const HOLD: Duration = Duration::from_secs(60);
@@ -26,6 +27,8 @@ const UNWANTED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Pulled {
     pub(crate) image: cri::Image,
+    /// The Secret that it was pulled with; `None` if all pods of the node could have pulled it.
+    pub(crate) secret: Option<SecretUser>,
     /// How long the pull itself took, without the wait for a place.
     pub(crate) took: Duration,
 }
@@ -48,7 +51,7 @@ pub(crate) type Outcome = Result<Arc<Pulled>, PullError>;
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     image: String,
-    credentials: Vec<Credential>,
+    offers: Vec<Offer>,
 }
 
 /// The pulls of the node. Clones share them.
@@ -59,6 +62,8 @@ pub(crate) struct Pulls {
     metrics: Metrics,
     slots: Option<Slots>,
     state: Arc<Mutex<State>>,
+    /// Marked as changed by each pull that succeeds.
+    done: watch::Sender<()>,
 }
 
 struct State {
@@ -82,17 +87,23 @@ impl Pulls {
             metrics,
             slots: parallel.map(|n| Slots::new(n, HOLD)),
             state: Arc::new(Mutex::new(state)),
+            done: watch::Sender::default(),
         }
     }
 
-    /// Pulls `image` with the first of `credentials` that works, or waits for a pull of it that is under way.
+    /// Changes whenever an image was pulled.
+    pub(crate) fn done(&self) -> watch::Receiver<()> {
+        self.done.subscribe()
+    }
+
+    /// Pulls `image` with the first of `offers` that works, or waits for a pull of it that is under way.
     pub(crate) async fn pull(
         &self,
         image: &str,
-        credentials: Vec<Credential>,
+        offers: Vec<Offer>,
         sandbox: Option<&v1::PodSandboxConfig>,
     ) -> Outcome {
-        let mut outcome = self.join(Key { image: image.to_owned(), credentials }, sandbox)?;
+        let mut outcome = self.join(Key { image: image.to_owned(), offers }, sandbox)?;
         let done = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         done.unwrap_or_else(|| Err(PullError::Pull(Arc::new(no_answer()))))
     }
@@ -147,7 +158,7 @@ impl Pulls {
         }
         let outcome = unless(unwanted, self.work(key, sandbox)).await;
         let pulled = outcome.as_ref().and_then(|outcome| outcome.as_ref().ok());
-        access.end(&key.image, pulled.map(|pulled| &*pulled.image.id)).await;
+        access.end(&key.image, pulled.map(|pulled| (pulled.image.id.clone(), pulled.secret.clone()))).await;
         outcome
     }
 
@@ -157,7 +168,7 @@ impl Pulls {
             None => None,
         };
         let begun = Instant::now();
-        let reference =
+        let (reference, secret) =
             self.try_each(key, sandbox.as_ref()).await.map_err(|error| PullError::Pull(Arc::new(error)))?;
         let took = begun.elapsed();
         let image = self
@@ -168,25 +179,30 @@ impl Pulls {
             // Removed again in between: the start of the container will tell.
             .unwrap_or_else(|| cri::Image { id: reference, ..cri::Image::default() });
         self.metrics.pull_duration.observe(&[size_bucket(image.size)], took.as_secs_f64());
-        Ok(Arc::new(Pulled { image, took }))
+        self.done.send_replace(());
+        Ok(Arc::new(Pulled { image, secret, took }))
     }
 
-    /// Pulls with one credential after the other, or with none if there is none.
-    async fn try_each(&self, key: &Key, sandbox: Option<&v1::PodSandboxConfig>) -> Result<String, CriError> {
-        let Some((last, others)) = key.credentials.split_last() else {
-            return self.runtime.pull_image(spec(&key.image), None, sandbox.cloned()).await;
+    /// Pulls with one credential after the other, or with none if there is none. Tells the Secret that it worked with.
+    async fn try_each(
+        &self,
+        key: &Key,
+        sandbox: Option<&v1::PodSandboxConfig>,
+    ) -> Result<(String, Option<SecretUser>), CriError> {
+        let pull = |auth| self.runtime.pull_image(spec(&key.image), auth, sandbox.cloned());
+        let Some((last, others)) = key.offers.split_last() else {
+            return Ok((pull(None).await?, None));
         };
-        for credential in others {
-            let pulled = self.runtime.pull_image(spec(&key.image), Some(auth(credential)), sandbox.cloned());
-            match pulled.await {
-                Ok(reference) => return Ok(reference),
+        for offer in others {
+            match pull(Some(auth(&offer.credential))).await {
+                Ok(reference) => return Ok((reference, offer.secret.clone())),
                 Err(error) => {
                     let error = telemetry::chain(&error);
                     tracing::debug!(image = key.image, error, "Pull failed; trying the next credentials");
                 }
             }
         }
-        self.runtime.pull_image(spec(&key.image), Some(auth(last)), sandbox.cloned()).await
+        Ok((pull(Some(auth(&last.credential))).await?, last.secret.clone()))
     }
 }
 
@@ -221,7 +237,7 @@ impl Drop for Forget {
     }
 }
 
-fn auth(credential: &Credential) -> v1::AuthConfig {
+fn auth(credential: &crate::keyring::Credential) -> v1::AuthConfig {
     v1::AuthConfig {
         username: credential.username.clone(),
         password: credential.password.clone(),

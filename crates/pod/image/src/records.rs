@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use task::file::write_atomic;
+use types::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 const VERSION: &str = "kubelet.config.k8s.io/v1beta1";
 const VERSIONS: [&str; 2] = [VERSION, "kubelet.config.k8s.io/v1alpha1"];
@@ -59,13 +60,42 @@ pub(crate) struct Users {
 }
 
 /// A secret that an image was pulled with.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct SecretUser {
     uid: String,
     namespace: String,
     name: String,
     credential_hash: String,
+}
+
+impl SecretUser {
+    /// The Secret `meta`, with a credential of which `credential_hash` is recorded.
+    pub(crate) fn new(meta: &ObjectMeta, credential_hash: String) -> Self {
+        Self {
+            uid: meta.uid.clone().unwrap_or_default(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            credential_hash,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_same_object(&self, other: &Self) -> bool {
+        (&self.uid, &self.namespace, &self.name) == (&other.uid, &other.namespace, &other.name)
+    }
+
+    /// Whether who has `other` may use what was pulled with this one: the same credential from another Secret, or
+    /// another credential from the same Secret, whose owner keeps it up to date.
+    pub(crate) fn vouches_for(&self, other: &Self) -> bool {
+        let same_credential =
+            !self.credential_hash.is_empty() && self.credential_hash == other.credential_hash;
+        same_credential || self.is_same_object(other)
+    }
 }
 
 /// A service account whose token an image was pulled with.
@@ -96,9 +126,27 @@ impl PulledRecord {
             return false;
         }
         *users = Users { node_pods_accessible: true, ..Users::default() };
+        self.touch(now);
+        true
+    }
+
+    /// Lets pods with `secret` use what is called `name`. Whether that is new.
+    pub(crate) fn let_secret_use(&mut self, name: &str, secret: &SecretUser, now: Timestamp) -> bool {
+        let users = self.credential_mapping.entry(name.to_owned()).or_default();
+        if users.node_pods_accessible || users.kubernetes_secrets.contains(secret) {
+            return false;
+        }
+        let secrets = &mut users.kubernetes_secrets;
+        secrets.retain(|known| !known.is_same_object(secret));
+        secrets.push(secret.clone());
+        secrets.sort_by(|a, b| (&a.namespace, &a.name, &a.uid).cmp(&(&b.namespace, &b.name, &b.uid)));
+        self.touch(now);
+        true
+    }
+
+    fn touch(&mut self, now: Timestamp) {
         self.last_updated_time = seconds(now);
         self.api_version = VERSION.to_owned();
-        true
     }
 }
 
@@ -279,6 +327,34 @@ mod tests {
         assert_eq!(serde_json::to_string(&record).unwrap(), text);
         record.let_all_pods_use("c", Timestamp::UNIX_EPOCH);
         assert_eq!(record.credential_mapping["a/b"].kubernetes_secrets[0].credential_hash, "h");
+    }
+
+    #[test]
+    fn secrets_are_recorded_once_each_with_their_latest_credential() {
+        let mut record = PulledRecord::new("i", Timestamp::UNIX_EPOCH);
+        let secret = |name: &str, hash: &str| SecretUser {
+            uid: "u".to_owned(),
+            namespace: "n".to_owned(),
+            name: name.to_owned(),
+            credential_hash: hash.to_owned(),
+        };
+        let mut add =
+            |name: &str, hash: &str| record.let_secret_use("a", &secret(name, hash), Timestamp::UNIX_EPOCH);
+        assert!(add("t", "1") && add("s", "1") && !add("s", "1") && add("t", "2"));
+        assert_eq!(record.credential_mapping["a"].kubernetes_secrets, [secret("s", "1"), secret("t", "2")]);
+        assert!(
+            secret("s", "1").vouches_for(&secret("t", "1"))
+                && secret("s", "1").vouches_for(&secret("s", "2"))
+        );
+        assert!(
+            !secret("s", "1").vouches_for(&secret("t", "2"))
+                && !secret("s", "").vouches_for(&secret("t", ""))
+        );
+        record.let_all_pods_use("a", Timestamp::UNIX_EPOCH);
+        assert!(
+            !record.let_secret_use("a", &secret("s", "9"), Timestamp::UNIX_EPOCH),
+            "everybody may already"
+        );
     }
 
     #[test]

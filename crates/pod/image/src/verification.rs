@@ -1,6 +1,6 @@
 //! Whether a pod may use an image that is on the node already, or has to show the registry that it may (KEP-2535).
 
-use crate::records::PulledRecord;
+use crate::records::{PulledRecord, SecretUser};
 
 /// `imagePullCredentialsVerificationPolicy`: which images are looked after.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,24 +58,32 @@ impl Verification {
         }
     }
 
-    /// Whether a pod without credentials of its own may use the image that it calls `name`, without tag and digest.
-    /// `record` is that of the image; `begun` is whether a pull of it was begun and not recorded.
-    pub(crate) fn check(&self, name: &str, record: Option<&PulledRecord>, begun: bool) -> Check {
+    /// Whether a pod whose credentials for it are from `secrets` may use the image that it calls `name`, without tag and
+    /// digest. `record` is that of the image; `begun` is whether a pull of it was begun and not recorded.
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        record: Option<&PulledRecord>,
+        begun: bool,
+        secrets: &[SecretUser],
+    ) -> Check {
         if !self.looks_after(name, begun || record.is_some()) {
             return Check::PolicyAllowed;
         }
         let users = record.and_then(|record| record.credential_mapping.get(name));
-        if users.is_some_and(|users| users.node_pods_accessible) {
-            Check::RecordFound
-        } else {
-            Check::MustAuthenticate
-        }
+        let may_use = users.is_some_and(|users| {
+            let known = &users.kubernetes_secrets;
+            users.node_pods_accessible
+                || known.iter().any(|known| secrets.iter().any(|own| known.vouches_for(own)))
+        });
+        if may_use { Check::RecordFound } else { Check::MustAuthenticate }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use types::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
     use Check::{MustAuthenticate, PolicyAllowed, RecordFound};
@@ -101,7 +109,30 @@ mod tests {
             (Verification::Always, "r/a", None, false, MustAuthenticate),
             (Verification::Always, "r/a", Some(&open), true, RecordFound),
         ] {
-            assert_eq!(policy.check(name, record, begun), expected, "{policy:?} {name} {record:?} {begun}");
+            assert_eq!(
+                policy.check(name, record, begun, &[]),
+                expected,
+                "{policy:?} {name} {record:?} {begun}"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_open_what_was_pulled_with_them() {
+        let secret = |name: &str, hash: &str| {
+            let meta = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+            SecretUser::new(&meta, hash.to_owned())
+        };
+        let mut record = PulledRecord::new("i", Timestamp::UNIX_EPOCH);
+        record.let_secret_use("r/a", &secret("s", "1"), Timestamp::UNIX_EPOCH);
+        for (secrets, expected) in [
+            (vec![], MustAuthenticate),
+            (vec![secret("t", "2")], MustAuthenticate),
+            (vec![secret("t", "2"), secret("t", "1")], RecordFound),
+            (vec![secret("s", "2")], RecordFound),
+        ] {
+            let check = Verification::Pulled.check("r/a", Some(&record), false, &secrets);
+            assert_eq!(check, expected, "{secrets:?}");
         }
     }
 }

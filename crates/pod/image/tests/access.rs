@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::{APP, LONG, Node, node_on, pod, request};
 use image::policy::PullPolicy::{IfNotPresent, Never};
@@ -13,6 +14,8 @@ use image::{Options, Verification};
 use serde_json::{Value, json};
 use testkit::fake::{FakeRuntime, Fault, Match};
 use tonic::Code;
+use types::corev1::Secret;
+use types::k8s::ByteString;
 
 /// A node that looks after what kubelets pulled, with its records in `root`.
 async fn node(root: &Path) -> Node {
@@ -86,6 +89,47 @@ async fn what_was_pulled_with_a_secret_is_asked_for_again() {
     node.images.ensure(&request(&pod("b"), APP, Never)).await.unwrap();
     let found = records(root.path(), "pulled");
     assert_eq!(found[0]["credentialMapping"], json!({"registry.example/app": {"nodePodsAccessible": true}}));
+}
+
+/// A pull secret of the namespace `n` with one user of the registry of [`APP`].
+fn pull_secret(name: &str, user: &str) -> Arc<Secret> {
+    let config = json!({"auths": {"registry.example": {"username": user, "password": "p"}}}).to_string();
+    let meta = json!({"namespace": "n", "name": name, "uid": format!("uid-{name}")});
+    let mut secret: Secret =
+        serde_json::from_value(json!({"metadata": meta, "type": "kubernetes.io/dockerconfigjson"})).unwrap();
+    secret.data = Some([(".dockerconfigjson".to_owned(), ByteString(config.into_bytes()))].into());
+    Arc::new(secret)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_pulled_with_a_secret_is_for_pods_that_have_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = node(root.path()).await;
+    let (mine, same, other) = ([pull_secret("s", "u")], [pull_secret("t", "u")], [pull_secret("o", "v")]);
+    let (a, b) = (pod("a"), pod("b"));
+    let with = |pod, secrets, policy| image::Request { pull_secrets: secrets, ..request(pod, APP, policy) };
+    node.images.ensure(&with(&a, &mine, IfNotPresent)).await.unwrap();
+    let users = |records: Vec<Value>| records[0]["credentialMapping"]["registry.example/app"].clone();
+    let recorded = users(records(root.path(), "pulled"));
+    assert_eq!(recorded["kubernetesSecrets"][0]["name"], "s");
+    assert_eq!(recorded.get("nodePodsAccessible"), None);
+
+    for (secrets, allowed) in [(&mine[..], true), (&same, true), (&other, false), (&[], false)] {
+        let ensured = node.images.ensure(&with(&b, secrets, Never)).await;
+        assert_eq!(ensured.is_ok(), allowed, "{:?}", secrets.first().map(|s| &s.metadata.name));
+    }
+    assert_eq!(node.fake.calls("PullImage"), 1);
+    let recorded = users(records(root.path(), "pulled"));
+    assert_eq!(
+        recorded["kubernetesSecrets"].as_array().unwrap().len(),
+        2,
+        "the same credential under another name"
+    );
+
+    // Whoever pulls it without a Secret opens it to all.
+    node.events();
+    node.images.ensure(&with(&b, &[], IfNotPresent)).await.unwrap();
+    assert_eq!(users(records(root.path(), "pulled")), json!({"nodePodsAccessible": true}));
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,7 +74,7 @@ pub(crate) fn diff(old: &Set, pods: Vec<Pod>, now: &str) -> (Set, Vec<PodChange>
 }
 
 /// Whether nothing that matters to the node is different.
-fn same(a: &Pod, b: &Pod) -> bool {
+pub(crate) fn same(a: &Pod, b: &Pod) -> bool {
     let (old, new) = (&a.metadata, &b.metadata);
     a.spec == b.spec
         && PodRef::of(a) == PodRef::of(b)

@@ -11,7 +11,8 @@ use crate::DeriveInput;
 use crate::container::{is_running, last_end, terminated_state};
 use crate::phase::Phase;
 
-const OWN: [&str; 6] = [
+/// The conditions that the node agent writes.
+pub(crate) const OWN: [&str; 6] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
@@ -19,7 +20,8 @@ const OWN: [&str; 6] = [
     "PodScheduled",
     "AllContainersRestarting",
 ];
-const DISRUPTION_TARGET: &str = "DisruptionTarget";
+/// Written by the node agent when it ends a pod for the node's sake, and by others for theirs.
+pub(crate) const DISRUPTION_TARGET: &str = "DisruptionTarget";
 
 /// What a condition says.
 #[derive(Clone, Default)]
@@ -46,10 +48,12 @@ pub(crate) fn conditions(
     statuses: &[(ContainerKind, ContainerStatus)],
 ) -> Vec<PodCondition> {
     let old = input.previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let disrupted = input.ended.filter(|ended| ended.disruption);
+    // Said with the final phase and not before, when it is certain.
+    let disrupted = input.ended.filter(|ended| ended.disruption && phase.is_terminal());
     let ours = |kind: &str| OWN.contains(&kind) || (kind == DISRUPTION_TARGET && disrupted.is_some());
+    let others = input.server.map_or(old, |status| status.conditions.as_deref().unwrap_or_default());
     let mut all: Vec<PodCondition> =
-        old.iter().filter(|condition| !ours(&condition.type_)).cloned().collect();
+        others.iter().filter(|condition| !ours(&condition.type_)).cloned().collect();
 
     let containers_ready = containers_ready(phase, statuses);
     let ready = ready(input, &containers_ready, &all);

@@ -19,7 +19,7 @@ pub fn derive(input: &DeriveInput<'_>) -> PodStatus {
     let (phase, final_by) = phase_of(input, phase::of(input.pod, &statuses, input.life));
     let (reason, message) = match final_by {
         Final::Now => input.ended.map(|ended| (Some(ended.reason.clone()), Some(ended.message.clone()))),
-        Final::Before => input.previous.map(|old| (old.reason.clone(), old.message.clone())),
+        Final::Before => before(input).map(|(_, old)| (old.reason.clone(), old.message.clone())),
         Final::No => None,
     }
     .unwrap_or_default();
@@ -47,7 +47,7 @@ pub fn derive(input: &DeriveInput<'_>) -> PodStatus {
             input.previous.and_then(|old| old.start_time.clone()).unwrap_or_else(|| start_time(input)),
         ),
         // What others write stays as it is.
-        ..input.previous.cloned().unwrap_or_default()
+        ..input.server.or(input.previous).cloned().unwrap_or_default()
     };
     normalise(&mut status);
     status
@@ -57,10 +57,18 @@ pub fn derive(input: &DeriveInput<'_>) -> PodStatus {
 /// node ([`DeriveInput::ended`]). What of it still lives has to be stopped; only then does its phase say so.
 #[must_use]
 pub fn is_over(input: &DeriveInput<'_>) -> bool {
-    let before = input.previous.and_then(|old| old.phase.as_deref()).is_some_and(pod::is_terminal_phase);
-    before
+    before(input).is_some()
         || input.ended.is_some()
         || phase::of(input.pod, &container::statuses(input), input.life).is_terminal()
+}
+
+/// The final phase that the pod has already, and the status that says so: ours, or the API server's, where others end
+/// pods too.
+fn before<'a>(input: &DeriveInput<'a>) -> Option<(Phase, &'a PodStatus)> {
+    [input.previous, input.server].into_iter().flatten().find_map(|status| {
+        let phase = Phase::parse(status.phase.as_deref()?)?;
+        phase.is_terminal().then_some((phase, status))
+    })
 }
 
 /// Whence the phase is final.
@@ -75,8 +83,8 @@ enum Final {
 
 fn phase_of(input: &DeriveInput<'_>, computed: Phase) -> (Phase, Final) {
     let previous = input.previous.and_then(|old| Phase::parse(old.phase.as_deref()?));
-    if let Some(previous) = previous.filter(|phase| phase.is_terminal()) {
-        return (previous, Final::Before);
+    if let Some((phase, _)) = before(input) {
+        return (phase, Final::Before);
     }
     let may_run = input.life != Life::Terminated || input.observed.live().next().is_some();
     let verdict = match (input.ended, computed) {

@@ -20,6 +20,9 @@ pub struct DeriveInput<'a> {
     /// The status before this one: transition times, phases that are final and containers that the runtime has lost
     /// come from it.
     pub previous: Option<&'a PodStatus>,
+    /// The status as the API server has it, as far as it is known: what others write is taken from it, and without it
+    /// from `previous`.
+    pub server: Option<&'a PodStatus>,
     /// How far the pod's life has got.
     pub life: Life,
     /// Why the node ended the pod, if it did.

@@ -91,6 +91,7 @@ struct Case {
     probes: Probes,
     failures: Failures,
     previous: Option<PodStatus>,
+    server: Option<PodStatus>,
     life: Life,
     ended: Option<Ended>,
     now: i64,
@@ -104,6 +105,7 @@ impl Case {
             probes: Probes::Off,
             failures: Failures::new(),
             previous: None,
+            server: None,
             life: Life::Running,
             ended: None,
             now: 10,
@@ -117,6 +119,7 @@ impl Case {
             probes: &self.probes,
             failures: &self.failures,
             previous: self.previous.as_ref(),
+            server: self.server.as_ref(),
             life: self.life,
             ended: self.ended.as_ref(),
             host_ips: &["192.168.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
@@ -311,6 +314,33 @@ fn restart_rules_keep_the_pod_running() {
 }
 
 #[test]
+fn what_others_write_comes_from_the_server() {
+    let spec = json!({"readinessGates": [{"conditionType": "gate"}], "containers": ["web"]});
+    let mut case = Case::new(spec, "web=run");
+    let server = |gate: &str, phase: &str| -> Option<PodStatus> {
+        let conditions = json!([{"type": "gate", "status": gate}, {"type": "Ready", "status": "False"}]);
+        serde_json::from_value(json!({"phase": phase, "reason": "Taken", "nominatedNodeName": "n",
+            "conditions": conditions}))
+        .unwrap()
+    };
+    case.server = server("False", "Running");
+    let status = case.next("web=run");
+    assert!(condition(&status, "Ready").starts_with("False ReadinessGatesNotReady"));
+    case.server = server("True", "Running");
+    let status = case.next("web=run");
+    assert_eq!((condition(&status, "Ready").as_str(), condition(&status, "gate").as_str()), ("True", "True"));
+    assert_eq!(status.nominated_node_name.as_deref(), Some("n"));
+    assert_eq!(status.conditions.iter().flatten().filter(|one| one.type_ == "Ready").count(), 1);
+
+    // Somebody ended the pod: so be it.
+    assert!(!case.with(is_over));
+    case.server = server("True", "Failed");
+    assert!(case.with(is_over));
+    let status = case.next("web=run");
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Taken")));
+}
+
+#[test]
 fn ends_by_the_node() {
     let mut case = Case::new(json!({"containers": ["web"]}), "");
     case.next("web=run");
@@ -324,7 +354,7 @@ fn ends_by_the_node() {
         (Some("Running"), None),
         "not while it may run"
     );
-    assert_eq!(condition(&status, "DisruptionTarget"), "True TerminationByKubelet no memory");
+    assert_eq!(condition(&status, "DisruptionTarget"), "none", "nor is that said");
     case.life = Life::Terminated;
     let status = case.next("web=137");
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));

@@ -17,6 +17,7 @@ use task::cell::PodCell;
 use task::events::Recorder;
 use task::slots::Slots;
 use tokio::sync::watch;
+use types::objects::ObjectError;
 use types::reason::{event, waiting};
 use types::{ContainerId, Event, Failure, ObservedPod, Pod, PodUid, Probes, Step, pod};
 use volume::Volumes;
@@ -24,6 +25,7 @@ use volume::Volumes;
 use crate::crash::{CrashBackOff, CrashDelays};
 use crate::dead::DeadContainers;
 use crate::metrics::Metrics;
+use crate::objects::{API_AWAY, ApiObjects, until_refresh};
 use crate::plan::{Plan, PlanInput, Sandbox, plan};
 use crate::userns::{UserNamespaces, UserNsError};
 
@@ -44,6 +46,8 @@ pub struct Needs {
     pub images: Images,
     /// Volumes.
     pub volumes: Volumes,
+    /// The API server's objects.
+    pub objects: Arc<dyn ApiObjects>,
     /// Cgroups of pods; `None` until the runtime has said which driver it uses.
     pub cgroups: watch::Receiver<PodCgroup>,
     /// The ids of pods with a user namespace of their own.
@@ -106,11 +110,14 @@ pub enum SyncError {
     /// The sandbox could not be made.
     #[error("the pod's sandbox could not be made")]
     Sandbox(#[source] CriError),
+    /// Its RuntimeClass cannot be looked up.
+    #[error("the pod's RuntimeClass cannot be used")]
+    RuntimeClass(#[source] ObjectError),
     /// It cannot have a user namespace of its own.
     #[error("the pod cannot have a user namespace of its own")]
     UserNamespace(#[from] UserNsError),
     /// Its volumes could not be prepared.
-    #[error("volumes of the pod are not ready")]
+    #[error(transparent)]
     Volume(#[from] volume::VolumeError),
     /// Its volumes could not be taken down.
     #[error("volumes of the pod could not be taken down")]
@@ -150,6 +157,8 @@ impl SyncError {
         match self {
             Self::Runtime(call) | Self::Sandbox(call) => again_in(call),
             Self::Containers { again_in, .. } => *again_in,
+            Self::Volume(error) if error.is_transient() => Some(API_AWAY),
+            Self::RuntimeClass(error) if !error.is_not_found() => Some(API_AWAY),
             _ => None,
         }
     }
@@ -159,7 +168,9 @@ impl SyncError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Cgroup(_) => event::FAILED_CREATE_POD_CONTAINER,
-            Self::Sandbox(_) | Self::Config(_) | Self::UserNamespace(_) => event::FAILED_CREATE_POD_SANDBOX,
+            Self::Sandbox(_) | Self::Config(_) | Self::UserNamespace(_) | Self::RuntimeClass(_) => {
+                event::FAILED_CREATE_POD_SANDBOX
+            }
             Self::Volume(_) => event::FAILED_MOUNT,
             Self::StillRunning(_) | Self::NotRemoved | Self::Teardown(_) => event::FAILED_KILL_POD,
             _ => event::FAILED_SYNC,
@@ -178,8 +189,15 @@ pub struct Executor {
     pub(crate) settings: Settings,
     pub(crate) crash: CrashBackOff,
     pub(crate) starts: Slots,
-    /// The version of each pod that its cgroup and its files are up to.
-    followed: Mutex<HashMap<PodUid, Arc<Pod>>>,
+    /// What each pod's cgroup and files are up to.
+    followed: Mutex<HashMap<PodUid, Followed>>,
+}
+
+/// What of a pod outlives its containers and was brought up to date.
+pub(crate) struct Followed {
+    pod: Arc<Pod>,
+    /// That of the objects that its volumes show.
+    objects: u64,
 }
 
 impl Executor {
@@ -212,12 +230,12 @@ impl Executor {
         });
         self.tell_back_off(&plan, cell);
         if plan.is_empty() {
-            self.follow(pod, cell).await?;
+            let refresh = self.follow(pod, cell).await?;
             if self.remove_surplus(&observed, cell).await {
                 self.needs.pleg.refresh(&cell.pod).await?;
             }
             rest(pod, &observed, &plan, cell);
-            return Ok(Synced { again_in: plan.next_wake });
+            return Ok(Synced { again_in: plan.next_wake.into_iter().chain(refresh).min() });
         }
         let outcome = self.carry_out(pod, &observed, &plan, cell).await;
         self.needs.pleg.refresh(&cell.pod).await?;
@@ -238,18 +256,34 @@ impl Executor {
     }
 
     /// Brings what outlives a container up to the pod's present spec and metadata: the limits of its cgroup, and files
-    /// that show its labels and annotations. Done once for each version of the pod that the executor meets.
-    async fn follow(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<(), SyncError> {
-        if self.lock_followed().get(&cell.pod.uid).is_some_and(|known| Arc::ptr_eq(known, pod)) {
-            return Ok(());
+    /// that show its labels, its annotations and objects of the API server. Done once for each version of the pod and of
+    /// those objects that the executor meets. Returns how long until a token is to be replaced.
+    async fn follow(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<Option<Duration>, SyncError> {
+        let objects = self.find(pod, volume::references(pod), cell, Step::Volumes, None).await;
+        let refresh = until_refresh(&objects, Timestamp::now());
+        let version = objects.version();
+        let (same_pod, same_objects) = {
+            let followed = self.lock_followed();
+            let known = followed.get(&cell.pod.uid);
+            (
+                known.is_some_and(|known| Arc::ptr_eq(&known.pod, pod)),
+                known.is_some_and(|known| known.objects == version),
+            )
+        };
+        if !same_pod {
+            self.ensure_cgroup(pod, cell).await?;
         }
-        self.ensure_cgroup(pod, cell).await?;
-        self.needs.volumes.refresh(pod).await?;
-        self.lock_followed().insert(cell.pod.uid.clone(), Arc::clone(pod));
-        Ok(())
+        if !same_pod || !same_objects {
+            let refreshed = self.needs.volumes.refresh(pod, &objects).await;
+            let behind = refreshed.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?;
+            self.tell_mount_failures(&behind, cell);
+            let followed = Followed { pod: Arc::clone(pod), objects: version };
+            self.lock_followed().insert(cell.pod.uid.clone(), followed);
+        }
+        Ok(refresh)
     }
 
-    pub(crate) fn lock_followed(&self) -> MutexGuard<'_, HashMap<PodUid, Arc<Pod>>> {
+    pub(crate) fn lock_followed(&self) -> MutexGuard<'_, HashMap<PodUid, Followed>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

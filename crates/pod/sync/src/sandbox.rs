@@ -7,6 +7,7 @@ use std::time::Duration;
 use containerconfig::{IdMappings, NodeFacts};
 use cri::v1::PodSandboxConfig;
 use task::cell::PodCell;
+use types::objects::Objects;
 use types::reason::event;
 use types::{Event, ObservedPod, Pod, SandboxId, Step, pod};
 use volume::Prepared;
@@ -20,6 +21,8 @@ pub(crate) struct ReadySandbox {
     pub(crate) id: SandboxId,
     pub(crate) config: PodSandboxConfig,
     pub(crate) ips: Vec<IpAddr>,
+    /// The handler of the pod's RuntimeClass; empty for the runtime's default.
+    pub(crate) runtime_handler: String,
     pub(crate) volumes: Prepared,
     /// The ids of a pod with `hostUsers: false`.
     pub(crate) userns: Option<IdMappings>,
@@ -33,20 +36,16 @@ impl Executor {
         pod: &Arc<Pod>,
         observed: &ObservedPod,
         plan: &Plan,
+        objects: &Arc<Objects>,
         cell: &PodCell,
     ) -> Result<ReadySandbox, SyncError> {
         let facts = self.needs.facts.borrow().clone();
         let parent = self.ensure_cgroup(pod, cell).await?;
         self.needs.volumes.paths(&cell.pod.uid)?.create()?;
         cell.at(Step::Volumes, None, "volumes to be mounted");
-        let volumes = match self.needs.volumes.prepare(pod).await {
-            Ok(volumes) => volumes,
-            Err(error) => {
-                let text = telemetry::chain(&error);
-                self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_MOUNT, text));
-                return Err(error.into());
-            }
-        };
+        let prepared = self.needs.volumes.prepare(pod, objects).await;
+        let volumes = prepared.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?;
+        self.tell_mount_failures(&volumes.behind, cell);
         let attempt = match &plan.sandbox {
             Sandbox::Create { attempt } => *attempt,
             Sandbox::Keep(id) => observed.sandboxes.iter().find(|s| s.id == *id).map_or(0, |s| s.attempt),
@@ -59,12 +58,32 @@ impl Executor {
             self.needs.recorder.record(event);
         }
         let config = built.config;
-        let (id, ips) = match &plan.sandbox {
-            Sandbox::Keep(id) => (id.clone(), observed.ips().to_vec()),
-            _ => self.make_sandbox(pod, attempt, &config, cell).await?,
+        let (id, ips, handler) = match &plan.sandbox {
+            Sandbox::Keep(id) => {
+                let kept = observed.sandboxes.iter().find(|sandbox| sandbox.id == *id);
+                let handler = kept.map(|sandbox| sandbox.runtime_handler.to_string()).unwrap_or_default();
+                (id.clone(), observed.ips().to_vec(), handler)
+            }
+            _ => {
+                let handler = self.runtime_handler(pod, cell).await?;
+                let (id, ips) = self.make_sandbox(pod, attempt, &config, &handler, cell).await?;
+                (id, ips, handler)
+            }
         };
         let ips = if pod::host_network(pod) { facts.host_ips.clone() } else { ips };
-        Ok(ReadySandbox { id, config, ips, volumes, userns, facts })
+        Ok(ReadySandbox { id, config, ips, runtime_handler: handler, volumes, userns, facts })
+    }
+
+    /// The handler of the pod's RuntimeClass; empty if it has none.
+    async fn runtime_handler(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
+        let class = pod::spec(pod).runtime_class_name.as_deref().filter(|class| !class.is_empty());
+        let Some(class) = class else { return Ok(String::new()) };
+        cell.at(Step::Sandbox, None, format!("the API server: RuntimeClass {class:?}"));
+        self.needs.objects.runtime_handler(class).await.map_err(|error| {
+            let text = format!("Failed to create pod sandbox: {error}");
+            self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_CREATE_POD_SANDBOX, text));
+            SyncError::RuntimeClass(error)
+        })
     }
 
     pub(crate) async fn ensure_cgroup(&self, pod: &Pod, cell: &PodCell) -> Result<String, SyncError> {
@@ -89,6 +108,7 @@ impl Executor {
         pod: &Pod,
         attempt: u32,
         config: &PodSandboxConfig,
+        runtime_handler: &str,
         cell: &PodCell,
     ) -> Result<(SandboxId, Vec<IpAddr>), SyncError> {
         let runtime = &self.needs.runtime;
@@ -104,7 +124,7 @@ impl Executor {
             metrics.started_userns_pods.inc(&[]);
         }
         cell.at(Step::Sandbox, None, "CRI call RunPodSandbox");
-        let id = match runtime.run_pod_sandbox(config.clone(), runtime_handler(pod)).await {
+        let id = match runtime.run_pod_sandbox(config.clone(), runtime_handler).await {
             Ok(id) => id,
             Err(error) => {
                 metrics.started_pods_errors.inc(&[]);
@@ -129,11 +149,6 @@ impl Executor {
             }
         }
     }
-}
-
-/// The handler of the pod's RuntimeClass. Without an API server to ask, a class is its handler's name.
-pub(crate) fn runtime_handler(pod: &Pod) -> &str {
-    pod::spec(pod).runtime_class_name.as_deref().unwrap_or_default()
 }
 
 /// How many seconds ago the pod was first seen, if its source noted that.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerconfig::env::{EnvInput, Variable, environment};
+use containerconfig::env::{EnvError, EnvInput, Variable, environment};
 use containerconfig::security::ImageUser;
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
 use cri::CriError;
 use image::policy::PullPolicy;
 use image::{Ensured, Request};
 use task::cell::PodCell;
+use types::corev1::Secret;
+use types::objects::{Objects, References};
 use types::reason::{event, waiting};
 use types::{Container, ContainerId, ContainerKind, Event, Failure, ObservedPod, Pod, Step, pod};
 use volume::subpath::SubPath;
@@ -17,8 +19,9 @@ use volume::subpath::SubPath;
 use crate::executor::{Executor, SyncError, again_in};
 use crate::files;
 use crate::hooks::{self, HookContext};
+use crate::objects::API_AWAY;
 use crate::plan::{Kill, KillReason, Plan, Start};
-use crate::sandbox::{ReadySandbox, runtime_handler, seen_for};
+use crate::sandbox::{ReadySandbox, seen_for};
 
 /// What became of the containers that were to be started.
 #[derive(Default)]
@@ -46,7 +49,8 @@ impl StartError {
     }
 
     fn config(error: &ConfigError) -> Self {
-        Self::new(error.reason(), telemetry::chain(error))
+        let transient = matches!(error, ConfigError::Env(EnvError::Object(error)) if !error.is_not_found());
+        Self { again_in: transient.then_some(API_AWAY), ..Self::new(error.reason(), telemetry::chain(error)) }
     }
 }
 
@@ -56,6 +60,7 @@ struct Starting<'a> {
     pod: &'a Arc<Pod>,
     observed: &'a ObservedPod,
     sandbox: &'a ReadySandbox,
+    pull_secrets: &'a [Arc<Secret>],
     cell: &'a PodCell,
 }
 
@@ -69,10 +74,14 @@ impl Executor {
         not_killed: &[ContainerId],
         cell: &PodCell,
     ) -> Result<Started, SyncError> {
+        // Before the slot: an API server that is away must not hold up pods that need nothing of it.
+        let objects = self.find(pod, References::of_pod(pod), cell, Step::Volumes, None).await;
+        let pull_secrets = self.pull_secrets(pod, &objects, cell);
         cell.at(Step::StartSlot, None, "other pods to be started");
         let slot = self.starts.acquire().await;
-        let sandbox = self.prepare(pod, observed, plan, cell).await?;
-        let starting = Starting { executor: self, pod, observed, sandbox: &sandbox, cell };
+        let sandbox = self.prepare(pod, observed, plan, &objects, cell).await?;
+        let starting =
+            Starting { executor: self, pod, observed, sandbox: &sandbox, pull_secrets: &pull_secrets, cell };
         let mut started = Started::default();
         for start in &plan.start {
             if start.replaces.as_ref().is_some_and(|id| not_killed.contains(id)) {
@@ -97,6 +106,29 @@ impl Executor {
             self.needs.metrics.pod_start_duration.observe(&[], took.as_secs_f64());
         }
         Ok(started)
+    }
+
+    /// The Secrets that the pod's images are pulled with. Without one of them a pull may still succeed.
+    fn pull_secrets(&self, pod: &Pod, found: &Objects, cell: &PodCell) -> Vec<Arc<Secret>> {
+        let mut secrets = Vec::new();
+        let mut missing = Vec::new();
+        // In the order of the spec, which is that of attempts. The API lets names be empty; those mean nothing.
+        let listed =
+            pod::spec(pod).image_pull_secrets.iter().flatten().map(|reference| reference.name.as_str());
+        for name in listed.filter(|name| !name.is_empty()) {
+            match found.secrets.get(name) {
+                Some(Ok(secret)) => secrets.push(Arc::clone(secret)),
+                _ => missing.push(name),
+            }
+        }
+        if !missing.is_empty() {
+            let text = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_PULL_SECRET, text));
+        }
+        secrets
     }
 
     fn tell_start_failure(&self, start: &Start, error: &StartError, cell: &PodCell) {
@@ -126,7 +158,7 @@ impl Executor {
 
 impl Starting<'_> {
     async fn start(&self, start: &Start) -> Result<(), StartError> {
-        let Self { executor, pod, observed, sandbox, cell } = *self;
+        let Self { executor, pod, observed, sandbox, cell, .. } = *self;
         let Some((kind, container)) = pod::container(pod, &start.name) else { return Ok(()) };
         let runtime = &executor.needs.runtime;
         executor.needs.metrics.started_containers.inc(&[kind.metric_label()]);
@@ -169,7 +201,8 @@ impl Starting<'_> {
         policy: PullPolicy,
     ) -> Result<Ensured, StartError> {
         let sandbox = Some(&self.sandbox.config);
-        let request = Request { pod: &self.cell.pod, kind, container, image, policy, sandbox };
+        let (pod, pull_secrets) = (&self.cell.pod, self.pull_secrets);
+        let request = Request { pod, kind, container, image, policy, pull_secrets, sandbox };
         self.executor.needs.images.ensure(&request).await.map_err(|error| StartError {
             reason: error.reason,
             message: error.message,
@@ -184,15 +217,23 @@ impl Starting<'_> {
         container: &Container,
         image: &Ensured,
     ) -> Result<cri::v1::ContainerConfig, StartError> {
-        let Self { executor, pod, observed, sandbox, cell } = *self;
+        let Self { executor, pod, observed, sandbox, cell, .. } = *self;
         let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
         let paths = executor.needs.volumes.paths(&cell.pod.uid).map_err(|error| failed(error.to_string()))?;
         let pod_ips: &[_] = if pod::host_network(pod) { &[] } else { &sandbox.ips };
         let read_file = |selector: &types::corev1::FileKeySelector| read_env_file(sandbox, selector);
+        let mut references = References::default();
+        references.add_environment(container);
+        let objects = executor.find(pod, references, cell, Step::Create, Some(&container.name)).await;
+        cell.at(Step::Create, Some(&container.name), "the API server: Services");
+        let services = executor.needs.objects.services(pod).await;
+        let services = services.map_err(|error| StartError::config(&EnvError::Object(error).into()))?;
         let env = environment(&EnvInput {
             pod,
             container,
             pod_ips: &sandbox.ips,
+            services: &services,
+            objects: &objects,
             facts: &sandbox.facts,
             read_file: &read_file,
         })
@@ -232,7 +273,7 @@ impl Starting<'_> {
             restart_count: start.restart_count.unwrap_or_else(|| files::restart_count_from_logs(&log_dir)),
             image_ref: &image.image_ref,
             image_user: &ImageUser { uid: image.uid, name: image.username.clone() },
-            runtime_handler: runtime_handler(pod),
+            runtime_handler: &sandbox.runtime_handler,
             env: &env,
             mounts: &resolved,
             devices: &[],
@@ -312,7 +353,7 @@ impl Starting<'_> {
         container: &Container,
         id: &ContainerId,
     ) -> Result<(), StartError> {
-        let Self { executor, pod, observed, sandbox, cell } = *self;
+        let Self { executor, pod, observed, sandbox, cell, .. } = *self;
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         let Some(hook) = hook else { return Ok(()) };
         cell.at(Step::Hook, Some(&container.name), hooks::waits_for("postStart", hook));

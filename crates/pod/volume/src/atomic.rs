@@ -19,6 +19,7 @@ use rustix::io::Errno;
 const DATA: &str = "..data";
 const DATA_NEW: &str = "..data_tmp";
 const DIR_MODE: u32 = 0o755;
+const DEFAULT_MODE: i32 = 0o644;
 const MAX_PATH: usize = 4096;
 const MAX_NAME: usize = 255;
 
@@ -29,6 +30,16 @@ pub struct ProjectedFile {
     pub data: Vec<u8>,
     /// Its permission bits.
     pub mode: u32,
+    /// The user that it is given to; else it stays root's.
+    pub uid: Option<u32>,
+}
+
+impl ProjectedFile {
+    /// A file of root's. `mode` is as the API has it; 0644 if it says nothing.
+    pub(crate) fn new(data: &[u8], mode: Option<i32>) -> Self {
+        let mode = u32::try_from(mode.unwrap_or(DEFAULT_MODE)).unwrap_or_default() & 0o777;
+        Self { data: data.to_owned(), mode, uid: None }
+    }
 }
 
 /// Why files could not be written.
@@ -84,6 +95,12 @@ impl Payload {
         }
         self.files.insert(clean, file);
         Ok(())
+    }
+
+    /// The files, by path.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Path, &ProjectedFile)> {
+        self.files.iter().map(|(path, file)| (path.as_path(), file))
     }
 
     /// The names that users see: the first segments of the paths.
@@ -143,6 +160,22 @@ pub fn write(
     link_names(&root, payload)?;
     clean_up(&root, payload)?;
     Ok(fresh)
+}
+
+/// Whether `dir` shows files that were written whole.
+///
+/// # Errors
+/// If it cannot be looked at.
+pub(crate) fn is_written(dir: &Path) -> Result<bool, PayloadError> {
+    let root = match Root::open(dir) {
+        Ok(root) => root,
+        Err(error) if error.is_not_found() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    match current(&root)? {
+        Some(name) => Ok(root.stat(Path::new(&name))?.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// The directory that `..data` leads to.
@@ -211,11 +244,13 @@ fn write_files(root: &Root, version: &Path, payload: &Payload) -> Result<(), Pay
         if let Some(parent) = path.parent() {
             root.create_dir_all(parent, DIR_MODE)?;
         }
-        root.create_file(&path, file.mode)?.write_all(&file.data).map_err(|source| PayloadError::Io {
-            doing: "write",
-            path: root.path().join(&path),
-            source,
-        })?;
+        let mut made = root.create_file(&path, file.mode)?;
+        let failed = |doing, source| PayloadError::Io { doing, path: root.path().join(&path), source };
+        made.write_all(&file.data).map_err(|source| failed("write", source))?;
+        if let Some(uid) = file.uid {
+            std::os::unix::fs::fchown(&made, Some(uid), None)
+                .map_err(|source| failed("change the owner of", source))?;
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use linux::mount::MountError;
 use task::blocking::Abandoned;
 use types::PodRef;
 use types::downward::DownwardError;
+use types::objects::ObjectError;
 
 use crate::atomic::PayloadError;
 use crate::paths::UnusableUid;
@@ -28,6 +29,14 @@ impl VolumeError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         types::reason::event::FAILED_MOUNT
+    }
+
+    /// Whether the API server could not be asked for something that a volume shows: it may succeed soon, without
+    /// anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let unavailable = |failure: &VolumeFailure| matches!(&failure.problem, Problem::Object(error) if !error.is_not_found());
+        self.failures.iter().any(unavailable)
     }
 }
 
@@ -56,6 +65,14 @@ pub struct VolumeFailure {
     /// What is wrong.
     #[source]
     pub problem: Problem,
+}
+
+impl VolumeFailure {
+    /// The message of the event, which begins as those of other kubelets do.
+    #[must_use]
+    pub fn event_message(&self) -> String {
+        format!("MountVolume.SetUp failed for volume {:?} : {}", self.volume, telemetry::chain(&self.problem))
+    }
 }
 
 /// What is wrong with a volume.
@@ -120,6 +137,17 @@ pub enum Problem {
     /// A path could not be used.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// An object that it shows cannot be had.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The object lacks a key that is to be shown.
+    #[error("{what}: {key}")]
+    Key {
+        /// What is missing.
+        what: &'static str,
+        /// The key.
+        key: String,
+    },
     /// A field of the pod cannot be shown.
     #[error("file {file:?}")]
     Downward {

@@ -3,24 +3,27 @@
 use std::collections::BTreeSet;
 
 use types::corev1::{
-    DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource, ImageVolumeSource,
-    ProjectedVolumeSource, Volume,
+    ConfigMapVolumeSource, DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource,
+    ImageVolumeSource, ProjectedVolumeSource, SecretVolumeSource, Volume,
 };
+use types::objects::References;
 use types::{Pod, pod};
 
-/// The kinds that can be prepared without an API server, and the names of the others.
+/// The kinds that can be prepared, and the names of the others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind<'a> {
     EmptyDir(&'a EmptyDirVolumeSource),
     HostPath(&'a HostPathVolumeSource),
     DownwardApi(&'a DownwardAPIVolumeSource),
+    ConfigMap(&'a ConfigMapVolumeSource),
+    Secret(&'a SecretVolumeSource),
     Projected(&'a ProjectedVolumeSource),
     Image(&'a ImageVolumeSource),
     /// A kind that needs what berth does not have here: its field in the spec, and what it is that it needs.
     Other(&'static str, &'static str),
 }
 
-const API: &str = "an API server, which berth runs without";
+const CLAIM: &str = "a persistent volume, which berth cannot attach yet";
 const CSI: &str = "a CSI driver, which berth cannot talk to yet";
 const GONE: &str = "a volume plugin that Kubernetes has removed";
 const PLUGIN: &str = "a volume plugin that berth does not have";
@@ -36,16 +39,18 @@ impl<'a> Kind<'a> {
             Self::HostPath(source)
         } else if let Some(source) = &v.downward_api {
             Self::DownwardApi(source)
+        } else if let Some(source) = &v.config_map {
+            Self::ConfigMap(source)
+        } else if let Some(source) = &v.secret {
+            Self::Secret(source)
         } else if let Some(source) = &v.projected {
             Self::Projected(source)
         } else if let Some(source) = &v.image {
             Self::Image(source)
         } else {
             let others = [
-                (v.config_map.is_some(), "configMap", API),
-                (v.secret.is_some(), "secret", API),
-                (v.persistent_volume_claim.is_some(), "persistentVolumeClaim", API),
-                (v.ephemeral.is_some(), "ephemeral", API),
+                (v.persistent_volume_claim.is_some(), "persistentVolumeClaim", CLAIM),
+                (v.ephemeral.is_some(), "ephemeral", CLAIM),
                 (v.csi.is_some(), "csi", CSI),
                 (v.aws_elastic_block_store.is_some(), "awsElasticBlockStore", CSI),
                 (v.azure_disk.is_some(), "azureDisk", CSI),
@@ -81,6 +86,8 @@ impl<'a> Kind<'a> {
             Self::EmptyDir(_) => "emptyDir",
             Self::HostPath(_) => "hostPath",
             Self::DownwardApi(_) => "downwardAPI",
+            Self::ConfigMap(_) => "configMap",
+            Self::Secret(_) => "secret",
             Self::Projected(_) => "projected",
             Self::Image(_) => "image",
             Self::Other(field, _) => field,
@@ -93,15 +100,17 @@ impl<'a> Kind<'a> {
             Self::EmptyDir(_) => "kubernetes.io/empty-dir",
             Self::HostPath(_) => "kubernetes.io/host-path",
             Self::DownwardApi(_) => "kubernetes.io/downward-api",
+            Self::ConfigMap(_) => "kubernetes.io/configmap",
+            Self::Secret(_) => "kubernetes.io/secret",
             Self::Projected(_) => "kubernetes.io/projected",
             Self::Image(_) => "kubernetes.io/image",
             Self::Other(..) => return None,
         })
     }
 
-    /// Whether its content follows the pod's metadata.
-    pub(crate) fn follows_metadata(self) -> bool {
-        matches!(self, Self::DownwardApi(_) | Self::Projected(_))
+    /// Whether its content follows the pod's metadata, or objects of the API server.
+    pub(crate) fn is_followed(self) -> bool {
+        matches!(self, Self::DownwardApi(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::Projected(_))
     }
 }
 
@@ -114,6 +123,14 @@ pub(crate) fn used(pod: &Pod) -> Vec<&Volume> {
         names.extend(container.volume_devices.iter().flatten().map(|device| device.name.clone()));
     }
     pod::spec(pod).volumes.iter().flatten().filter(|volume| names.contains(&volume.name)).collect()
+}
+
+/// The objects that the pod's volumes show, of those that are prepared.
+#[must_use]
+pub fn references(pod: &Pod) -> References {
+    let mut all = References::default();
+    used(pod).into_iter().for_each(|volume| all.add_volume(volume));
+    all
 }
 
 #[cfg(test)]

@@ -8,14 +8,15 @@
 //! a deadline, since a path of the host can hang (a dead NFS server); a volume whose last attempt still hangs is
 //! refused until that ends, so that hung threads do not add up.
 //!
-//! Does not: talk to the API server or to the runtime. Kinds that need the former (ConfigMap, Secret, service account
-//! tokens, claims) are refused with a word on why; image volumes are passed on for the runtime to mount.
+//! Does not: talk to the API server or to the runtime. What volumes show of the former's objects is handed in as values
+//! ([`references`] says which); image volumes are passed on for the runtime to mount; claims are refused with a word on why.
 
 pub mod atomic;
 mod downward;
 mod emptydir;
 pub mod error;
 mod hostpath;
+mod keys;
 mod kind;
 mod metrics;
 mod nested;
@@ -23,11 +24,13 @@ pub mod ownership;
 pub mod paths;
 mod prepare;
 pub mod prepared;
+mod projected;
 pub mod subpath;
 mod teardown;
 mod volumes;
 
 pub use error::{Problem, VolumeError, VolumeFailure};
+pub use kind::references;
 pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};

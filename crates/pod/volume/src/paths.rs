@@ -12,6 +12,10 @@ pub const DIR_MODE: u32 = 0o750;
 pub(crate) const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
 /// Name of the downwardAPI plugin.
 pub(crate) const DOWNWARD_API: &str = "kubernetes.io~downward-api";
+/// Name of the configMap plugin.
+pub(crate) const CONFIG_MAP: &str = "kubernetes.io~configmap";
+/// Name of the secret plugin.
+pub(crate) const SECRET: &str = "kubernetes.io~secret";
 /// Name of the projected plugin.
 pub(crate) const PROJECTED: &str = "kubernetes.io~projected";
 

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::error::VolumeFailure;
+
 /// The volumes of a pod that its containers use, ready to be mounted.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Prepared {
     volumes: BTreeMap<String, Mounted>,
+    /// Why some of them show what they showed before: what they should show now cannot be had.
+    pub behind: Vec<VolumeFailure>,
 }
 
 impl Prepared {
@@ -24,7 +28,7 @@ impl Prepared {
 
 impl FromIterator<(String, Mounted)> for Prepared {
     fn from_iter<I: IntoIterator<Item = (String, Mounted)>>(volumes: I) -> Self {
-        Self { volumes: volumes.into_iter().collect() }
+        Self { volumes: volumes.into_iter().collect(), behind: Vec::new() }
     }
 }
 

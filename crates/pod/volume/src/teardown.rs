@@ -11,11 +11,10 @@ use linux::mountinfo::MountTable;
 use task::blocking::Abandoned;
 use types::PodUid;
 
-use crate::paths::{self, DOWNWARD_API, EMPTY_DIR, PROJECTED, PodPaths, UnusableUid};
+use crate::paths::{self, CONFIG_MAP, DOWNWARD_API, EMPTY_DIR, PROJECTED, PodPaths, SECRET, UnusableUid};
 
 /// Plugins whose volumes can be taken down by unmounting and removing: what is in them is the pod's alone, or a copy.
-const PLAIN: [&str; 5] =
-    [EMPTY_DIR, DOWNWARD_API, PROJECTED, "kubernetes.io~configmap", "kubernetes.io~secret"];
+const PLAIN: [&str; 5] = [EMPTY_DIR, DOWNWARD_API, PROJECTED, CONFIG_MAP, SECRET];
 
 /// A pod's volumes could not be taken away. What was done stays done; trying again continues.
 #[derive(Debug, thiserror::Error)]

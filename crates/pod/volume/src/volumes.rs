@@ -8,14 +8,16 @@ use std::time::Duration;
 use task::blocking::{self, Abandoned};
 use tokio::time::Instant;
 use types::corev1::Volume;
+use types::objects::{Objects, TokenRequest};
 use types::resources::Amounts;
 use types::{Pod, PodRef, PodUid};
 
 use crate::error::{Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
-use crate::paths::{PodPaths, UnusableUid};
+use crate::paths::{PROJECTED, PodPaths, UnusableUid};
 use crate::prepared::{Mounted, Prepared};
+use crate::projected;
 use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
 use crate::teardown::{self, TeardownError};
 
@@ -67,54 +69,97 @@ impl Volumes {
     }
 
     /// Prepares the volumes that containers of `pod` use, all at once. Those that are ready stay as they are, so it can
-    /// be called before each start of a container, and after a restart of berth.
+    /// be called before each start of a container, and after a restart of berth. `objects` is what was found of
+    /// [`references`](crate::references). A volume that shows something already keeps that if what it should show cannot
+    /// be had now: it is then among [`Prepared::behind`].
     ///
     /// # Errors
     /// If some of them could not be prepared, with a failure for each. A volume whose file system does not answer
     /// fails after [`VolumesConfig::deadline`] and holds up no other.
-    pub async fn prepare(&self, pod: &Arc<Pod>) -> Result<Prepared, VolumeError> {
-        self.each(pod, kind::used(pod)).await
+    pub async fn prepare(&self, pod: &Arc<Pod>, objects: &Arc<Objects>) -> Result<Prepared, VolumeError> {
+        self.each(pod, kind::used(pod), objects).await
     }
 
-    /// Writes anew what the pod's labels and annotations show in its downwardAPI and projected volumes.
+    /// Writes anew what has changed of what volumes show of the pod and of `objects`. Returns why some of them could not
+    /// follow, and show what they showed before.
     ///
     /// # Errors
     /// As [`Volumes::prepare`].
-    pub async fn refresh(&self, pod: &Arc<Pod>) -> Result<(), VolumeError> {
+    pub async fn refresh(
+        &self,
+        pod: &Arc<Pod>,
+        objects: &Arc<Objects>,
+    ) -> Result<Vec<VolumeFailure>, VolumeError> {
         let mut volumes = kind::used(pod);
-        volumes.retain(|volume| Kind::of(volume).follows_metadata());
-        self.each(pod, volumes).await.map(|_| ())
+        volumes.retain(|volume| Kind::of(volume).is_followed());
+        self.each(pod, volumes, objects).await.map(|prepared| prepared.behind)
     }
 
-    async fn each(&self, pod: &Arc<Pod>, volumes: Vec<&Volume>) -> Result<Prepared, VolumeError> {
+    /// The tokens that volumes of `pod` show now: what is left of them after a restart of berth.
+    pub async fn shown_tokens(&self, pod: &Arc<Pod>) -> Vec<(TokenRequest, String)> {
+        let (config, pod) = (Arc::clone(&self.config), Arc::clone(pod));
+        let shown = self.blocking("read tokens", move || {
+            let paths = PodPaths::new(&config.root_dir, &PodRef::of(&pod).uid).ok();
+            let mut shown = Vec::new();
+            for volume in kind::used(&pod) {
+                if let (Kind::Projected(source), Some(paths)) = (Kind::of(volume), &paths) {
+                    let dir = paths.volume(PROJECTED, &volume.name);
+                    shown.extend(projected::shown_tokens(&dir, source));
+                }
+            }
+            shown
+        });
+        // Without them new ones are asked for.
+        shown.await.unwrap_or_default()
+    }
+
+    async fn each(
+        &self,
+        pod: &Arc<Pod>,
+        volumes: Vec<&Volume>,
+        objects: &Arc<Objects>,
+    ) -> Result<Prepared, VolumeError> {
         let attempts = volumes.into_iter().map(async |volume| {
             let start = Instant::now();
-            let result = self.attempt(pod, volume).await;
+            let result = self.attempt(pod, volume, objects).await;
             if let Some(plugin) = Kind::of(volume).plugin() {
-                self.config.metrics.mounted(plugin, start.elapsed(), result.is_ok());
+                let succeeded = matches!(&result, Ok((_, None)));
+                self.config.metrics.mounted(plugin, start.elapsed(), succeeded);
             }
             (volume, result)
         });
         let mut failures = Vec::new();
+        let mut behind = Vec::new();
         let mut ready = Vec::new();
         for (volume, result) in futures::future::join_all(attempts).await {
+            let failure = |problem| VolumeFailure {
+                volume: volume.name.clone(),
+                kind: Kind::of(volume).field(),
+                problem,
+            };
             match result {
-                Ok(mounted) => ready.push((volume.name.clone(), mounted)),
-                Err(problem) => failures.push(VolumeFailure {
-                    volume: volume.name.clone(),
-                    kind: Kind::of(volume).field(),
-                    problem,
-                }),
+                Ok((mounted, problem)) => {
+                    ready.push((volume.name.clone(), mounted));
+                    behind.extend(problem.map(failure));
+                }
+                Err(problem) => failures.push(failure(problem)),
             }
         }
         if failures.is_empty() {
-            Ok(ready.into_iter().collect())
+            let mut prepared: Prepared = ready.into_iter().collect();
+            prepared.behind = behind;
+            Ok(prepared)
         } else {
             Err(VolumeError { pod: PodRef::of(pod), failures })
         }
     }
 
-    async fn attempt(&self, pod: &Arc<Pod>, volume: &Volume) -> Result<Mounted, Problem> {
+    async fn attempt(
+        &self,
+        pod: &Arc<Pod>,
+        volume: &Volume,
+        objects: &Arc<Objects>,
+    ) -> Result<(Mounted, Option<Problem>), Problem> {
         let path = match Kind::of(volume) {
             Kind::HostPath(source) => source.path.clone(),
             _ => self.config.root_dir.display().to_string(),
@@ -122,10 +167,11 @@ impl Volumes {
         let key = (PodRef::of(pod).uid, volume.name.clone());
         let Some(busy) = self.begin(key) else { return Err(Problem::StillHung { path }) };
         let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
+        let objects = Arc::clone(objects);
         let prepared = self
             .blocking("prepare volume", move || {
                 let _busy = busy;
-                crate::prepare::prepare(&config.root_dir, &config.allocatable, &pod, &volume)
+                crate::prepare::prepare(&config.root_dir, &config.allocatable, &pod, &volume, &objects)
             })
             .await;
         prepared.unwrap_or_else(|source| Err(Problem::Hung { path, source }))

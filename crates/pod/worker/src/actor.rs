@@ -18,7 +18,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(10);
 /// What became of a pod whose actor ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    /// It ended by itself; its source still has it.
+    /// It ended, and its source still has it.
     Finished,
     /// Nothing is left of it.
     Gone,
@@ -28,7 +28,7 @@ pub(crate) struct Actor<L> {
     pub(crate) lifecycle: Arc<L>,
     pub(crate) cell: Arc<PodCell>,
     pub(crate) orders: watch::Receiver<Order>,
-    /// The spec to work with: from the latest `Order::Run`.
+    /// The spec to work with: from the latest order that has one.
     pub(crate) target: Target,
     pub(crate) resync: Duration,
     pub(crate) metrics: Metrics,
@@ -38,12 +38,12 @@ impl<L: Lifecycle> Actor<L> {
     /// Lives the pod's life to its end.
     pub(crate) async fn run(mut self) -> End {
         let mut observed = self.lifecycle.observed(&self.cell.pod);
-        let ended = self.keep_running(&mut observed).await;
+        self.keep_running(&mut observed).await;
         self.until_done(Phase::Terminating, &mut observed).await;
         self.until_done(Phase::Terminated, &mut observed).await;
         self.cell.at(Step::Done, None, "");
         let removed = matches!(&*self.orders.borrow(), Order::Stop(stop) if stop.removed);
-        if ended && !removed {
+        if !removed {
             self.cell.phase.send_replace(Phase::Finished);
             self.lifecycle.publish(&self.job());
             return End::Finished;
@@ -55,12 +55,12 @@ impl<L: Lifecycle> Actor<L> {
         Job { target: self.target.clone(), cell: Arc::clone(&self.cell) }
     }
 
-    /// Brings the pod towards its spec until it has ended (true) or is to be stopped (false).
-    async fn keep_running(&mut self, observed: &mut watch::Receiver<Arc<ObservedPod>>) -> bool {
+    /// Brings the pod towards its spec until it has ended or is to be stopped.
+    async fn keep_running(&mut self, observed: &mut watch::Receiver<Arc<ObservedPod>>) {
         let mut operation = "create";
         loop {
             let order = self.orders.borrow_and_update().clone();
-            let Order::Run(pod) = &order else { return false };
+            let Order::Run(pod) = &order else { return };
             self.target = Target::Configured(Arc::clone(pod));
             self.cell.phase.send_replace(Phase::Running);
             let job = self.job();
@@ -72,10 +72,10 @@ impl<L: Lifecycle> Actor<L> {
                 let round = self.lifecycle.sync(&job);
                 accompany(&*self.lifecycle, &job, &order, &self.orders, observed, round).await
             };
-            let Some(outcome) = outcome else { return false };
+            let Some(outcome) = outcome else { return };
             self.metrics.worker_duration.observe(&[operation], started.elapsed().as_secs_f64());
             let wake = match outcome {
-                Ok(Round { ended: true, .. }) => return true,
+                Ok(Round { ended: true, .. }) => return,
                 Ok(Round { again_in, .. }) => {
                     self.cell.recovered();
                     again_in.unwrap_or(self.resync)
@@ -86,11 +86,12 @@ impl<L: Lifecycle> Actor<L> {
             operation = tokio::select! {
                 changed = self.orders.changed() => {
                     if changed.is_err() {
-                        return false;
+                        return;
                     }
                     "update"
                 }
                 _ = observed.changed() => "sync",
+                () = self.cell.woken() => "sync",
                 () = sleep_until(Instant::now() + wake) => "sync",
             };
         }
@@ -103,8 +104,11 @@ impl<L: Lifecycle> Actor<L> {
             let order = self.orders.borrow_and_update().clone();
             let stop = match &order {
                 Order::Stop(stop) => stop.clone(),
-                Order::Run(_) => crate::order::Stop::default(),
+                Order::Run(pod) => crate::order::Stop { pod: Some(Arc::clone(pod)), ..Default::default() },
             };
+            if let Some(pod) = &stop.pod {
+                self.target = Target::Configured(Arc::clone(pod));
+            }
             let job = self.job();
             self.lifecycle.publish(&job);
             let outcome = if phase == Phase::Terminating {

@@ -64,6 +64,15 @@ pub struct RoundError {
 pub enum Verdict {
     /// It may.
     Run,
+    /// It may once these others are stopped, for the reason that goes with them.
+    Preempt {
+        /// Who has to go.
+        victims: Vec<PodRef>,
+        /// Reason and message of their statuses.
+        ended: Ended,
+        /// The label `preemption_signal` of `kubelet_preemptions`.
+        metric_label: String,
+    },
     /// It may not; it is shown as Failed.
     Reject {
         /// Reason and message of its status.
@@ -76,7 +85,8 @@ pub enum Verdict {
 /// The steps of a pod's life. Each is called again until it succeeds, may be dropped at any await, and decides from
 /// what is, not from what it did before.
 pub trait Lifecycle: Send + Sync + 'static {
-    /// Whether `pod` may run beside `active`. Called once per pod, in the order of admission.
+    /// Whether `pod` may run beside `active`. Called once per pod, in the order of admission; and again when those are
+    /// gone that had to make way for it.
     fn admit(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict;
 
     /// The pod's state in the runtime, as it changes.

@@ -13,6 +13,7 @@ pub struct Metrics {
     pub(crate) restarted_pods: Counter,
     pub(crate) orphaned_runtime_pods: Counter,
     pub(crate) admission_rejections: Counter,
+    pub(crate) preemptions: Counter,
     pub(crate) containers_per_pod: Histogram,
     pub(crate) ephemeral_containers: Gauge,
 }
@@ -71,6 +72,12 @@ impl Metrics {
                 "Pods that were refused, by reason.",
                 Alpha,
                 &["reason"],
+            ),
+            preemptions: registry.counter(
+                "kubelet_preemptions",
+                "Pods that were stopped to make way for a critical one, by the resource that was short.",
+                Alpha,
+                &["preemption_signal"],
             ),
             containers_per_pod: registry.histogram(
                 "kubelet_containers_per_pod_count",

@@ -14,8 +14,10 @@ pub enum Order {
 }
 
 /// How a pod is to be stopped.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Stop {
+    /// The pod as its source has it by now; `None`: as it was.
+    pub pod: Option<Arc<Pod>>,
     /// Grace period in seconds; `None`: the pod's own.
     pub grace_seconds: Option<u64>,
     /// Whether the source has dropped the pod, so that nothing of it is to be kept.
@@ -32,6 +34,7 @@ impl Order {
             (Self::Run(_), newer) => newer.clone(),
             (Self::Stop(stop), Self::Run(_)) => Self::Stop(stop.clone()),
             (Self::Stop(old), Self::Stop(new)) => Self::Stop(Stop {
+                pod: new.pod.clone().or_else(|| old.pod.clone()),
                 grace_seconds: match (old.grace_seconds, new.grace_seconds) {
                     (Some(old), Some(new)) => Some(old.min(new)),
                     (old, new) => old.or(new),
@@ -67,7 +70,7 @@ mod tests {
         prop_oneof![
             Just(Order::Run(Arc::default())),
             (proptest::option::of(0u64..100), any::<bool>())
-                .prop_map(|(grace_seconds, removed)| Order::Stop(Stop { grace_seconds, removed })),
+                .prop_map(|(grace_seconds, removed)| Order::Stop(Stop { pod: None, grace_seconds, removed })),
         ]
     }
 

@@ -1,5 +1,8 @@
 //! The set of pods and their actors.
 
+mod count;
+mod preempt;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use types::{Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
+use types::{Ended, Pod, PodChange, PodName, PodRef, PodUid, SourceKind, Step, pod};
 
 use crate::actor::{Actor, End};
 use crate::lifecycle::{Job, Lifecycle, Target, Verdict};
@@ -25,6 +28,8 @@ pub struct Entry {
     pub target: Target,
     /// Its worker's published state.
     pub cell: Arc<PodCell>,
+    /// Whether no source has it any more: it is being stopped, and nothing of it is kept.
+    pub removed: bool,
 }
 
 /// All pods as they are now.
@@ -35,6 +40,9 @@ pub struct Table {
     /// Whether every source has been read and the runtime has told what it has. Until then a pod that is not in the
     /// table may still come, and nothing of it may be removed.
     pub complete: bool,
+    /// Whether all of every source could be read. If not, a static pod that is not in the table may be one whose manifest
+    /// cannot be read.
+    pub whole: bool,
 }
 
 /// A pod of the set.
@@ -45,11 +53,34 @@ struct Member {
     life: Life,
     /// Wanted again under the same UID while it was being stopped.
     again: Option<Arc<Pod>>,
+    /// Those that have to make way before it is asked again whether it may run.
+    waits_for: BTreeSet<PodUid>,
+}
+
+impl Member {
+    fn new(target: Target, cell: PodCell, order: Order) -> Self {
+        Self {
+            entry: Entry { target, cell: Arc::new(cell), removed: false },
+            orders: watch::Sender::new(order),
+            first_seen: Instant::now(),
+            life: Life::Queued,
+            again: None,
+            waits_for: BTreeSet::new(),
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(&*self.orders.borrow(), Order::Stop(_))
+    }
+
+    fn is_removed(&self) -> bool {
+        matches!(&*self.orders.borrow(), Order::Stop(stop) if stop.removed)
+    }
 }
 
 /// Who takes care of a pod now.
 enum Life {
-    /// Nobody yet: the runtime has not been asked what it has, or a pod of the same name has to go first.
+    /// Nobody yet: the runtime has not been asked what it has, or other pods have to go first.
     Queued,
     /// Its actor.
     Worked,
@@ -65,6 +96,8 @@ pub struct Workers<L> {
     members: HashMap<PodUid, Member>,
     actors: JoinSet<(PodUid, End)>,
     running: HashMap<Id, PodUid>,
+    /// Pods that make way for others; each ends when nothing of its pod runs any more.
+    making_way: JoinSet<PodUid>,
     /// Actors that have not been set to work yet.
     starting: Vec<Actor<L>>,
     /// Sources that have not been read yet.
@@ -98,6 +131,7 @@ impl<L: Lifecycle> Workers<L> {
             members: HashMap::new(),
             actors: JoinSet::new(),
             running: HashMap::new(),
+            making_way: JoinSet::new(),
             starting: Vec::new(),
             unseen: sources.into_iter().collect(),
             partial: BTreeSet::new(),
@@ -135,6 +169,7 @@ impl<L: Lifecycle> Workers<L> {
                     None => return,
                 },
                 Some(end) = self.actors.join_next_with_id() => self.actor_ended(end),
+                Some(Ok(gone)) = self.making_way.join_next() => self.made_way(&gone),
                 Ok(()) = runtime.changed() => {}
             }
         }
@@ -160,20 +195,17 @@ impl<L: Lifecycle> Workers<L> {
         let Some(member) = self.members.get_mut(&pod_ref.uid) else {
             return self.add(pod_ref, pod);
         };
-        let stopping = matches!(&*member.orders.borrow(), Order::Stop(_));
-        if stopping && !pod::is_deleting(&pod) {
+        if member.is_removed() {
             tracing::info!(pod = %pod_ref, "Pod is wanted again under the same UID; it starts afresh once it is gone");
             member.again = Some(pod);
             return;
         }
-        let order = if pod::is_deleting(&pod) {
-            let grace = pod.metadata.deletion_grace_period_seconds.and_then(|s| u64::try_from(s).ok());
-            Order::Stop(Stop { grace_seconds: grace, removed: false })
-        } else {
-            Order::Run(Arc::clone(&pod))
-        };
-        member.entry.target = Target::Configured(pod);
-        give(&member.orders, &order);
+        member.entry.target = Target::Configured(Arc::clone(&pod));
+        give(&member.orders, &order_for(pod));
+        // Nobody has to make way any more for what is not to run.
+        if matches!(member.life, Life::Queued) && member.is_stopping() && self.runtime_known {
+            self.start_actor(&pod_ref.uid);
+        }
     }
 
     fn add(&mut self, pod_ref: PodRef, pod: Arc<Pod>) {
@@ -181,21 +213,13 @@ impl<L: Lifecycle> Workers<L> {
         self.metrics.containers_per_pod.observe(&[], number(pod::regular_containers(&pod).len()));
         let behind = pod::is_static(&pod) && self.name_is_taken(&pod_ref.name);
         let queued = behind || !self.runtime_known;
-        let phase = if queued { Phase::Queued } else { Phase::Running };
-        let target = Target::Configured(Arc::clone(&pod));
-        let cell = Arc::new(PodCell::new(pod_ref.clone(), phase));
+        let cell = PodCell::new(pod_ref.clone(), if queued { Phase::Queued } else { Phase::Running });
         if behind {
             cell.at(Step::Queued, None, "an older pod of the same name is still being stopped");
         } else if queued {
             cell.at(Step::Runtime, None, "the container runtime to tell what it runs");
         }
-        let member = Member {
-            entry: Entry { target, cell },
-            orders: watch::Sender::new(Order::Run(pod)),
-            first_seen: Instant::now(),
-            life: Life::Queued,
-            again: None,
-        };
+        let member = Member::new(Target::Configured(Arc::clone(&pod)), cell, order_for(pod));
         self.members.insert(pod_ref.uid.clone(), member);
         if !queued {
             self.admit(&pod_ref.uid);
@@ -228,33 +252,44 @@ impl<L: Lifecycle> Workers<L> {
             .any(|m| m.entry.cell.pod.name == *name && matches!(m.life, Life::Queued | Life::Worked))
     }
 
-    /// Admits the pod and starts its actor, or lets it rest as refused.
+    /// Admits the pod and starts its actor, or lets it rest as refused, or has others make way for it. What is to be
+    /// stopped or has ended is not asked whether it may run.
     fn admit(&mut self, uid: &PodUid) {
         let active = self.active_pods(uid);
         let Some(member) = self.members.get_mut(uid) else { return };
         let order = member.orders.borrow().clone();
-        if let Order::Run(pod) = &order
-            && let Verdict::Reject { ended, metric_label } = self.lifecycle.admit(pod, &active)
-        {
-            tracing::warn!(pod = %member.entry.cell.pod, reason = ended.reason, message = ended.message, "Pod was refused");
-            self.metrics.admission_rejections.inc(&[metric_label]);
-            let cell = &member.entry.cell;
-            cell.at(Step::Admission, None, "");
-            cell.failed(types::StepFailure {
-                step: Step::Admission,
-                reason: ended.reason.clone(),
-                message: ended.message.clone(),
-                at: jiff::Timestamp::now(),
-                retry_at: None,
-            });
-            cell.phase.send_replace(Phase::Finished);
-            cell.ended.send_replace(Some(ended));
-            member.life = Life::Refused;
-            let job = Job { target: member.entry.target.clone(), cell: Arc::clone(cell) };
-            self.lifecycle.publish(&job);
-            return;
+        let verdict = match &order {
+            Order::Run(pod) if !pod::is_terminal(pod) => self.lifecycle.admit(pod, &active),
+            Order::Run(_) | Order::Stop(_) => Verdict::Run,
+        };
+        match verdict {
+            Verdict::Run => self.start_actor(uid),
+            Verdict::Preempt { victims, ended, metric_label } => {
+                self.metrics.preemptions.add(&[metric_label.as_str()], victims.len() as u64);
+                self.preempt(uid, &victims, &ended);
+            }
+            Verdict::Reject { ended, metric_label } => self.refuse(uid, ended, metric_label),
         }
-        self.start_actor(uid);
+    }
+
+    fn refuse(&mut self, uid: &PodUid, ended: Ended, metric_label: &'static str) {
+        let Some(member) = self.members.get_mut(uid) else { return };
+        tracing::warn!(pod = %member.entry.cell.pod, reason = ended.reason, message = ended.message, "Pod was refused");
+        self.metrics.admission_rejections.inc(&[metric_label]);
+        let cell = &member.entry.cell;
+        cell.at(Step::Admission, None, "");
+        cell.failed(types::StepFailure {
+            step: Step::Admission,
+            reason: ended.reason.clone(),
+            message: ended.message.clone(),
+            at: jiff::Timestamp::now(),
+            retry_at: None,
+        });
+        cell.phase.send_replace(Phase::Finished);
+        cell.ended.send_replace(Some(ended));
+        member.life = Life::Refused;
+        let job = Job { target: member.entry.target.clone(), cell: Arc::clone(cell) };
+        self.lifecycle.publish(&job);
     }
 
     fn start_actor(&mut self, uid: &PodUid) {
@@ -283,12 +318,16 @@ impl<L: Lifecycle> Workers<L> {
         }
     }
 
-    /// Pods that count against the node's resources when `newcomer` is admitted.
+    /// Pods that count against the node's resources when `newcomer` is admitted: those of which something may run.
     fn active_pods(&self, newcomer: &PodUid) -> Vec<Arc<Pod>> {
+        let may_run = |member: &Member| {
+            matches!(member.life, Life::Worked) && *member.entry.cell.phase.borrow() < Phase::Terminated
+        };
         self.members
             .iter()
-            .filter(|(uid, member)| *uid != newcomer && matches!(member.life, Life::Worked))
+            .filter(|(uid, member)| *uid != newcomer && may_run(member))
             .filter_map(|(_, member)| member.entry.target.pod().cloned())
+            .filter(|pod| !pod::is_terminal(pod))
             .collect()
     }
 
@@ -296,7 +335,7 @@ impl<L: Lifecycle> Workers<L> {
         let Some(member) = self.members.get_mut(uid) else { return };
         tracing::info!(pod = %member.entry.cell.pod, %uid, "Pod removed");
         member.again = None;
-        let stop = Order::Stop(Stop { grace_seconds: None, removed: true });
+        let stop = Order::Stop(Stop { removed: true, ..Stop::default() });
         give(&member.orders, &stop);
         match member.life {
             Life::Worked => {}
@@ -329,7 +368,7 @@ impl<L: Lifecycle> Workers<L> {
             .members
             .values()
             .filter(of_name)
-            .filter(|m| matches!(m.life, Life::Queued))
+            .filter(|m| matches!(m.life, Life::Queued) && m.waits_for.is_empty())
             .min_by_key(|m| m.first_seen)
             .map(|m| m.entry.cell.pod.uid.clone());
         if let Some(uid) = next {
@@ -345,8 +384,7 @@ impl<L: Lifecycle> Workers<L> {
                     (End::Finished, Some(member)) => {
                         member.life = Life::Resting;
                         // The order may have come between the actor's last look and now.
-                        let removed = matches!(&*member.orders.borrow(), Order::Stop(stop) if stop.removed);
-                        let name = member.entry.cell.pod.name.clone();
+                        let (removed, name) = (member.is_removed(), member.entry.cell.pod.name.clone());
                         if removed {
                             self.start_actor(&uid);
                         } else {
@@ -386,80 +424,22 @@ impl<L: Lifecycle> Workers<L> {
             }
             tracing::info!(pod = %pod, uid = %pod.uid, "The runtime has a pod that no source knows; it is stopped");
             self.metrics.orphaned_runtime_pods.inc(&[]);
-            let stop = Stop { grace_seconds: Some(ORPHAN_GRACE_SECONDS), removed: true };
-            let cell = Arc::new(PodCell::new(pod.clone(), Phase::Terminating));
-            let member = Member {
-                entry: Entry { target: Target::RuntimeOnly(pod.clone()), cell },
-                orders: watch::Sender::new(Order::Stop(stop)),
-                first_seen: Instant::now(),
-                life: Life::Queued,
-                again: None,
-            };
+            let stop = Stop { pod: None, grace_seconds: Some(ORPHAN_GRACE_SECONDS), removed: true };
+            let cell = PodCell::new(pod.clone(), Phase::Terminating);
+            let member = Member::new(Target::RuntimeOnly(pod.clone()), cell, Order::Stop(stop));
             self.members.insert(pod.uid.clone(), member);
             self.start_actor(&pod.uid);
         }
     }
 
     fn publish(&self) {
+        let entry = |member: &Member| Entry { removed: member.is_removed(), ..member.entry.clone() };
         let pods: BTreeMap<_, _> =
-            self.members.iter().map(|(uid, m)| (uid.clone(), m.entry.clone())).collect();
+            self.members.iter().map(|(uid, member)| (uid.clone(), entry(member))).collect();
         self.count(&pods);
         let complete = self.runtime_known && self.unseen.is_empty();
-        self.table.send_replace(Arc::new(Table { pods, complete }));
-    }
-
-    fn count(&self, pods: &BTreeMap<PodUid, Entry>) {
-        let mut desired = BTreeMap::from([("", 0), ("true", 0)]);
-        let mut active = desired.clone();
-        let mut ephemeral = 0;
-        let mut working: BTreeMap<[&str; 3], usize> = BTreeMap::new();
-        for lifecycle in ["sync", "terminating", "terminated"] {
-            for (config, is_static) in [
-                ("desired", ""),
-                ("desired", "true"),
-                ("orphan", ""),
-                ("orphan", "true"),
-                ("runtime_only", "unknown"),
-            ] {
-                working.insert([lifecycle, config, is_static], 0);
-            }
-        }
-        for (uid, entry) in pods {
-            let label = static_label(&entry.target);
-            let removed = self
-                .members
-                .get(uid)
-                .is_some_and(|m| matches!(&*m.orders.borrow(), Order::Stop(stop) if stop.removed));
-            let config = match &entry.target {
-                Target::RuntimeOnly(_) => "runtime_only",
-                Target::Configured(_) if removed => "orphan",
-                Target::Configured(_) => "desired",
-            };
-            let phase = *entry.cell.phase.borrow();
-            if config == "desired" {
-                *desired.entry(label).or_default() += 1;
-                if phase != Phase::Finished {
-                    *active.entry(label).or_default() += 1;
-                    ephemeral += entry.target.pod().map_or(0, |pod| pod::ephemeral_containers(pod).len());
-                }
-            }
-            let lifecycle = match phase {
-                Phase::Queued | Phase::Running => "sync",
-                Phase::Terminating => "terminating",
-                Phase::Terminated | Phase::Finished => "terminated",
-            };
-            *working.entry([lifecycle, config, label]).or_default() += 1;
-        }
-        self.metrics.ephemeral_containers.set(&[], number(ephemeral));
-        for (label, n) in desired {
-            self.metrics.desired_pods.set(&[label], number(n));
-        }
-        for (label, n) in active {
-            self.metrics.active_pods.set(&[label], number(n));
-        }
-        for (labels, n) in working {
-            self.metrics.working_pods.set(&labels, number(n));
-        }
+        let whole = self.partial.is_empty();
+        self.table.send_replace(Arc::new(Table { pods, complete, whole }));
     }
 }
 
@@ -474,6 +454,15 @@ fn static_label(target: &Target) -> &'static str {
         Target::Configured(_) => "",
         Target::RuntimeOnly(_) => "unknown",
     }
+}
+
+/// What is to be done with `pod`: one that the API server deletes is stopped within the grace period it was given.
+fn order_for(pod: Arc<Pod>) -> Order {
+    if !pod::is_deleting(&pod) {
+        return Order::Run(pod);
+    }
+    let grace_seconds = pod.metadata.deletion_grace_period_seconds.and_then(|s| u64::try_from(s).ok());
+    Order::Stop(Stop { pod: Some(pod), grace_seconds, removed: false })
 }
 
 /// Merges `order` into the slot.

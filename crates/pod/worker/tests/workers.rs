@@ -20,6 +20,10 @@ struct Script {
     panics: HashSet<String>,
     /// Pods that are refused.
     refused: HashSet<String>,
+    /// Pods that find room only where another one is not.
+    needs_place_of: HashMap<String, String>,
+    /// Pods whose containers take as long as the test likes to stop.
+    slow: HashSet<String>,
 }
 
 struct Fake {
@@ -35,7 +39,16 @@ impl Fake {
 }
 
 impl Lifecycle for Fake {
-    fn admit(&self, pod: &Arc<Pod>, _: &[Arc<Pod>]) -> Verdict {
+    fn admit(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict {
+        let uid = pod.metadata.uid.as_deref().unwrap();
+        self.journal.send_modify(|journal| journal.push(format!("admit {uid} beside {}", active.len())));
+        if let Some(place) = self.script.lock().unwrap().needs_place_of.get(uid) {
+            let victim = active.iter().map(|pod| PodRef::of(pod)).find(|pod| pod.uid.as_str() == place);
+            let ended = Ended { reason: "Preempting".into(), message: "room".into(), disruption: true };
+            let preempt =
+                |victim| Verdict::Preempt { victims: vec![victim], ended, metric_label: "cpu".into() };
+            return victim.map_or(Verdict::Run, preempt);
+        }
         if self.script.lock().unwrap().refused.contains(pod.metadata.uid.as_deref().unwrap()) {
             let ended = Ended { reason: "OutOfcpu".into(), message: "no room".into(), disruption: false };
             return Verdict::Reject { ended, metric_label: "OutOfcpu" };
@@ -65,6 +78,9 @@ impl Lifecycle for Fake {
 
     async fn stop(&self, job: &Job, grace_seconds: Option<u64>) -> Result<(), RoundError> {
         self.note(&format!("stop({grace_seconds:?})"), job);
+        if self.script.lock().unwrap().slow.contains(job.cell.pod.uid.as_str()) {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 
@@ -127,6 +143,25 @@ impl Bed {
     }
 }
 
+/// A pod of the API server, with more metadata, and in a phase.
+fn api_pod(uid: &str, more: serde_json::Value, phase: &str) -> Pod {
+    let mut value = serde_json::json!({
+        "metadata": {"name": uid, "namespace": "default", "uid": uid},
+        "spec": {"containers": [{"name": "c"}]},
+        "status": {"phase": phase},
+    });
+    if let serde_json::Value::Object(more) = more {
+        value["metadata"].as_object_mut().unwrap().extend(more);
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+fn deleting(uid: &str, grace_seconds: i64) -> Pod {
+    let more = serde_json::json!({
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace_seconds});
+    api_pod(uid, more, "Running")
+}
+
 fn pod(name: &str, uid: &str) -> Pod {
     serde_json::from_value(serde_json::json!({
         "metadata": {"name": name, "namespace": "default", "uid": uid, "annotations": {"kubernetes.io/config.source": "file"}},
@@ -144,6 +179,19 @@ async fn a_pod_runs_until_it_is_removed() {
     bed.remove(&a).await;
     bed.until(&["sync 1", "stop(None) 1", "remove 1", "forget 1"]).await;
     bed.table.wait_for(|table| table.pods.is_empty()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waking_one_pod_syncs_it_at_once_and_no_other() {
+    let mut bed = Bed::new(Script::default());
+    bed.set(pod("a", "1")).await;
+    bed.set(pod("b", "2")).await;
+    bed.until(&["sync 1"]).await;
+    bed.until(&["sync 2"]).await;
+    let begun = tokio::time::Instant::now();
+    bed.table.borrow().pods["1"].cell.wake();
+    bed.until(&["sync 1", "sync 1"]).await;
+    assert_eq!((begun.elapsed(), bed.count("sync 2")), (Duration::ZERO, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,4 +306,80 @@ async fn nobody_is_admitted_before_the_runtime_was_asked_and_running_pods_come_f
     assert!(bed.journal.borrow().is_empty());
     bed.runtime.send_replace(Some(Arc::new([PodRef::of(&running)].into())));
     bed.until(&["sync 2", "sync 1"]).await;
+}
+
+impl Bed {
+    async fn until_phase(&mut self, uid: &str, wanted: Phase) {
+        let table = self.table.wait_for(|table| table.pods.contains_key(uid)).await.unwrap().clone();
+        let mut phase = table.pods[uid].cell.phase.subscribe();
+        phase.wait_for(|phase| *phase == wanted).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_the_server_deletes_rests_until_its_object_is_gone() {
+    let mut bed = Bed::new(Script { slow: ["1".to_owned()].into(), ..Script::default() });
+    bed.set(api_pod("1", serde_json::Value::Null, "Pending")).await;
+    bed.until(&["sync 1"]).await;
+    bed.set(deleting("1", 30)).await;
+    bed.until(&["sync 1", "stop(Some(30)) 1"]).await;
+    // Somebody is in a hurry.
+    bed.fake.script.lock().unwrap().slow.clear();
+    bed.set(deleting("1", 5)).await;
+    bed.until(&["stop(Some(30)) 1", "stop(Some(5)) 1", "clean 1"]).await;
+    bed.until_phase("1", Phase::Finished).await;
+    let table = bed.table.borrow().clone();
+    assert!(types::pod::is_deleting(table.pods["1"].target.pod().unwrap()));
+    // Its status is written, and then its object goes.
+    bed.set(deleting("1", 5)).await;
+    bed.remove(&deleting("1", 5)).await;
+    bed.until(&["clean 1", "remove 1", "forget 1"]).await;
+    assert_eq!(bed.count("sync 1"), 1, "nothing of it is started again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_or_is_deleted_is_not_asked_whether_it_may_run() {
+    let refused = ["1".to_owned(), "2".to_owned()].into();
+    let ended = ["2".to_owned()].into();
+    let mut bed = Bed::new(Script { refused, ended, ..Script::default() });
+    bed.set(deleting("1", 30)).await;
+    bed.set(api_pod("2", serde_json::Value::Null, "Succeeded")).await;
+    bed.until(&["stop(Some(30)) 1", "clean 1"]).await;
+    bed.until(&["sync 2", "stop(None) 2", "clean 2"]).await;
+    bed.until_phase("2", Phase::Finished).await;
+    assert_eq!(bed.journal.borrow().iter().filter(|line| line.starts_with("admit")).count(), 0);
+    bed.set(api_pod("3", serde_json::Value::Null, "Pending")).await;
+    bed.until(&["admit 3 beside 0"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_make_way_and_are_shown_as_failed() {
+    let needs_place_of = [("2".to_owned(), "1".to_owned())].into();
+    let mut bed = Bed::new(Script { needs_place_of, slow: ["1".to_owned()].into(), ..Script::default() });
+    bed.set(api_pod("1", serde_json::Value::Null, "Pending")).await;
+    bed.until(&["sync 1"]).await;
+    bed.set(pod("critical", "2")).await;
+    bed.until(&["admit 2 beside 1", "stop(None) 1"]).await;
+    bed.until_phase("2", Phase::Queued).await;
+    // It is updated meanwhile, which does not make it run again.
+    bed.set(api_pod("1", serde_json::json!({"labels": {"l": "1"}}), "Running")).await;
+    assert_eq!(bed.count("sync 2"), 0);
+    bed.fake.script.lock().unwrap().slow.clear();
+    bed.set(deleting("1", 1)).await;
+    bed.until(&["stop(Some(1)) 1", "admit 2 beside 0", "sync 2"]).await;
+    bed.until_phase("1", Phase::Finished).await;
+    let table = bed.table.borrow().clone();
+    assert_eq!(table.pods["1"].cell.ended.borrow().as_ref().unwrap().reason, "Preempting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_deleted_waits_for_nobody_to_make_way() {
+    let needs_place_of = [("2".to_owned(), "1".to_owned())].into();
+    let mut bed = Bed::new(Script { needs_place_of, slow: ["1".to_owned()].into(), ..Script::default() });
+    bed.set(api_pod("1", serde_json::Value::Null, "Pending")).await;
+    bed.set(api_pod("2", serde_json::Value::Null, "Pending")).await;
+    bed.until_phase("2", Phase::Queued).await;
+    bed.set(deleting("2", 30)).await;
+    bed.until(&["stop(Some(30)) 2", "clean 2"]).await;
+    assert_eq!(bed.count("sync 2"), 0);
 }

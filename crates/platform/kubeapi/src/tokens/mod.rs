@@ -2,6 +2,7 @@
 //! (Kubernetes: "Managing Service Accounts", bound tokens.)
 
 mod age;
+mod claims;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -91,6 +92,17 @@ impl Tokens {
                 }
                 _ => Err(error),
             },
+        }
+    }
+
+    /// Takes up a token that was given out before a restart, if it says of itself that it is what `spec` asks for and need
+    /// not be replaced yet. One that is known already is preferred.
+    pub fn adopt(&self, spec: &TokenSpec, token: &str) {
+        let Some(age) = claims::age_of(token, spec) else { return };
+        let refresh = age.refresh(jitter::fraction());
+        if Timestamp::now() < refresh {
+            let token = Token { token: token.to_owned().into(), expires: age.expires, refresh };
+            self.lock().entry(spec.clone()).or_insert(token);
         }
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -8,6 +10,15 @@ fn build(
     spec: Value,
     read_file: &dyn Fn(&FileKeySelector) -> Result<Option<String>, String>,
 ) -> Result<Vec<Variable>, EnvError> {
+    build_with(spec, &[], &Objects::default(), read_file)
+}
+
+fn build_with(
+    spec: Value,
+    services: &[ServiceLink],
+    objects: &Objects,
+    read_file: &dyn Fn(&FileKeySelector) -> Result<Option<String>, String>,
+) -> Result<Vec<Variable>, EnvError> {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"a": "1"}}, "spec": spec}))
     .unwrap();
@@ -16,7 +27,16 @@ fn build(
         false => vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
     };
     let container = &pod::regular_containers(&pod)[0];
-    environment(&EnvInput { pod: &pod, container, pod_ips: &pod_ips, facts: &facts(), read_file })
+    let facts = facts();
+    environment(&EnvInput {
+        pod: &pod,
+        container,
+        pod_ips: &pod_ips,
+        services,
+        objects,
+        facts: &facts,
+        read_file,
+    })
 }
 
 fn of(env: Value) -> Result<Vec<(String, String)>, EnvError> {
@@ -26,7 +46,11 @@ fn of(env: Value) -> Result<Vec<(String, String)>, EnvError> {
 }
 
 fn pairs(variables: Vec<Variable>) -> Vec<(String, String)> {
-    variables.into_iter().map(|variable| (variable.name, variable.value)).collect()
+    variables.into_iter().map(|variable| (variable.name, text(&variable.value))).collect()
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8(value.to_vec()).unwrap()
 }
 
 fn field(path: &str) -> Value {
@@ -64,27 +88,99 @@ fn fields() {
         assert!(matches!(of(field(path)), Err(EnvError::Downward { .. })), "{path}");
     }
     let on_host = json!({"hostNetwork": true, "containers": [{"name": "c", "env": field("status.podIP")}]});
-    assert_eq!(build(on_host, &|_| Ok(None)).unwrap()[0].value, "192.0.2.10");
+    assert_eq!(build(on_host, &|_| Ok(None)).unwrap()[0].value, b"192.0.2.10");
     let cpu = json!([{"name": "V", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1"}}}]);
     assert_eq!(of(cpu).unwrap()[0].1, "2");
     let limit = json!([{"name": "V", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Gi"}}}]);
     assert_eq!(of(limit).unwrap()[0].1, "3", "what the node can give");
 }
 
-#[test]
-fn objects_of_the_api_server() {
-    let key = |kind: &str, optional: bool| json!([{"name": "V", "valueFrom": {kind: {"name": "o", "key": "k", "optional": optional}}}]);
-    for (reference, kind) in [("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")] {
-        assert_eq!(of(key(reference, true)).unwrap(), []);
-        let error = EnvError::NeedsApi { subject: "variable \"V\"".into(), kind, object: "o".into() };
-        assert_eq!(of(key(reference, false)), Err(error));
+/// The ConfigMap `m` with one key and the Secret `s` with two, and that there is nothing else.
+fn objects() -> Objects {
+    let map = json!({"data": {"K": "of map"}, "binaryData": {"B": "AAAA"}});
+    let secret = json!({"data": {"K": "b2Ygc2VjcmV0", "BIN": "/w=="}});
+    Objects {
+        config_maps: [
+            ("m".to_owned(), Ok(Arc::new(serde_json::from_value(map).unwrap()))),
+            ("gone".to_owned(), Err(ObjectError::no_config_map("gone"))),
+            ("away".to_owned(), Err(ObjectError::Unavailable { message: "server away".to_owned() })),
+        ]
+        .into(),
+        secrets: [
+            ("s".to_owned(), Ok(Arc::new(serde_json::from_value(secret).unwrap()))),
+            ("gone".to_owned(), Err(ObjectError::no_secret("gone"))),
+        ]
+        .into(),
+        ..Objects::default()
     }
-    let from = |optional: bool| {
-        let spec = json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "o", "optional": optional}}]}]});
-        build(spec, &|_| Ok(None))
-    };
-    assert_eq!(from(true), Ok(vec![]));
-    assert!(matches!(from(false), Err(EnvError::NeedsApi { kind: "Secret", .. })));
+}
+
+fn of_objects(container: Value) -> Result<Vec<(String, Vec<u8>)>, EnvError> {
+    let mut all = json!({"name": "c"});
+    all.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
+    let variables = build_with(json!({"containers": [all]}), &[], &objects(), &|_| Ok(None))?;
+    Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
+}
+
+#[test]
+fn keys_of_config_maps_and_secrets() {
+    for (reference, object, key, optional, expected) in [
+        ("configMapKeyRef", "m", "K", false, Ok(Some("of map"))),
+        ("configMapKeyRef", "m", "B", false, Err("couldn't find key B in ConfigMap ns/m")),
+        ("configMapKeyRef", "m", "X", true, Ok(None)),
+        ("configMapKeyRef", "gone", "K", true, Ok(None)),
+        ("configMapKeyRef", "gone", "K", false, Err("configmap \"gone\" not found")),
+        ("configMapKeyRef", "away", "K", true, Err("server away")),
+        ("secretKeyRef", "s", "K", false, Ok(Some("of secret"))),
+        ("secretKeyRef", "s", "X", false, Err("couldn't find key X in Secret ns/s")),
+        ("secretKeyRef", "s", "X", true, Ok(None)),
+        ("secretKeyRef", "gone", "K", true, Ok(None)),
+        ("secretKeyRef", "gone", "K", false, Err("secret \"gone\" not found")),
+    ] {
+        let selector = json!({"name": object, "key": key, "optional": optional});
+        let env = of_objects(json!({"env": [{"name": "V", "valueFrom": {reference: selector}}]}));
+        let value =
+            env.map(|env| env.first().map(|(_, value)| text(value))).map_err(|error| error.to_string());
+        assert_eq!(
+            value,
+            expected.map(|value| value.map(str::to_owned)).map_err(str::to_owned),
+            "{selector}"
+        );
+    }
+}
+
+#[test]
+fn whole_objects_come_before_single_variables() {
+    let env = of_objects(json!({
+        "envFrom": [{"configMapRef": {"name": "m"}}, {"prefix": "S_", "secretRef": {"name": "s"}},
+            {"configMapRef": {"name": "gone", "optional": true}}, {"secretRef": {"name": "gone", "optional": true}}],
+        "env": [{"name": "A", "value": "$(K) $(S_K) $(S_BIN)"}, {"name": "K", "value": "own"}]}));
+    let expected: [(&str, &[u8]); 4] =
+        [("K", b"own"), ("S_BIN", b"\xff"), ("S_K", b"of secret"), ("A", b"of map of secret $(S_BIN)")];
+    assert_eq!(env.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_vec())));
+    for (source, message) in [
+        (json!({"configMapRef": {"name": "gone"}}), "configmap \"gone\" not found"),
+        (json!({"secretRef": {"name": "gone", "optional": false}}), "secret \"gone\" not found"),
+        (json!({"configMapRef": {"name": "away", "optional": true}}), "server away"),
+    ] {
+        assert_eq!(of_objects(json!({"envFrom": [source]})).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn services_come_last_and_can_be_referred_to() {
+    let service =
+        json!({"metadata": {"name": "db"}, "spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 5432}]}});
+    let link = ServiceLink::of(&serde_json::from_value(service).unwrap()).unwrap();
+    let spec = json!({"containers": [{"name": "c", "env": [
+        {"name": "URL", "value": "pg://$(DB_SERVICE_HOST):$(DB_SERVICE_PORT)"}, {"name": "DB_PORT", "value": "mine"}]}]});
+    let env = pairs(build_with(spec, &[link], &Objects::default(), &|_| Ok(None)).unwrap());
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        env[..3],
+        [pair("URL", "pg://10.0.0.9:5432"), pair("DB_PORT", "mine"), pair("DB_SERVICE_HOST", "10.0.0.9"),]
+    );
+    assert_eq!(env.iter().filter(|(name, _)| name == "DB_PORT").count(), 1);
 }
 
 #[test]
@@ -97,7 +193,7 @@ fn files() {
             assert_eq!((selector.volume_name.as_str(), selector.path.as_str()), ("v", "env"));
             file.clone()
         })
-        .map(|variables| variables.into_iter().map(|variable| variable.value).collect::<Vec<_>>())
+        .map(|variables| variables.iter().map(|variable| text(&variable.value)).collect::<Vec<_>>())
     };
     assert_eq!(with(false, Ok(Some("K='x'"))), Ok(vec!["x".to_owned()]));
     assert_eq!(with(true, Ok(Some(""))), Ok(vec![]));

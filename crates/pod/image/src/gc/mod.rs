@@ -12,6 +12,7 @@ use std::time::Duration;
 use cri::{CriError, Runtime};
 use jiff::Timestamp;
 use task::events::Recorder;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use types::reason::event;
 use types::{Event, EventKind};
@@ -79,6 +80,8 @@ pub struct Collector {
     ledger: Ledger,
     start: Instant,
     failed: bool,
+    /// Marked as changed by each image that was removed.
+    removed: watch::Sender<()>,
 }
 
 impl Collector {
@@ -100,7 +103,14 @@ impl Collector {
             ledger: Ledger::default(),
             start: Instant::now(),
             failed: false,
+            removed: watch::Sender::default(),
         }
+    }
+
+    /// Changes whenever an image was removed.
+    #[must_use]
+    pub fn removed(&self) -> watch::Receiver<()> {
+        self.removed.subscribe()
     }
 
     /// Collects every five minutes until the future is dropped; not at all if the policy is off.
@@ -189,6 +199,7 @@ impl Collector {
             Ok(()) => {
                 tracing::info!(image = image.id, bytes = image.size, why, "Removed an unused image");
                 self.metrics.garbage_collected.inc(&[why]);
+                self.removed.send_replace(());
             }
             Err(error) => {
                 let error = telemetry::chain(error);

@@ -64,7 +64,15 @@ pub(crate) fn pod(name: &str) -> PodRef {
 }
 
 pub(crate) fn request<'a>(pod: &'a PodRef, image: &'a str, policy: PullPolicy) -> Request<'a> {
-    Request { pod, kind: ContainerKind::Regular, container: "app", image, policy, sandbox: None }
+    Request {
+        pod,
+        kind: ContainerKind::Regular,
+        container: "app",
+        image,
+        policy,
+        pull_secrets: &[],
+        sandbox: None,
+    }
 }
 
 impl Node {

@@ -9,7 +9,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 fn payload(files: &Files) -> Payload {
     let mut payload = Payload::default();
     for (path, data) in files {
-        payload.insert(path, ProjectedFile { data: data.clone(), mode: 0o640 }).unwrap();
+        payload.insert(path, ProjectedFile { data: data.clone(), mode: 0o640, uid: None }).unwrap();
     }
     payload
 }
@@ -61,7 +61,7 @@ fn paths() {
         assert!(clean(Path::new(path)).is_err(), "{path}");
     }
     let mut payload = Payload::default();
-    let file = ProjectedFile { data: vec![], mode: 0o644 };
+    let file = ProjectedFile::new(&[], None);
     payload.insert("a/b", file.clone()).unwrap();
     assert!(payload.insert("a", file.clone()).is_err());
     assert!(payload.insert("a/b/c", file.clone()).is_err());

@@ -2,6 +2,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use linux::mount;
 use serde_json::json;
+use types::objects::ObjectError;
 
 use super::*;
 use crate::MountSource;
@@ -15,11 +16,23 @@ fn path_of(prepared: &Prepared, name: &str) -> PathBuf {
     prepared.get(name).unwrap().source.host_path().unwrap().to_owned()
 }
 
+fn none() -> Arc<Objects> {
+    Arc::default()
+}
+
+/// The ConfigMap `settings` with one key, or that there is none.
+fn settings(value: Option<&str>) -> Arc<Objects> {
+    let found = value
+        .ok_or_else(|| ObjectError::no_config_map("settings"))
+        .map(|value| Arc::new(serde_json::from_value(json!({"data": {"level": value}})).unwrap()));
+    Arc::new(Objects { config_maps: [("settings".to_owned(), found)].into(), ..Objects::default() })
+}
+
 #[tokio::test]
 async fn an_empty_directory_on_disk_keeps_what_is_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let pod = pod(json!([{"name": "cache", "emptyDir": {}}]));
-    let path = path_of(&volumes(dir.path()).prepare(&pod).await.unwrap(), "cache");
+    let path = path_of(&volumes(dir.path()).prepare(&pod, &none()).await.unwrap(), "cache");
     assert_eq!(path, dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/cache"));
     assert_eq!((mode(&path), mode(&dir.path().join("pods/u"))), (0o777, 0o750));
     assert!(dir.path().join("pods/u/plugins/kubernetes.io~empty-dir/cache/ready").is_file());
@@ -28,7 +41,7 @@ async fn an_empty_directory_on_disk_keeps_what_is_in_it() {
     linux::fs::chmod(&path, 0o700).unwrap();
     // As after a restart of berth: nothing is remembered but what is on disk.
     let again = volumes(dir.path());
-    again.prepare(&pod).await.unwrap();
+    again.prepare(&pod, &none()).await.unwrap();
     assert_eq!(std::fs::read(path.join("data")).unwrap(), b"kept");
     assert_eq!(mode(&path), 0o700, "what the container set stays");
 
@@ -41,7 +54,7 @@ async fn what_a_crash_left_half_made_is_completed() {
     let dir = tempfile::tempdir().unwrap();
     let half = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/cache");
     linux::fs::create_dir_all(&half, 0o700).unwrap();
-    volumes(dir.path()).prepare(&pod(json!([{"name": "cache"}]))).await.unwrap();
+    volumes(dir.path()).prepare(&pod(json!([{"name": "cache"}])), &none()).await.unwrap();
     assert_eq!(mode(&half), 0o777);
 }
 
@@ -52,7 +65,7 @@ async fn a_link_in_the_place_of_a_volume_is_refused() {
     linux::fs::create_dir_all(&plugin, 0o750).unwrap();
     std::os::unix::fs::symlink(outside.path(), plugin.join("cache")).unwrap();
     let before = mode(outside.path());
-    let error = volumes(dir.path()).prepare(&pod(json!([{"name": "cache"}]))).await.unwrap_err();
+    let error = volumes(dir.path()).prepare(&pod(json!([{"name": "cache"}])), &none()).await.unwrap_err();
     assert!(error.to_string().contains("symbolic link"), "{error}");
     assert_eq!(mode(outside.path()), before);
 }
@@ -67,7 +80,7 @@ async fn failures_are_named_each_and_the_others_are_prepared() {
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
         {"name": "bad", "downwardAPI": {"items": [{"path": "f", "fieldRef": {"fieldPath": "spec.nope"}}]}},
     ]));
-    let error = volumes(dir.path()).prepare(&pod).await.unwrap_err();
+    let error = volumes(dir.path()).prepare(&pod, &none()).await.unwrap_err();
     let names: Vec<_> = error.failures.iter().map(|failure| failure.volume.as_str()).collect();
     assert_eq!(names, ["gone", "settings", "token", "bad"]);
     assert_eq!(error.reason(), "FailedMount");
@@ -75,8 +88,8 @@ async fn failures_are_named_each_and_the_others_are_prepared() {
     for part in [
         "pod n/p",
         "volume \"gone\" (hostPath): there is nothing at /no/such/path",
-        "volume \"settings\" (configMap): a volume of the kind configMap needs an API server",
-        "volume \"token\" (projected): the source serviceAccountToken needs an API server",
+        "volume \"settings\" (configMap): configmap \"c\" not found",
+        "volume \"token\" (projected): no token was asked for",
         "volume \"bad\" (downwardAPI): file \"f\": the field path \"spec.nope\" is not offered",
     ] {
         assert!(text.contains(part), "{part}\nin: {text}");
@@ -85,12 +98,89 @@ async fn failures_are_named_each_and_the_others_are_prepared() {
 }
 
 #[tokio::test]
+async fn a_config_map_is_shown_followed_and_kept_when_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = volumes(dir.path());
+    let pod = pod(json!([{"name": "etc", "configMap": {"name": "settings", "defaultMode": 0o640}}]));
+    let error = volumes.prepare(&pod, &settings(None)).await.unwrap_err();
+    assert_eq!(
+        error.failures[0].event_message(),
+        "MountVolume.SetUp failed for volume \"etc\" : configmap \"settings\" not found"
+    );
+    assert!(!error.is_transient());
+
+    let prepared = volumes.prepare(&pod, &settings(Some("info"))).await.unwrap();
+    let path = path_of(&prepared, "etc");
+    assert_eq!(path, dir.path().join("pods/u/volumes/kubernetes.io~configmap/etc"));
+    assert!(prepared.get("etc").unwrap().read_only && prepared.behind.is_empty());
+    let read = || std::fs::read_to_string(path.join("level")).unwrap();
+    assert_eq!((read().as_str(), mode(&path.join("level"))), ("info", 0o640));
+
+    // As after a restart of berth: what is the same is not written again.
+    let version = std::fs::read_link(path.join("..data")).unwrap();
+    self::volumes(dir.path()).prepare(&pod, &settings(Some("info"))).await.unwrap();
+    assert_eq!(std::fs::read_link(path.join("..data")).unwrap(), version);
+
+    assert!(volumes.refresh(&pod, &settings(Some("debug"))).await.unwrap().is_empty());
+    assert_eq!(read(), "debug");
+    let behind = volumes.refresh(&pod, &settings(None)).await.unwrap();
+    assert_eq!((behind.len(), behind[0].volume.as_str(), read().as_str()), (1, "etc", "debug"));
+    // A container that ends meanwhile can start again.
+    let prepared = volumes.prepare(&pod, &settings(None)).await.unwrap();
+    assert_eq!((path_of(&prepared, "etc"), prepared.behind.len()), (path.clone(), 1));
+    volumes.remove_pod_dir(&uid()).await.unwrap();
+    assert!(!dir.path().join("pods/u").exists());
+}
+
+#[tokio::test]
+async fn an_optional_config_map_comes_and_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = volumes(dir.path());
+    let pod = pod(json!([{"name": "etc", "configMap": {"name": "settings", "optional": true}}]));
+    let path = path_of(&volumes.prepare(&pod, &settings(None)).await.unwrap(), "etc");
+    assert!(!path.join("level").exists());
+    volumes.refresh(&pod, &settings(Some("info"))).await.unwrap();
+    assert!(path.join("level").exists());
+    assert!(volumes.refresh(&pod, &settings(None)).await.unwrap().is_empty());
+    assert!(!path.join("level").exists());
+}
+
+#[tokio::test]
+async fn real_tokens_and_secrets_are_in_memory_and_private() {
+    let Some(ground) = Ground::new() else { return };
+    let mut pod = pod(json!([
+        {"name": "key", "secret": {"secretName": "s", "defaultMode": 0o400}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]));
+    let context = types::corev1::PodSecurityContext { run_as_user: Some(99), ..Default::default() };
+    Arc::get_mut(&mut pod).unwrap().spec.as_mut().unwrap().security_context = Some(context);
+    let secret = Arc::new(serde_json::from_value(json!({"data": {"k": "eA=="}})).unwrap());
+    let with = |token: &str| {
+        let token = types::objects::Token::new(token.to_owned(), jiff::Timestamp::MAX);
+        Arc::new(Objects {
+            secrets: [("s".to_owned(), Ok(Arc::clone(&secret)))].into(),
+            tokens: [(TokenRequest::default(), Ok(token))].into(),
+            ..Objects::default()
+        })
+    };
+    let volumes = ground.volumes();
+    let prepared = volumes.prepare(&pod, &with("one")).await.unwrap();
+    let (key, token) = (path_of(&prepared, "key"), path_of(&prepared, "token").join("token"));
+    assert_eq!(Ground::mounts(&key).len(), 1);
+    assert_eq!((std::fs::read(key.join("k")).unwrap(), mode(&key.join("k"))), (b"x".to_vec(), 0o400));
+    let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
+    assert_eq!((mode(&token), owner(&token), owner(&key.join("k"))), (0o600, 99, 0));
+    volumes.refresh(&pod, &with("two")).await.unwrap();
+    assert_eq!((std::fs::read(&token).unwrap(), owner(&token)), (b"two".to_vec(), 99));
+    volumes.teardown(&uid()).await.unwrap();
+}
+
+#[tokio::test]
 async fn images_are_passed_on_and_unused_volumes_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let mut pod = pod(json!([{"name": "img", "image": {"reference": "r:1", "pullPolicy": "Never"}}]));
     let spec = Arc::get_mut(&mut pod).unwrap().spec.as_mut().unwrap();
     spec.volumes.as_mut().unwrap().push(Volume { name: "unused".into(), ..Volume::default() });
-    let prepared = volumes(dir.path()).prepare(&pod).await.unwrap();
+    let prepared = volumes(dir.path()).prepare(&pod, &none()).await.unwrap();
     assert_eq!(prepared.iter().count(), 1);
     let expected = MountSource::Image { reference: "r:1".into(), pull_policy: Some("Never".into()) };
     let mounted = prepared.get("img").unwrap();
@@ -105,11 +195,11 @@ async fn a_path_that_hangs_is_not_tried_twice_at_once() {
     let pod = pod(json!([{"name": "nfs", "hostPath": {"path": "/mnt/dead", "type": ""}}, {"name": "fine"}]));
     // Stands for an attempt whose thread hangs.
     volumes.busy.lock().unwrap().insert((uid(), "nfs".into()));
-    let error = volumes.prepare(&pod).await.unwrap_err();
+    let error = volumes.prepare(&pod, &none()).await.unwrap_err();
     assert_eq!(error.failures.len(), 1);
     assert!(matches!(&error.failures[0].problem, Problem::StillHung { path } if path == "/mnt/dead"));
     volumes.busy.lock().unwrap().clear();
-    volumes.prepare(&pod).await.unwrap();
+    volumes.prepare(&pod, &none()).await.unwrap();
     volumes.busy.lock().unwrap().insert((uid(), String::new()));
     assert!(matches!(volumes.teardown(&uid()).await, Err(TeardownError::StillHung)));
     volumes.busy.lock().unwrap().clear();
@@ -123,19 +213,19 @@ async fn real_a_tmpfs_is_sized_given_to_the_group_and_kept() {
     let mut pod = pod(json!([{"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]));
     let group = types::corev1::PodSecurityContext { fs_group: Some(77), ..Default::default() };
     Arc::get_mut(&mut pod).unwrap().spec.as_mut().unwrap().security_context = Some(group);
-    let path = path_of(&ground.volumes().prepare(&pod).await.unwrap(), "m");
+    let path = path_of(&ground.volumes().prepare(&pod, &none()).await.unwrap(), "m");
     assert_eq!(linux::statfs::usage(&path).unwrap().capacity_bytes, 1 << 20);
     let meta = std::fs::metadata(&path).unwrap();
     assert_eq!((meta.gid(), meta.mode() & 0o7777), (77, 0o3777));
 
     std::fs::write(path.join("data"), "kept").unwrap();
-    ground.volumes().prepare(&pod).await.unwrap();
+    ground.volumes().prepare(&pod, &none()).await.unwrap();
     assert_eq!(std::fs::read(path.join("data")).unwrap(), b"kept");
     assert_eq!(Ground::mounts(&path).len(), 1);
 
     // As after a restart of the machine: the mark is there, the mount is not.
     mount::unmount(&path).unwrap();
-    ground.volumes().prepare(&pod).await.unwrap();
+    ground.volumes().prepare(&pod, &none()).await.unwrap();
     assert_eq!(Ground::mounts(&path).len(), 1);
     ground.volumes().teardown(&uid()).await.unwrap();
     assert!(Ground::mounts(&ground.path().join("pods")).is_empty());
@@ -153,7 +243,7 @@ async fn real_labels_are_shown_and_refreshed() {
             {"downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}},
     ]));
     let volumes = ground.volumes();
-    let prepared = volumes.prepare(&pod).await.unwrap();
+    let prepared = volumes.prepare(&pod, &none()).await.unwrap();
     let (info, all) = (path_of(&prepared, "info"), path_of(&prepared, "all"));
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     assert_eq!(read(&info.join("labels")), "app=\"web\"");
@@ -165,7 +255,7 @@ async fn real_labels_are_shown_and_refreshed() {
 
     let held = std::fs::File::open(info.join("labels")).unwrap();
     Arc::get_mut(&mut pod).unwrap().metadata.labels = Some([("app".to_owned(), "db".to_owned())].into());
-    volumes.refresh(&pod).await.unwrap();
+    volumes.refresh(&pod, &none()).await.unwrap();
     assert_eq!(read(&info.join("labels")), "app=\"db\"");
     assert_eq!(std::io::read_to_string(held).unwrap(), "app=\"web\"", "who has it open reads on");
     volumes.remove_pod_dir(&uid()).await.unwrap();

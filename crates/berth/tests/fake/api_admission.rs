@@ -1,0 +1,57 @@
+//! Who may run, and who has to make way.
+
+use serde_json::json;
+use testkit::pod::pod;
+
+use crate::api_server::ApiRig;
+use crate::rig::{condition, container};
+
+#[tokio::test]
+async fn a_pod_that_is_refused() {
+    let bed = ApiRig::start().await;
+    let selector = json!({"nodeSelector": {"disk": "ssd"}});
+    bed.server.create(&pod("picky").container("main", &["run"]).with_spec(&selector)).await;
+    let refused = bed.server.until_phase("picky", "Failed").await;
+    assert_eq!(refused["status"]["reason"], "NodeAffinity");
+    let message = refused["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("Pod was rejected: Predicate NodeAffinity failed"), "{message}");
+    assert_eq!(bed.rig.runtime.read(|store| store.journal_of("picky")), [""; 0]);
+    // The node is labelled: the next one may.
+    bed.server.patch_node(json!({"metadata": {"labels": {"disk": "ssd"}}})).await;
+    bed.server.delete("picky", None).await;
+    bed.server.until_gone("picky").await;
+    bed.server.create(&pod("picky").container("main", &["run"]).with_spec(&selector)).await;
+    bed.server.until_ready("picky").await;
+    bed.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn others_make_way_for_a_critical_pod() {
+    let mut bed = ApiRig::prepare("maxPods: 3").await;
+    bed.rig.launch();
+    bed.server.until_node("registered", |node| !node.is_null()).await;
+    for name in ["a", "b", "c"] {
+        bed.server.create(&pod(name).container("main", &["run"])).await;
+        bed.server.until_ready(name).await;
+    }
+    bed.server.create(&pod("late").container("main", &["run"])).await;
+    let refused = bed.server.until_phase("late", "Failed").await;
+    assert_eq!(refused["status"]["reason"], "OutOfpods");
+
+    // Static pods are critical.
+    bed.rig.put(&pod("critical").container("main", &["run"]));
+    bed.rig.until_ready("critical").await;
+    let mut preempted = Vec::new();
+    for name in ["a", "b", "c"] {
+        let pod = bed.server.pod(name).await;
+        if condition(&pod, "Ready")["status"] != "True" {
+            preempted.push(name);
+        }
+    }
+    let [name] = preempted[..] else { panic!("{preempted:?}") };
+    let failed = bed.server.until_phase(name, "Failed").await;
+    assert_eq!(failed["status"]["reason"], "Preempting");
+    assert_eq!(condition(&failed, "DisruptionTarget")["reason"], "TerminationByKubelet");
+    assert!(container(&failed, "main")["state"]["terminated"].is_object());
+    bed.rig.assert_proper();
+}

@@ -1,0 +1,117 @@
+//! Pods that the API server deletes.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::fake::Script;
+use testkit::pod::pod;
+
+use crate::api_server::ApiRig;
+use crate::rig::{condition, container};
+
+/// A pod whose container does not mind SIGTERM.
+fn stubborn() -> Script {
+    Script { stops_after: Duration::from_secs(3600), ..Script::default() }
+}
+
+#[tokio::test]
+async fn a_deleted_pod_goes_when_nothing_of_it_runs() {
+    let bed = ApiRig::start().await;
+    bed.server.create(&pod("web").container("main", &["run"]).grace_period(60)).await;
+    bed.server.until_ready("web").await;
+    bed.server.forget_requests();
+    bed.server.delete("web", None).await;
+    bed.server.until_gone("web").await;
+    bed.rig.runtime.read(|store| assert!(store.running_containers("web").is_empty()));
+    bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
+    let writes = bed.server.pod_writes();
+    let deletions: Vec<_> = writes.iter().filter(|write| write.starts_with("DELETE")).collect();
+    assert_eq!(deletions, ["DELETE default/pods/web"]);
+    assert!(writes.len() <= 3, "what is being stopped says little: {writes:?}");
+    bed.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_deletion_can_be_hastened() {
+    let bed = ApiRig::start().await;
+    bed.rig.runtime.script(Some("web"), "main", stubborn());
+    bed.server.create(&pod("web").container("main", &["run"]).grace_period(600)).await;
+    bed.server.until_ready("web").await;
+    bed.server.delete("web", None).await;
+    bed.rig.until_store("it is told to stop", |store| store.calls("StopContainer") == 1).await;
+    let deleting = bed.server.pod("web").await;
+    assert_eq!(deleting["metadata"]["deletionGracePeriodSeconds"], 600);
+    assert_eq!(deleting["status"]["phase"], "Running");
+    bed.server.delete("web", Some(1)).await;
+    bed.server.until_gone("web").await;
+    bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_forced_deletion_leaves_nothing() {
+    let bed = ApiRig::start().await;
+    bed.server.create(&pod("web").container("main", &["run"])).await;
+    bed.server.until_ready("web").await;
+    bed.server.delete("web", Some(0)).await;
+    assert!(bed.server.pod("web").await.is_null(), "the object is gone at once");
+    bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
+    bed.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_finalizer_holds_the_object_and_nothing_else() {
+    let bed = ApiRig::start().await;
+    let finalizers = json!({"finalizers": ["example.com/wait"]});
+    bed.server.create(&pod("web").container("main", &["run"]).with_metadata(&finalizers)).await;
+    bed.server.until_ready("web").await;
+    bed.server.delete("web", None).await;
+    let ended = bed
+        .server
+        .until_pod("web", "at its end", |pod| container(pod, "main")["state"]["terminated"].is_object())
+        .await;
+    assert_eq!(condition(&ended, "Ready")["status"], "False");
+    bed.server.until_phase("web", "Failed").await;
+    let patch = json!({"metadata": {"finalizers": null}});
+    bed.server.patch("web", None, patch).await;
+    bed.server.until_gone("web").await;
+    bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_deletion() {
+    let mut bed = ApiRig::start().await;
+    bed.rig.runtime.script(Some("web"), "main", stubborn());
+    bed.server
+        .create(&pod("web").container("main", &["run"]).container("side", &["run"]).grace_period(600))
+        .await;
+    bed.server.until_ready("web").await;
+    bed.server.delete("web", None).await;
+    bed.rig.until_store("one of two has stopped", |store| store.running_containers("web") == ["main"]).await;
+    bed.rig.kill();
+    bed.rig.launch();
+    bed.rig.until_store("it is told again", |store| store.calls("StopContainer") >= 3).await;
+    bed.rig.runtime.exit_container("web", "main", 0);
+    bed.server.until_gone("web").await;
+    bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
+    assert_eq!(bed.rig.runtime.starts("web", "side"), 1, "nothing is started again");
+    bed.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_berth_was_away() {
+    let mut bed = ApiRig::start().await;
+    for name in ["gone", "going", "stays"] {
+        bed.server.create(&pod(name).container("main", &["run"])).await;
+        bed.server.until_ready(name).await;
+    }
+    bed.rig.kill();
+    bed.server.delete("gone", Some(0)).await;
+    bed.server.delete("going", None).await;
+    bed.rig.launch();
+    bed.server.until_gone("going").await;
+    for name in ["gone", "going"] {
+        bed.rig.until_store("nothing is left", |store| store.sandboxes(name).is_empty()).await;
+    }
+    bed.rig.runtime.read(|store| assert!(store.is_running("stays", "main")));
+    assert_eq!(bed.rig.runtime.starts("stays", "main"), 1);
+}

@@ -1,0 +1,40 @@
+//! `berth solo`: the API server and the agent as one process.
+
+use serde_json::Value;
+use testkit::pod::pod;
+
+use crate::api_server::Server;
+use crate::rig::{DEADLINE, Rig, condition};
+
+#[tokio::test]
+async fn one_process_is_a_node_of_its_own_cluster() {
+    let mut server = Server::start().await;
+    server.stop().await;
+    let mut rig = Rig::prepare("nodeLeaseDurationSeconds: 2\n").await;
+    let dir = server.dir().display().to_string();
+    let address = server.address().to_string();
+    let command = ["solo", "--dir", &dir, "--listen", &address, "--"];
+    let ready = |node: &Value| condition(node, "Ready")["status"] == "True";
+    rig.launch_as(&command);
+    let first = rig.until("the node is ready", DEADLINE, || server.node(), ready).await;
+    rig.put(&pod("web"));
+    rig.until_ready("web").await;
+
+    assert!(rig.terminate().await.success());
+    assert_eq!(server.node().await, Value::Null, "both have ended");
+    rig.launch_as(&command);
+    let again = rig.until("the node is ready", DEADLINE, || server.node(), ready).await;
+    rig.until_ready("web").await;
+    assert_eq!(again["metadata"]["uid"], first["metadata"]["uid"]);
+    assert_eq!(rig.journal("web"), ["RunPodSandbox", "CreateContainer main", "StartContainer main"]);
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn it_does_not_take_another_kubeconfig() {
+    let mut rig = Rig::prepare("").await;
+    rig.flags.push("--kubeconfig=/etc/kubernetes/kubelet.conf".to_owned());
+    rig.launch_as(&["solo", "--"]);
+    assert_eq!(rig.ended().await.code(), Some(2));
+    rig.until_log("has a kubeconfig already").await;
+}
