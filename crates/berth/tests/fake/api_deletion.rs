@@ -90,7 +90,7 @@ async fn a_crash_in_the_middle_of_a_deletion() {
     bed.rig.kill();
     bed.rig.launch();
     bed.rig.until_store("it is told again", |store| store.calls("StopContainer") >= 3).await;
-    bed.rig.runtime.exit_container("web", "main", 0);
+    bed.server.delete("web", Some(1)).await;
     bed.server.until_gone("web").await;
     bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
     assert_eq!(bed.rig.runtime.starts("web", "side"), 1, "nothing is started again");
