@@ -27,7 +27,7 @@ async fn a_deleted_pod_goes_when_nothing_of_it_runs() {
     let writes = bed.server.pod_writes();
     let deletions: Vec<_> = writes.iter().filter(|write| write.starts_with("DELETE")).collect();
     assert_eq!(deletions, ["DELETE default/pods/web"]);
-    assert!(writes.len() <= 3, "what is being stopped says little: {writes:?}");
+    assert!(writes.len() <= 4, "what is being stopped says little: {writes:?}");
     bed.rig.assert_proper();
 }
 
