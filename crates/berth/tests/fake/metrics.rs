@@ -42,7 +42,7 @@ const FAMILIES: &[Row] = &[
     ("kubelet_imagemanager_ondisk_pullintents", "gauge", &[], ALPHA, true),
     ("kubelet_lifecycle_handler_http_fallbacks_total", "counter", &[], ALPHA, true),
     ("kubelet_managed_ephemeral_containers", "gauge", &[], ALPHA, true),
-    ("kubelet_mirror_pods", "gauge", &[], ALPHA, true),
+    ("kubelet_mirror_pods", "gauge", &[], ALPHA, false),
     ("kubelet_node_name", "gauge", &["node"], ALPHA, true),
     ("kubelet_node_startup_duration_seconds", "gauge", &[], ALPHA, true),
     ("kubelet_node_startup_post_registration_duration_seconds", "gauge", &[], ALPHA, true),
@@ -59,9 +59,10 @@ const FAMILIES: &[Row] = &[
     ("kubelet_pleg_relist_interval_seconds", "histogram", &[], ALPHA, true),
     ("kubelet_pod_start_duration_seconds", "histogram", &[], ALPHA, true),
     ("kubelet_pod_start_total_duration_seconds", "histogram", &[], ALPHA, true),
-    ("kubelet_pod_status_sync_duration_seconds", "histogram", &[], ALPHA, true),
+    ("kubelet_pod_status_sync_duration_seconds", "histogram", &[], ALPHA, false),
     ("kubelet_pod_worker_duration_seconds", "histogram", &["operation_type"], ALPHA, true),
     ("kubelet_pod_worker_start_duration_seconds", "histogram", &[], ALPHA, true),
+    ("kubelet_preemptions", "counter", &["preemption_signal"], ALPHA, false),
     ("kubelet_restarted_pods_total", "counter", &["static"], ALPHA, false),
     ("kubelet_run_podsandbox_duration_seconds", "histogram", &["runtime_handler"], ALPHA, true),
     ("kubelet_run_podsandbox_errors_total", "counter", &["runtime_handler"], ALPHA, false),
@@ -107,6 +108,7 @@ fn buckets(name: &str) -> &'static str {
         "kubelet_image_pull_duration_seconds" => {
             "1 5 10 20 30 60 120 180 240 300 360 480 600 900 1200 1800 2700 3600 +Inf"
         }
+        "kubelet_pod_status_sync_duration_seconds" => "0.01 0.05 0.1 0.5 1 5 10 20 30 45 60 +Inf",
         "storage_operation_duration_seconds" => "0.1 0.25 0.5 1 2.5 5 10 15 25 50 120 300 600 +Inf",
         _ => USUAL,
     }
