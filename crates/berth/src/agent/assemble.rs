@@ -36,6 +36,7 @@ use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
+use super::nodeobject::NodeObject;
 use super::podobjects::{self, PodObjects};
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
@@ -207,7 +208,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         objects: objects.clone(),
         admission: Admission {
             node: admission_node(loaded, &here),
-            object: cluster.as_ref().map(|cluster| cluster.node.clone()),
+            object: cluster.as_ref().map(|cluster| NodeObject::new(cluster, &here.name)),
             health: health.clone(),
             recorder: recorder.clone(),
         },

@@ -108,7 +108,6 @@ fn buckets(name: &str) -> &'static str {
         "kubelet_image_pull_duration_seconds" => {
             "1 5 10 20 30 60 120 180 240 300 360 480 600 900 1200 1800 2700 3600 +Inf"
         }
-        "kubelet_pod_status_sync_duration_seconds" => "0.01 0.05 0.1 0.5 1 5 10 20 30 45 60 +Inf",
         "storage_operation_duration_seconds" => "0.1 0.25 0.5 1 2.5 5 10 15 25 50 120 300 600 +Inf",
         _ => USUAL,
     }
