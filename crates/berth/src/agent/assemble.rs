@@ -231,11 +231,11 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
-    if let Some(objects) = objects {
+    let object_troubles = objects.map(|objects| {
         let off = settings::manifest_rules(&loaded.gates).off;
         let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());
-        objects.serve(&off, statuses, table, changes, &object_metrics, supervisor);
-    }
+        objects.serve(&off, statuses, table, changes, &object_metrics, supervisor)
+    });
     supervisor.spawn("sources", sources.run(changes));
 
     if let (Some(cluster), Some(referred), Some(changed)) = (&cluster, referred, changed) {
@@ -249,6 +249,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         table: table.clone(),
         statuses: statuses.clone(),
         problems,
+        objects: object_troubles,
         cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
         pleg: pleg.clone(),
         events: events.clone(),
