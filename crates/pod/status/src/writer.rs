@@ -159,8 +159,7 @@ impl<A: StatusApi> StatusWriter<A> {
             if slot.is_settled(&latest, &object) {
                 continue;
             }
-            let write = match decide(&object, &latest) {
-                Write::Patch(patch) if slot.unheard.as_ref() == Some(&patch) => Write::Nothing,
+            let write = match decide(&object, &latest, slot.unheard.as_ref()) {
                 Write::Delete if slot.deleted.as_ref() == Some(&PodRef::of(&object).uid) => Write::Nothing,
                 write => write,
             };

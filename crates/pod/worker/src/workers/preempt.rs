@@ -33,6 +33,10 @@ impl<L: Lifecycle> Workers<L> {
             });
             waits_for.insert(victim.uid.clone());
         }
+        if waits_for.is_empty() {
+            // They are gone already.
+            return self.start_actor(uid);
+        }
         let Some(member) = self.members.get_mut(uid) else { return };
         let names: Vec<_> = victims.iter().map(ToString::to_string).collect();
         let cell = &member.entry.cell;
