@@ -148,6 +148,27 @@ async fn a_missing_config_map_holds_up_its_pod_alone_until_it_comes() {
 }
 
 #[tokio::test]
+async fn without_a_watch_files_follow_with_the_next_sync() {
+    for strategy in ["Get", "Cache"] {
+        let more = format!("configMapAndSecretChangeDetectionStrategy: {strategy}\nsyncFrequency: 1s\n");
+        let mut api = ApiRig::prepare(&more).await;
+        api.rig.launch();
+        api.server.until_node("registered", |node| !node.is_null()).await;
+        // How long objects are kept is for the control plane to say.
+        let ttl = json!({"metadata": {"annotations": {"node.alpha.kubernetes.io/ttl": "0"}}});
+        api.server.patch_node(ttl).await;
+        api.server.make::<ConfigMap>(settings("info")).await;
+        api.server.create(&with_settings("web", json!({}))).await;
+        api.server.until_ready("web").await;
+        let file = volume(&api, "web", "configmap", "etc").await.join("level");
+        api.server.change::<ConfigMap>("settings", json!({"data": {"level": "debug"}})).await;
+        until_file(&api, &file, Some("debug")).await;
+        let watched = |request: &String| request.contains("configmaps") && request.contains("watch");
+        assert!(!api.server.requests().iter().any(watched), "{strategy}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_holds_up_no_container() {
     let mut api = ApiRig::start().await;
     api.server.make::<ConfigMap>(settings("info")).await;
