@@ -15,9 +15,8 @@ use tokio::time::Instant;
 use crate::test::{Count, nextest, tools};
 use payload::Work;
 
-/// The packages whose tests need a real machine. berth's own suite runs there with `--package berth`, and has not
-/// been run to its end yet: docs/roadmap.md.
-const PACKAGES: [&str; 3] = ["cgroup", "linux", "lab"];
+/// The packages whose tests need a real machine.
+const PACKAGES: [&str; 4] = ["berth", "cgroup", "linux", "lab"];
 
 #[derive(Args)]
 pub(crate) struct Options {
