@@ -115,6 +115,11 @@ impl Node {
         )
     }
 
+    /// Where `berth solo` keeps its files.
+    pub fn solo_dir(&self) -> PathBuf {
+        self.dir.join("solo")
+    }
+
     /// The agent's program and its arguments.
     pub fn agent_command(&self) -> [String; 5] {
         [
@@ -131,10 +136,24 @@ impl Node {
     /// # Errors
     /// The program cannot be started.
     pub fn start(&mut self) -> Result<()> {
+        self.start_as(&[])
+    }
+
+    /// Starts berth with an API server beside it, `berth solo`, on a port that is free.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start_solo(&mut self) -> Result<()> {
+        let dir = self.solo_dir().display().to_string();
+        self.start_as(&["solo", "--dir", &dir, "--listen", "127.0.0.1:0", "--"])
+    }
+
+    fn start_as(&mut self, command: &[&str]) -> Result<()> {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log()).context("open berth's log")?;
         let [program, arguments @ ..] = self.agent_command();
         let child = Command::new(program)
+            .args(command)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share berth's log")?)

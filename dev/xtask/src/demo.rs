@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: berth with four pods on a private containerd, from nothing to nothing.
+//! `cargo xtask demo`: `berth solo` with four pods on a private containerd, from nothing to nothing.
 
+mod kubectl;
 mod pods;
 
 use std::io::IsTerminal;
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::{sh, workspace};
+use kubectl::Kubectl;
 use lab::containerd::{Containerd, Instance, Options as RuntimeOptions, remove_abandoned};
 use lab::leftovers::Leftovers;
 use lab::node::Node;
@@ -23,6 +25,9 @@ const DIR: &str = "/var/lib/berth-demo";
 
 /// How long the pods may take to be where they should be, and to be gone.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
+
+/// How long the API server and the node may take to be there.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often the table is drawn.
 const REDRAWN: Duration = Duration::from_millis(500);
@@ -64,20 +69,24 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     );
 
     let mut node = Node::prepare(instance, &program(options.release), "")?;
-    node.start()?;
+    let kubectl = Kubectl::of_server(&node.solo_dir())?;
+    node.start_solo()?;
     let shown = tokio::select! {
-        shown = show(&mut node) => shown,
+        shown = show(&mut node, &kubectl) => shown,
         interrupted = tokio::signal::ctrl_c() => interrupted.context("wait for Ctrl-C").and_then(|()| bail!("interrupted")),
     };
     if options.keep && shown.is_ok() {
         containerd.keep()?;
         node.keep();
-        println!("demo: everything keeps running; look with `{}`", node.command_line("pods"));
+        println!(
+            "demo: everything keeps running; look with\n  {}\n  kubectl get pods",
+            kubectl.environment()
+        );
         println!("demo: stop it with `cargo xtask demo --stop`");
         return Ok(true);
     }
     // Whatever went wrong, the machine is to be as it was.
-    let taken_down = take_down(node, containerd).await;
+    let taken_down = take_down(node, &kubectl, containerd).await;
     shown?;
     taken_down?;
     println!("demo: nothing is left: no process, mount, cgroup, network namespace or bridge");
@@ -100,48 +109,52 @@ fn clear() -> Result<()> {
     Ok(())
 }
 
-/// Drops the manifests, waits until the pods are where they should be, and shows what they did.
-async fn show(node: &mut Node) -> Result<()> {
-    drop_manifests(node)?;
-    let pods = follow(node, Pods::are_settled).await?;
+/// Applies the examples, waits until the pods are where they should be, and shows what they did.
+async fn show(node: &mut Node, kubectl: &Kubectl) -> Result<()> {
+    println!("demo: starting berth solo: an API server, and this machine as its node");
+    let name = node.name().to_owned();
+    kubectl.until(READY_WITHIN, &["get", "node", &name], || node.check_alive()).await?;
+    kubectl.ask(&["wait", "--for=condition=Ready", "node", &name, "--timeout=60s"]).await?;
+    println!("\ndemo: kubectl get nodes -o wide\n{}", kubectl.ask(&["get", "nodes", "-o", "wide"]).await?);
+    apply(kubectl).await?;
+    let pods = follow(node, kubectl).await?;
 
     let address = pods.address("web").context("the pod `web` has no address")?;
     println!("\ndemo: the page at http://{address}:8080/ says");
     println!("{}", fetch(&address).await?);
-    println!("demo: {}", node.command_line(&format!("logs {}", pods.full_name("job")?)));
-    println!("{}", node.ask(&["logs", pods.full_name("job")?]).await?);
-    println!("demo: {}", node.command_line(&format!("why {}", pods.full_name("crash")?)));
-    println!("{}", node.ask(&["why", pods.full_name("crash")?]).await?);
+    println!("\ndemo: {}", node.command_line("logs job"));
+    println!("{}", node.ask(&["logs", "job"]).await?);
+    println!("\ndemo: {}", node.command_line("why crash"));
+    println!("{}", node.ask(&["why", "crash"]).await?);
     Ok(())
 }
 
-/// Copies the examples into the manifest directory.
-fn drop_manifests(node: &Node) -> Result<()> {
-    let examples = workspace::root().join("examples");
-    for entry in std::fs::read_dir(&examples).with_context(|| format!("read {}", examples.display()))? {
-        let path = entry.context("read the examples")?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(".yaml") {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
-            node.put_manifest(name, &text)?;
-        }
+fn examples() -> String {
+    workspace::root().join("examples").display().to_string()
+}
+
+/// Applies the examples, of which the API server has to refuse one.
+async fn apply(kubectl: &Kubectl) -> Result<()> {
+    println!("\ndemo: kubectl apply -f examples");
+    let output = kubectl.run(&["apply", "-f", &examples()]).await?;
+    let (said, refused) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{}\n{}\n", said.trim_end(), refused.trim_end());
+    if output.status.success() || !refused.contains("malformed") {
+        bail!("the malformed pod was not refused");
     }
     Ok(())
 }
 
-/// Draws the table until the pods are as wanted.
-async fn follow(node: &mut Node, wanted: impl Fn(&Pods) -> bool) -> Result<Pods> {
+/// Draws the table until the pods are where they should be.
+async fn follow(node: &mut Node, kubectl: &Kubectl) -> Result<Pods> {
     let deadline = Instant::now() + SETTLED_WITHIN;
     let mut drawn = Drawn::default();
     loop {
         node.check_alive()?;
-        // Not there yet, in the first moment.
-        if let Ok(table) = node.ask(&["pods"]).await {
-            let pods = Pods::parse(&node.ask(&["pods", "-o", "json"]).await?, &table)?;
-            drawn.draw(&table, &pods);
-            if wanted(&pods) {
-                return Ok(pods);
-            }
+        let pods = Pods::parse(&kubectl.ask(&["get", "pods", "-o", "json"]).await?)?;
+        drawn.draw(&kubectl.ask(&["get", "pods"]).await?, &pods);
+        if pods.are_settled() {
+            return Ok(pods);
         }
         if Instant::now() >= deadline {
             bail!(
@@ -198,9 +211,9 @@ async fn fetch(address: &str) -> Result<String> {
 }
 
 /// Lets berth end its pods, stops berth, looks what berth has left, and stops containerd.
-async fn take_down(mut node: Node, containerd: Containerd) -> Result<()> {
-    println!("demo: removing the manifests");
-    let ended = end_pods(&mut node).await;
+async fn take_down(mut node: Node, kubectl: &Kubectl, containerd: Containerd) -> Result<()> {
+    println!("\ndemo: kubectl delete pods --all");
+    let ended = end_pods(&node, kubectl).await;
     let stopped = node.stop().await.and_then(|()| node.unmount_root());
     let left = if ended.is_ok() { after_berth(&containerd.leftovers()) } else { Ok(()) };
     let instance = containerd.instance().clone();
@@ -214,9 +227,9 @@ async fn take_down(mut node: Node, containerd: Containerd) -> Result<()> {
     Ok(())
 }
 
-async fn end_pods(node: &mut Node) -> Result<()> {
-    node.remove_manifests()?;
-    follow(node, Pods::are_gone).await.map(drop)
+async fn end_pods(node: &Node, kubectl: &Kubectl) -> Result<()> {
+    let deleted = kubectl.ask(&["delete", "pods", "--all", "--timeout=120s"]).await;
+    deleted.with_context(|| format!("berth's log is\n{}", node.log_tail())).map(drop)
 }
 
 /// When the pods are gone, only containerd itself runs, and none of their mounts is there.
@@ -234,8 +247,11 @@ fn after_berth(left: &Leftovers) -> Result<()> {
 async fn stop(release: bool) -> Result<bool> {
     let dir = Path::new(DIR).join("run");
     let instance = Instance::load(&dir)?;
-    if let Some(mut node) = instance.and_then(|instance| Node::running(&instance, &program(release))) {
-        end_pods(&mut node).await?;
+    if let Some(node) = instance.and_then(|instance| Node::running(&instance, &program(release))) {
+        // If berth does not run any more, its pods are ended with their containerd.
+        if let Err(error) = end_pods(&node, &Kubectl::of_server(&node.solo_dir())?).await {
+            println!("demo: {error:#}");
+        }
     }
     let found = remove_abandoned(&dir)?;
     clear()?;

@@ -230,10 +230,10 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
-    if let (Some(cluster), Some(objects)) = (&cluster, &objects) {
+    if let Some(objects) = objects {
         let off = settings::manifest_rules(&loaded.gates).off;
         let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());
-        objects.serve(cluster, &off, statuses, table, changes, &object_metrics, supervisor);
+        objects.serve(&off, statuses, table, changes, &object_metrics, supervisor);
     }
     supervisor.spawn("sources", sources.run(changes));
 

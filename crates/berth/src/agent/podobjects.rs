@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use kubeapi::{Health, Selection, Store};
+use kubeapi::{Client, Health, Selection, Store};
 use mirror::{Mirrors, StaticPods};
 use schema::Feature;
 use source::ApiSource;
@@ -11,6 +11,7 @@ use status::{StatusStore, StatusWriter, object_of};
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{mpsc, watch};
+use types::corev1::Node;
 use types::{Pod, PodChange, PodRef, labels, pod};
 use worker::{Table, Target};
 
@@ -19,7 +20,10 @@ use super::cluster::Cluster;
 /// The objects, as a watch shows them.
 #[derive(Clone)]
 pub(super) struct PodObjects {
+    client: Client,
     store: Store<Pod>,
+    node: watch::Receiver<Option<Arc<Node>>>,
+    node_health: watch::Receiver<Health>,
 }
 
 /// The metrics of what works with them. They are registered with an API server and without.
@@ -39,7 +43,12 @@ impl Metrics {
 impl PodObjects {
     /// Begins to follow the pods that are bound to `node`.
     pub(super) fn follow(cluster: &Cluster, node: &str) -> Self {
-        Self { store: Store::start(&cluster.client, Selection::field("spec.nodeName", node)) }
+        Self {
+            client: cluster.client.clone(),
+            store: Store::start(&cluster.client, Selection::field("spec.nodeName", node)),
+            node: cluster.node.clone(),
+            node_health: cluster.health.clone(),
+        }
     }
 
     /// The object in which the API server shows `pod`, as far as it is known.
@@ -50,8 +59,7 @@ impl PodObjects {
 
     /// Begins to hand on the pods as changes, to write their statuses, and to keep the mirrors of static pods.
     pub(super) fn serve(
-        &self,
-        cluster: &Cluster,
+        self,
         off: &[Feature],
         statuses: StatusStore,
         table: watch::Receiver<Arc<Table>>,
@@ -59,9 +67,9 @@ impl PodObjects {
         metrics: &Metrics,
         supervisor: &mut Supervisor,
     ) {
-        let (client, objects) = (&cluster.client, self.store.subscribe());
+        let (client, objects) = (self.client, self.store.subscribe());
         let source = ApiSource::new(off).run(objects.clone(), changes);
-        let node_known = known(cluster.health.clone());
+        let node_known = known(self.node_health);
         supervisor.spawn("pods of the API server", async move {
             // Pods are admitted by what the Node object says.
             node_known.await;
@@ -72,8 +80,8 @@ impl PodObjects {
         supervisor.spawn("pod statuses", writer.run());
 
         let fixed = watch::Sender::new(Arc::default());
-        let node = cluster.node.clone();
-        let mirrors = Mirrors::new(client.clone(), fixed.subscribe(), objects, node, metrics.mirror.clone());
+        let metrics = metrics.mirror.clone();
+        let mirrors = Mirrors::new(client, fixed.subscribe(), objects, self.node, metrics);
         supervisor.spawn("mirror pods", mirrors.run());
         supervisor.spawn("static pods", tell_static_pods(table, fixed));
     }

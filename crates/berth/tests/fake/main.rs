@@ -16,6 +16,7 @@ mod api_mirror;
 mod api_node;
 mod api_objects;
 mod api_pods;
+mod api_real;
 mod api_restart;
 mod api_server;
 mod bad_input;

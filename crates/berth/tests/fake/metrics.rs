@@ -42,7 +42,13 @@ const FAMILIES: &[Row] = &[
     ("kubelet_imagemanager_ondisk_pullintents", "gauge", &[], ALPHA, true),
     ("kubelet_lifecycle_handler_http_fallbacks_total", "counter", &[], ALPHA, true),
     ("kubelet_managed_ephemeral_containers", "gauge", &[], ALPHA, true),
+    ("kubelet_mirror_pods", "gauge", &[], ALPHA, false),
     ("kubelet_node_name", "gauge", &["node"], ALPHA, true),
+    ("kubelet_node_startup_duration_seconds", "gauge", &[], ALPHA, true),
+    ("kubelet_node_startup_post_registration_duration_seconds", "gauge", &[], ALPHA, true),
+    ("kubelet_node_startup_pre_kubelet_duration_seconds", "gauge", &[], ALPHA, true),
+    ("kubelet_node_startup_pre_registration_duration_seconds", "gauge", &[], ALPHA, true),
+    ("kubelet_node_startup_registration_duration_seconds", "gauge", &[], ALPHA, true),
     ("kubelet_orphan_pod_cleaned_volumes", "gauge", &[], ALPHA, true),
     ("kubelet_orphan_pod_cleaned_volumes_errors", "gauge", &[], ALPHA, true),
     ("kubelet_orphaned_runtime_pods_total", "counter", &[], ALPHA, true),
@@ -53,8 +59,10 @@ const FAMILIES: &[Row] = &[
     ("kubelet_pleg_relist_interval_seconds", "histogram", &[], ALPHA, true),
     ("kubelet_pod_start_duration_seconds", "histogram", &[], ALPHA, true),
     ("kubelet_pod_start_total_duration_seconds", "histogram", &[], ALPHA, true),
+    ("kubelet_pod_status_sync_duration_seconds", "histogram", &[], ALPHA, false),
     ("kubelet_pod_worker_duration_seconds", "histogram", &["operation_type"], ALPHA, true),
     ("kubelet_pod_worker_start_duration_seconds", "histogram", &[], ALPHA, true),
+    ("kubelet_preemptions", "counter", &["preemption_signal"], ALPHA, false),
     ("kubelet_restarted_pods_total", "counter", &["static"], ALPHA, false),
     ("kubelet_run_podsandbox_duration_seconds", "histogram", &["runtime_handler"], ALPHA, true),
     ("kubelet_run_podsandbox_errors_total", "counter", &["runtime_handler"], ALPHA, false),
@@ -83,6 +91,7 @@ const FAMILIES: &[Row] = &[
     ("process_start_time_seconds", "gauge", &[], UNSTATED, true),
     ("process_virtual_memory_bytes", "gauge", &[], UNSTATED, true),
     ("registered_metrics_total", "counter", &["deprecated_version", "stability_level"], BETA, true),
+    ("rest_client_exec_plugin_ttl_seconds", "gauge", &[], ALPHA, true),
     ("storage_operation_duration_seconds", "histogram", &["migrated", "operation_name", "status", "volume_plugin"], ALPHA, true),
 ];
 
@@ -95,6 +104,7 @@ fn buckets(name: &str) -> &'static str {
     match name {
         "kubelet_containers_per_pod_count" => "1 2 4 8 16 +Inf",
         "kubelet_pod_start_duration_seconds" | "kubelet_pod_start_total_duration_seconds" => POD_START,
+        "kubelet_pod_status_sync_duration_seconds" => "0.01 0.05 0.1 0.5 1 5 10 20 30 45 60 +Inf",
         "kubelet_image_pull_duration_seconds" => {
             "1 5 10 20 30 60 120 180 240 300 360 480 600 900 1200 1800 2700 3600 +Inf"
         }

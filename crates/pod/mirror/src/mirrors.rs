@@ -164,7 +164,7 @@ impl<A: MirrorApi> Mirrors<A> {
                 self.backoff.reset(&action);
                 match &action {
                     Action::Create(name) => {
-                        tracing::info!(pod = %name, "The mirror of a static pod was created")
+                        tracing::info!(pod = %name, "The mirror of a static pod was created");
                     }
                     Action::Delete(pod) => tracing::info!(pod = %pod, "A mirror pod was deleted"),
                 }

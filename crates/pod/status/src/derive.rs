@@ -104,7 +104,8 @@ fn phase_of(input: &DeriveInput<'_>, computed: Phase) -> (Phase, Final) {
     }
 }
 
-/// The pod's IPs, at most one per family, in the order of the node's. They outlive the sandbox of a pod that stops.
+/// The pod's IPs, at most one per family, in the order of the node's. They outlive the sandbox of a pod that stops or
+/// has ended.
 fn ips(input: &DeriveInput<'_>) -> Vec<String> {
     let previous = input.previous.and_then(|old| old.pod_ips.as_deref()).unwrap_or_default();
     let previous = || previous.iter().map(|ip| ip.ip.clone()).collect::<Vec<_>>();
@@ -118,7 +119,8 @@ fn ips(input: &DeriveInput<'_>) -> Vec<String> {
     }
     let ips = input.observed.ips();
     if ips.is_empty() {
-        return if input.life == Life::Running { Vec::new() } else { previous() };
+        let lives = input.life == Life::Running && before(input).is_none();
+        return if lives { Vec::new() } else { previous() };
     }
     let v6_first = input.host_ips.first().is_some_and(IpAddr::is_ipv6);
     let first_of = |v6: bool| ips.iter().find(|ip| ip.is_ipv6() == v6).map(ToString::to_string);

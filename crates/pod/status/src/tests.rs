@@ -501,6 +501,13 @@ fn addresses_and_details() {
     case.observed.sandboxes[0].state = SandboxState::NotReady;
     assert_eq!(case.derive().pod_ip, status.pod_ip, "they outlive the sandbox");
 
+    // berth is restarted, and finds a pod that had ended.
+    case.life = Life::Running;
+    assert_eq!(case.derive().pod_ip, None, "a pod that lives waits for its next sandbox");
+    case.server = Some(PodStatus { phase: Some("Succeeded".to_owned()), ..status.clone() });
+    case.previous = case.server.clone();
+    assert_eq!(case.derive().pod_ip, status.pod_ip);
+
     let host = Case::new(json!({"hostNetwork": true, "containers": ["web"]}), "").derive();
     assert_eq!(host.pod_ip.as_deref(), Some("192.168.0.1"));
 }

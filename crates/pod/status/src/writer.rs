@@ -162,6 +162,9 @@ impl<A: StatusApi> StatusWriter<A> {
                 // One of them ends, and then it is looked again.
                 continue;
             }
+            if let Write::Patch(patch) = &write {
+                tracing::debug!(pod = %latest.pod, %patch, "Writing the status of a pod");
+            }
             slot.writing = true;
             let (api, object) = (Arc::clone(&self.api), PodRef::of(&object));
             self.writes.spawn(async move {

@@ -50,7 +50,6 @@ fn eks() {
             k.yaml:15:60: error: featureGates.KubeletCredentialProviders: feature gate KubeletCredentialProviders is unknown
             k.yaml:18:3: warning: serverTLSBootstrap: is accepted, but not acted on yet
             k.yaml:19:3: warning: tlsCipherSuites: is accepted, but not acted on yet
-            k.yaml:24:3: warning: providerID: is accepted, but not acted on yet
         "#]],
     );
 }
