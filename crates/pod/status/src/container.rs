@@ -51,7 +51,7 @@ fn status(
         Some(newest) => seen(input, container, newest, instances.next(), old),
         None => unseen(input, kind, container, old),
     };
-    fail(input, kind, container, newest, &mut status);
+    fail(input, kind, container, newest, old, &mut status);
     if kind != ContainerKind::Ephemeral {
         let counts = newest.filter(|_| is_running(&status));
         status.started = Some(counts.is_some_and(|newest| input.probes.started(container, newest)));
@@ -177,9 +177,17 @@ fn fail(
     kind: ContainerKind,
     container: &Container,
     newest: Option<&ObservedContainer>,
+    old: Option<&ContainerStatus>,
     status: &mut ContainerStatus,
 ) {
-    let Some(failure) = input.failures.get(&container.name) else { return };
+    let failure = input.failures.get(&container.name);
+    let waits = match failure {
+        Some(failure) => waiting_state(Some(&failure.reason), Some(&failure.message)),
+        None => match old.filter(|old| old.container_id == status.container_id).and_then(failed_before) {
+            Some(waits) => waits.clone(),
+            None => return,
+        },
+    };
     let starts = match newest.map(|newest| &newest.state) {
         None => {
             terminated_state(status).is_none_or(|end| is_restarted(input, kind, container, end.exit_code))
@@ -194,7 +202,15 @@ fn fail(
     if terminated_state(status).is_some() {
         status.last_state = status.state.take();
     }
-    status.state = Some(waiting_state(Some(&failure.reason), Some(&failure.message)));
+    status.state = Some(waits);
+}
+
+/// The state of a container whose next start was said to fail or wait. It is so until it has been tried again: a restart
+/// of berth is no news about it.
+fn failed_before(old: &ContainerStatus) -> Option<&ApiState> {
+    let state = old.state.as_ref()?;
+    let reason = state.waiting.as_ref()?.reason.as_deref()?;
+    (![waiting::CONTAINER_CREATING, waiting::POD_INITIALIZING].contains(&reason)).then_some(state)
 }
 
 fn is_restarted(input: &DeriveInput<'_>, kind: ContainerKind, container: &Container, exit_code: i32) -> bool {

@@ -269,6 +269,22 @@ fn failures_show_as_waiting() {
 }
 
 #[test]
+fn a_failure_shows_until_the_next_try() {
+    for line in ["", "web=1", "web=1 web=1"] {
+        let mut case = Case::new(json!({"containers": ["web"]}), line);
+        case.fail("web", "ErrX");
+        let before = case.next(line);
+        // berth is restarted, and knows no more than the API server does.
+        case.failures.clear();
+        case.server = case.previous.take();
+        case.previous = case.server.clone();
+        assert_eq!(case.next(line), before, "{line:?}");
+        assert_eq!(words(&case.next(&format!("{line} web=run")), "web").split(' ').next(), Some("running"));
+        assert!(!words(&case.next(&format!("{line} web=2")), "web").starts_with("ErrX"), "another end");
+    }
+}
+
+#[test]
 fn phases() {
     let side = json!({"name": "side", "restartPolicy": "Always"});
     let spec = |policy: &str| json!({"restartPolicy": policy, "initContainers": ["init", side], "containers": ["a", "b"]});
