@@ -16,6 +16,7 @@ async fn a_pod_that_is_refused() {
     let message = refused["status"]["message"].as_str().unwrap();
     assert!(message.starts_with("Pod was rejected: Predicate NodeAffinity failed"), "{message}");
     assert_eq!(bed.rig.runtime.read(|store| store.journal_of("picky")), [""; 0]);
+    bed.server.until_event("Pod", "NodeAffinity").await;
     // The node is labelled: the next one may.
     bed.server.patch_node(json!({"metadata": {"labels": {"disk": "ssd"}}})).await;
     bed.server.delete("picky", None).await;

@@ -115,3 +115,28 @@ async fn what_was_deleted_while_berth_was_away() {
     bed.rig.runtime.read(|store| assert!(store.is_running("stays", "main")));
     assert_eq!(bed.rig.runtime.starts("stays", "main"), 1);
 }
+
+#[tokio::test]
+async fn pods_that_never_ran_are_deleted_too() {
+    let mut bed = ApiRig::prepare("").await;
+    bed.rig.runtime.set_network_ready(false, "NetworkPluginNotReady", "cni is not configured");
+    bed.rig.launch();
+    bed.server.until_node("registered", |node| !node.is_null()).await;
+    bed.server.create(&pod("waits").container("main", &["run"])).await;
+    bed.rig.until_why("waits", "the network", |why| why["step"] == "Runtime").await;
+    bed.server.delete("waits", None).await;
+    bed.server.until_gone("waits").await;
+
+    // berth starts while the runtime is away: what is deleted has to wait until it is known what there is of it.
+    bed.server.create(&pod("unknown").container("main", &["run"])).await;
+    bed.rig.until_why("unknown", "the network", |why| why["step"] == "Runtime").await;
+    bed.rig.kill();
+    bed.rig.runtime.stop();
+    bed.rig.launch();
+    bed.server.delete("unknown", None).await;
+    bed.rig.until_why("unknown", "the runtime", |why| why["step"] == "Runtime").await;
+    assert!(!bed.server.pod("unknown").await.is_null());
+    bed.rig.runtime.restart().await.unwrap();
+    bed.server.until_gone("unknown").await;
+    bed.rig.assert_proper();
+}

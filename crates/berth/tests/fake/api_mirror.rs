@@ -84,3 +84,15 @@ async fn a_mirror_waits_for_its_namespace_and_an_orphan_goes() {
         .await;
     bed.rig.assert_proper();
 }
+
+#[tokio::test]
+async fn a_node_that_others_register_has_mirrors_too() {
+    let mut bed = ApiRig::prepare("registerNode: false\n").await;
+    bed.rig.put(&pod("web").container("main", &["run"]));
+    bed.rig.launch();
+    bed.rig.until_ready("web").await;
+    assert_eq!(bed.server.pod_writes(), [""; 0], "nobody owns the mirror");
+    bed.server.create_node().await;
+    bed.server.until_ready(&full("web")).await;
+    bed.rig.assert_proper();
+}

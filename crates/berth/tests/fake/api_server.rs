@@ -247,14 +247,19 @@ impl Server {
 
     /// Waits until somebody was told this about the node.
     pub(crate) async fn until_node_event(&self, reason: &str) {
-        let events = Store::<Event>::start(&self.client, Selection::field("involvedObject.kind", "Node"));
+        self.until_event("Node", reason).await;
+    }
+
+    /// Waits until somebody was told this about an object of the kind.
+    pub(crate) async fn until_event(&self, kind: &str, reason: &str) {
+        let events = Store::<Event>::start(&self.client, Selection::field("involvedObject.kind", kind));
         let mut seen = events.subscribe();
         let told = seen.wait_for(|events| {
             let mut events = events.iter().flat_map(|events| events.values());
             events.any(|event| event.reason.as_deref() == Some(reason))
         });
         let told = timeout(DEADLINE, told).await;
-        assert!(told.is_ok(), "nobody was told {reason} about the node");
+        assert!(told.is_ok(), "nobody was told {reason} about a {kind}");
     }
 
     pub(crate) async fn until_node(&self, what: &str, seen: impl Fn(&Value) -> bool) -> Value {

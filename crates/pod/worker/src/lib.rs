@@ -1,7 +1,8 @@
 //! One actor per pod: who is started, who is stopped, in what order, and who waits.
 //!
 //! Decides: which step of its life a pod is in ([`Phase`]), what a newer order does to a step under way
-//! ([`order::Order`]), when to try again, and which pods wait for another of the same name to be gone.
+//! ([`order::Order`]), when to try again, and which pods wait: for another of the same name to be gone, for others that
+//! make way, for a look at what admission goes by.
 //!
 //! Tasks:
 //! * [`Workers::run`] owns the set of pods. It reads pod changes and the runtime's list of pods, writes each pod's
