@@ -22,6 +22,8 @@ pub(crate) const OWN: [&str; 6] = [
 ];
 /// Written by the node agent when it ends a pod for the node's sake, and by others for theirs.
 pub(crate) const DISRUPTION_TARGET: &str = "DisruptionTarget";
+/// Its reason when the node agent wrote it.
+pub(crate) const BY_KUBELET: &str = "TerminationByKubelet";
 
 /// What a condition says.
 #[derive(Clone, Default)]
@@ -68,8 +70,7 @@ pub(crate) fn conditions(
         found.push(("AllContainersRestarting", restarting_all(input)));
     }
     if let Some(Ended { message, .. }) = disrupted {
-        let finding =
-            Finding { holds: true, reason: Some("TerminationByKubelet"), message: Some(message.clone()) };
+        let finding = Finding { holds: true, reason: Some(BY_KUBELET), message: Some(message.clone()) };
         found.push((DISRUPTION_TARGET, finding));
     }
     all.extend(found.into_iter().map(|(kind, finding)| {

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 use types::Quantity;
 
-use crate::condition::{DISRUPTION_TARGET, OWN};
+use crate::condition::{BY_KUBELET, DISRUPTION_TARGET, OWN};
 
 /// The fields that the node agent writes and that a patch replaces. Lists of container statuses are among them: the API
 /// does not merge them. What is not here is not ours: others' conditions, `resourceClaimStatuses`, `nominatedNodeName`.
@@ -71,11 +71,12 @@ fn conditions(old: &Value, new: &Value) -> Vec<Value> {
         let all = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
         all.into_iter().find(|condition| condition["type"] == kind).cloned()
     };
-    let kinds = OWN.into_iter().chain([DISRUPTION_TARGET]);
+    // Others end pods too; only what the node agent said itself is its own.
+    let ends = find(new, DISRUPTION_TARGET).is_some_and(|condition| condition["reason"] == BY_KUBELET);
+    let kinds = OWN.into_iter().chain(ends.then_some(DISRUPTION_TARGET));
     kinds
         .filter_map(|kind| match (find(old, kind), find(new, kind)) {
             (None, None) => None,
-            (Some(_), None) if kind == DISRUPTION_TARGET => None,
             (Some(_), None) => Some(json!({"$patch": "delete", "type": kind})),
             (None, Some(new)) => Some(new),
             (Some(old), Some(mut new)) => {

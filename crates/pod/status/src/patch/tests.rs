@@ -47,6 +47,18 @@ fn tells_what_is_ours_and_new() {
             json!({"conditions": [{"$patch": "delete", "type": "AllContainersRestarting"}]}),
         ),
         (
+            "who ends a pod says so",
+            json!({"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "New"}]}),
+            json!({"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "Old"}]}),
+            Value::Null,
+        ),
+        (
+            "and so do we",
+            json!({}),
+            json!({"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]}),
+            json!({"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]}),
+        ),
+        (
             "addresses, in their order",
             json!({"podIP": "a", "podIPs": [{"ip": "a"}, {"ip": "b"}]}),
             json!({"podIP": "b", "podIPs": [{"ip": "b"}]}),
