@@ -5,19 +5,21 @@ use std::sync::Arc;
 use admit::{AdmitInput, Node};
 use tokio::sync::watch;
 use types::reason::event;
-use types::{Event, Pod, PodRef, Quantity, corev1};
+use types::{Event, Pod, PodRef, PodUid, Quantity};
 use worker::Verdict;
 
 use node::RuntimeHealth;
 use node::status::is_extended;
 use task::events::Recorder;
 
+use super::nodeobject::NodeObject;
+
 /// What admission goes by here.
 pub(super) struct Admission {
     /// The node before anything is known of its Node object.
     pub(super) node: Node,
     /// The Node object, if there is an API server.
-    pub(super) object: Option<watch::Receiver<Option<Arc<corev1::Node>>>>,
+    pub(super) object: Option<NodeObject>,
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) recorder: Recorder,
 }
@@ -38,14 +40,33 @@ impl Admission {
                 tracing::info!(pod = %who, victims = victims.len(), resource, "Others have to make way for a critical pod");
                 Verdict::Preempt { victims, ended, metric_label: resource }
             }
+            admit::Verdict::Reject(reject)
+                if reject.reason == "NodeAffinity"
+                    && self.object.as_ref().is_some_and(|object| object.is_first(&who.uid)) =>
+            {
+                Verdict::Unsure
+            }
             admit::Verdict::Reject(reject) => {
-                self.recorder.record(Event::warning(
-                    &who,
-                    static_reason(&reject.reason),
-                    reject.message.clone(),
-                ));
+                self.recorder.record(Event::warning(&who, reject.reason.clone(), reject.message.clone()));
                 Verdict::Reject { ended: reject.ended(), metric_label: reject.metric_label() }
             }
+        }
+    }
+
+    /// Looks at what a refusal may wrongly be due to: labels that the node was given just before the pod.
+    pub(super) fn look(&self) -> impl Future<Output = ()> + Send + 'static {
+        let look = self.object.as_ref().map(NodeObject::look);
+        async move {
+            if let Some(look) = look {
+                look.await;
+            }
+        }
+    }
+
+    /// The pod is gone.
+    pub(super) fn forget(&self, pod: &PodUid) {
+        if let Some(object) = &self.object {
+            object.forget(pod);
         }
     }
 
@@ -55,7 +76,7 @@ impl Admission {
         let mut node = self.node.clone();
         node.supplemental_groups_policy =
             self.health.borrow().status.as_ref().is_some_and(|status| status.supplemental_groups_policy);
-        let Some(object) = self.object.as_ref().and_then(|object| object.borrow().clone()) else {
+        let Some(object) = self.object.as_ref().and_then(NodeObject::newest) else {
             return node;
         };
         node.labels = object.metadata.labels.clone().unwrap_or_default();
@@ -66,26 +87,4 @@ impl Admission {
             .extend(extended.filter_map(|(name, amount)| Some((name.clone(), Quantity::of(amount).ok()?))));
         node
     }
-}
-
-/// Events have reasons that live as long as the program; those of extended resources are not known beforehand.
-fn static_reason(reason: &str) -> &'static str {
-    const KNOWN: [&str; 15] = [
-        "AppArmor",
-        "NodeAffinity",
-        "NodeName",
-        "NodePorts",
-        "NodeShutdown",
-        "OutOfcpu",
-        "OutOfephemeral-storage",
-        "OutOfmemory",
-        "OutOfpods",
-        "PodLevelResourcesNotSupported",
-        "PodOSNotSupported",
-        "PodOSSelectorNodeLabelDoesNotMatch",
-        "SupplementalGroupsPolicyNotSupported",
-        "SysctlForbidden",
-        "TaintToleration",
-    ];
-    KNOWN.into_iter().find(|known| *known == reason).unwrap_or("UnexpectedAdmissionError")
 }

@@ -174,9 +174,13 @@ impl RuntimeService for Served {
                 Ok::<_, Status>(script)
             })?;
             if let Some(script) = script {
-                tokio::time::sleep(script.stops_after.min(grace)).await;
-                let code = if script.stops_after > grace { KILLED } else { script.stop_code };
-                self.change(|store| store.exit(&id, code));
+                let mut changes = self.changes();
+                let runs = |store: &Store| store.containers.get(&id).is_some_and(|c| c.is_running());
+                let ended_by_itself = async { while self.read(runs) && changes.changed().await.is_ok() {} };
+                if tokio::time::timeout(script.stops_after.min(grace), ended_by_itself).await.is_err() {
+                    let code = if script.stops_after > grace { KILLED } else { script.stop_code };
+                    self.change(|store| store.exit(&id, code));
+                }
             }
             Ok(v1::StopContainerResponse {})
         })
