@@ -113,13 +113,17 @@ async fn run(options: &Options) -> Result<()> {
         let figures = taken_down(containerd, figures).await?;
         Some(figures)
     };
-    let mut agents = Vec::new();
+    let (mut agents, mut failed) = (Vec::new(), Vec::new());
     for program in std::iter::once(&options.berth).chain(&options.against) {
         let program = program.canonicalize().with_context(|| format!("find {}", program.display()))?;
         eprintln!("bench: {}", program.display());
         let containerd = fresh_containerd().await?;
         let figures = agent::measure(&containerd, &program, &scale).await;
-        agents.push(taken_down(containerd, figures).await?);
+        // What the others took minutes for is not lost with it.
+        match taken_down(containerd, figures).await {
+            Ok(figures) => agents.push(figures),
+            Err(error) => failed.push(error.context(format!("measure {}", program.display()))),
+        }
     }
     let report = Report {
         pods: scale.pods,
@@ -134,7 +138,7 @@ async fn run(options: &Options) -> Result<()> {
     } else {
         print!("{}", table::render(&report));
     }
-    Ok(())
+    failed.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// A containerd in which nothing has run yet.

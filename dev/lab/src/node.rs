@@ -106,7 +106,8 @@ impl Node {
              failCgroupV1: false\n\
              enableServer: false\n\
              healthzPort: 0\n\
-             imageGCHighThresholdPercent: 100\n",
+             imageGCHighThresholdPercent: 100\n\
+             evictionHard: {{memory.available: 100Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%, imagefs.inodesFree: 0%}}\n",
             manifests = self.manifests().display(),
             logs = self.dir.join("logs").display(),
             runtime = instance.socket().display(),

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use admit::{AdmitInput, Node};
 use tokio::sync::watch;
 use types::reason::event;
-use types::{Event, Pod, PodRef, Quantity, corev1};
+use types::{Event, Pod, PodRef, PodUid, Quantity};
 use worker::Verdict;
 
 use node::RuntimeHealth;
 use node::status::is_extended;
 use task::events::Recorder;
 
+use super::nodeobject::NodeObject;
+
 /// What admission goes by here.
 pub(super) struct Admission {
     /// The node before anything is known of its Node object.
     pub(super) node: Node,
     /// The Node object, if there is an API server.
-    pub(super) object: Option<watch::Receiver<Option<Arc<corev1::Node>>>>,
+    pub(super) object: Option<NodeObject>,
     pub(super) health: watch::Receiver<RuntimeHealth>,
     pub(super) recorder: Recorder,
 }
@@ -38,6 +40,12 @@ impl Admission {
                 tracing::info!(pod = %who, victims = victims.len(), resource, "Others have to make way for a critical pod");
                 Verdict::Preempt { victims, ended, metric_label: resource }
             }
+            admit::Verdict::Reject(reject)
+                if reject.reason == "NodeAffinity"
+                    && self.object.as_ref().is_some_and(|object| object.is_first(&who.uid)) =>
+            {
+                Verdict::Unsure
+            }
             admit::Verdict::Reject(reject) => {
                 self.recorder.record(Event::warning(
                     &who,
@@ -49,13 +57,30 @@ impl Admission {
         }
     }
 
+    /// Looks at what a refusal may wrongly be due to: labels that the node was given just before the pod.
+    pub(super) fn look(&self) -> impl Future<Output = ()> + Send + 'static {
+        let look = self.object.as_ref().map(NodeObject::look);
+        async move {
+            if let Some(look) = look {
+                look.await;
+            }
+        }
+    }
+
+    /// The pod is gone.
+    pub(super) fn forget(&self, pod: &PodUid) {
+        if let Some(object) = &self.object {
+            object.forget(pod);
+        }
+    }
+
     /// The node as it is now. Once its Node object was seen, labels, taints, and what others than the agent advertise are as
     /// the cluster has them.
     fn node(&self) -> Node {
         let mut node = self.node.clone();
         node.supplemental_groups_policy =
             self.health.borrow().status.as_ref().is_some_and(|status| status.supplemental_groups_policy);
-        let Some(object) = self.object.as_ref().and_then(|object| object.borrow().clone()) else {
+        let Some(object) = self.object.as_ref().and_then(NodeObject::newest) else {
             return node;
         };
         node.labels = object.metadata.labels.clone().unwrap_or_default();

@@ -36,6 +36,7 @@ use super::lifecycle::PodLifecycle;
 use super::local::LocalAnswers;
 use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
+use super::nodeobject::NodeObject;
 use super::podobjects::{self, PodObjects};
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
@@ -207,7 +208,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         objects: objects.clone(),
         admission: Admission {
             node: admission_node(loaded, &here),
-            object: cluster.as_ref().map(|cluster| cluster.node.clone()),
+            object: cluster.as_ref().map(|cluster| NodeObject::new(cluster, &here.name)),
             health: health.clone(),
             recorder: recorder.clone(),
         },
@@ -230,11 +231,11 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
-    if let Some(objects) = objects {
+    let object_troubles = objects.map(|objects| {
         let off = settings::manifest_rules(&loaded.gates).off;
         let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());
-        objects.serve(&off, statuses, table, changes, &object_metrics, supervisor);
-    }
+        objects.serve(&off, statuses, table, changes, &object_metrics, supervisor)
+    });
     supervisor.spawn("sources", sources.run(changes));
 
     if let (Some(cluster), Some(referred), Some(changed)) = (&cluster, referred, changed) {
@@ -248,6 +249,7 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         table: table.clone(),
         statuses: statuses.clone(),
         problems,
+        objects: object_troubles,
         cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
         pleg: pleg.clone(),
         events: events.clone(),

@@ -122,6 +122,10 @@ impl Lifecycle for PodLifecycle {
         self.admission.judge(pod, active)
     }
 
+    fn look(&self, _: &PodRef) -> impl Future<Output = ()> + Send + 'static {
+        self.admission.look()
+    }
+
     fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>> {
         self.pleg.observed(pod)
     }
@@ -182,6 +186,7 @@ impl Lifecycle for PodLifecycle {
     fn forget(&self, pod: &PodRef) {
         self.forget_references(pod);
         self.statuses.remove(&pod.uid);
+        self.admission.forget(&pod.uid);
         self.messages.forget(&pod.uid);
         self.milestones.forget(&pod.uid);
     }

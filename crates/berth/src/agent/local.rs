@@ -17,6 +17,7 @@ use types::{ContainerState, Pod, PodRef, corev1, pod, reason};
 use worker::{Entry, Table};
 
 use super::events::EventLog;
+use super::podobjects::ObjectTroubles;
 use super::problem::ClusterTroubles;
 
 /// How long a look at a pod may take before `berth why` speaks of it.
@@ -32,6 +33,8 @@ pub(super) struct LocalAnswers {
     pub(super) problems: watch::Receiver<Arc<Vec<ManifestProblem>>>,
     /// `None` without an API server.
     pub(super) cluster: Option<ClusterTroubles>,
+    /// `None` without an API server.
+    pub(super) objects: Option<ObjectTroubles>,
     pub(super) pleg: Pleg,
     pub(super) events: EventLog,
     pub(super) registry: Registry,
@@ -71,6 +74,13 @@ impl LocalAnswers {
                 retry_at: None,
             }));
         }
+        let unshown = self.objects.iter().flat_map(|objects| objects.of(&cell.pod));
+        failures.extend(unshown.map(|failure| WhyFailure {
+            container: None,
+            reason: failure.reason,
+            message: failure.message,
+            retry_at: None,
+        }));
         let phase = self.statuses.get(&cell.pod.uid).and_then(|status| status.phase.clone());
         Why {
             namespace: cell.pod.name.namespace.to_string(),

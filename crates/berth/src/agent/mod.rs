@@ -14,6 +14,7 @@ mod lock;
 mod membership;
 mod metrics;
 mod nodeapi;
+mod nodeobject;
 mod notify;
 mod podobjects;
 mod problem;

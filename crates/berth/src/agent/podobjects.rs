@@ -1,6 +1,7 @@
 //! The objects that the API server has of this node's pods: where pods come from, where their statuses go, and the mirrors
 //! of static pods.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kubeapi::{Client, Health, Selection, Store};
@@ -12,7 +13,7 @@ use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{mpsc, watch};
 use types::corev1::Node;
-use types::{Pod, PodChange, PodRef, labels, pod};
+use types::{Failure, Pod, PodChange, PodName, PodRef, PodUid, labels, pod};
 use worker::{Table, Target};
 
 use super::cluster::Cluster;
@@ -66,7 +67,7 @@ impl PodObjects {
         changes: mpsc::Sender<PodChange>,
         metrics: &Metrics,
         supervisor: &mut Supervisor,
-    ) {
+    ) -> ObjectTroubles {
         let (client, objects) = (self.client, self.store.subscribe());
         let source = ApiSource::new(off).run(objects.clone(), changes);
         let node_known = known(self.node_health);
@@ -77,13 +78,31 @@ impl PodObjects {
         });
         let health = self.store.health();
         let writer = StatusWriter::new(client.clone(), statuses, objects.clone(), health, &metrics.status);
+        let unwritten = writer.failures();
         supervisor.spawn("pod statuses", writer.run());
 
         let fixed = watch::Sender::new(Arc::default());
         let metrics = metrics.mirror.clone();
         let mirrors = Mirrors::new(client, fixed.subscribe(), objects, self.node, metrics);
+        let unmirrored = mirrors.failures();
         supervisor.spawn("mirror pods", mirrors.run());
         supervisor.spawn("static pods", tell_static_pods(table, fixed));
+        ObjectTroubles { unwritten, unmirrored }
+    }
+}
+
+/// What the API server does not show as it ought to.
+pub(super) struct ObjectTroubles {
+    unwritten: watch::Receiver<Arc<BTreeMap<PodUid, Failure>>>,
+    unmirrored: watch::Receiver<Arc<BTreeMap<PodName, Failure>>>,
+}
+
+impl ObjectTroubles {
+    /// Why the API server does not show `pod` as it is.
+    pub(super) fn of(&self, pod: &PodRef) -> Vec<Failure> {
+        let unwritten = self.unwritten.borrow().get(&pod.uid).cloned();
+        let unmirrored = self.unmirrored.borrow().get(&pod.name).cloned();
+        unwritten.into_iter().chain(unmirrored).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The API server's objects that pods refer to: kept up to date while a pod runs, and its worker woken when one of them
 //! changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,17 +138,18 @@ fn namespace(pod: &Pod) -> &str {
 }
 
 impl ApiObjects for Referred {
-    fn find<'a>(&'a self, pod: &'a Pod, references: References) -> BoxFuture<'a, Objects> {
-        let References { config_maps, secrets, tokens } = references;
+    fn find<'a>(&'a self, pod: &'a Pod, references: &'a References) -> BoxFuture<'a, Objects> {
         async move {
             let shared = &*self.shared;
-            let maps = find_all(&shared.config_maps, pod, config_maps, ObjectError::no_config_map);
-            let secrets = find_all(&shared.secrets, pod, secrets, ObjectError::no_secret);
-            let tokens = join_all(tokens.into_iter().map(async |request| {
-                let token = token(&shared.tokens, pod, &request).await;
-                (request, token)
-            }));
-            let (config_maps, secrets, tokens) = tokio::join!(maps, secrets, tokens);
+            let tokens = references.tokens.iter().map(async |request| {
+                let token = token(&shared.tokens, pod, request).await;
+                (request.clone(), token)
+            });
+            let (config_maps, secrets, tokens) = tokio::join!(
+                find_all(&shared.config_maps, pod, &references.config_maps, ObjectError::no_config_map),
+                find_all(&shared.secrets, pod, &references.secrets, ObjectError::no_secret),
+                join_all(tokens),
+            );
             Objects { config_maps, secrets, tokens: tokens.into_iter().collect() }
         }
         .boxed()
@@ -192,13 +193,13 @@ impl ApiObjects for Referred {
 async fn find_all<K: Referenced>(
     cache: &ObjectCache<K>,
     pod: &Pod,
-    names: impl IntoIterator<Item = String>,
+    names: &BTreeSet<String>,
     missing: fn(&str) -> ObjectError,
 ) -> BTreeMap<String, Found<Arc<K>>> {
-    let all = names.into_iter().map(async |name| {
-        let key = ObjectKey::new(namespace(pod), &name);
-        let found = within(cache.get(&key), || missing(&name)).await;
-        (name, found)
+    let all = names.iter().map(async |name| {
+        let key = ObjectKey::new(namespace(pod), name);
+        let found = within(cache.get(&key), || missing(name)).await;
+        (name.clone(), found)
     });
     join_all(all).await.into_iter().collect()
 }

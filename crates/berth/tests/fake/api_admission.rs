@@ -55,3 +55,15 @@ async fn others_make_way_for_a_critical_pod() {
     assert!(container(&failed, "main")["state"]["terminated"].is_object());
     bed.rig.assert_proper();
 }
+
+#[tokio::test]
+async fn a_label_that_comes_just_before_the_pod_counts() {
+    let bed = ApiRig::start().await;
+    for round in 0..10 {
+        let (name, value) = (format!("web-{round}"), round.to_string());
+        let selector = json!({"nodeSelector": {"round": value}});
+        bed.server.patch_node(json!({"metadata": {"labels": {"round": value}}})).await;
+        bed.server.create(&pod(&name).container("main", &["run"]).with_spec(&selector)).await;
+        bed.server.until_ready(&name).await;
+    }
+}

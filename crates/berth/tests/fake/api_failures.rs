@@ -75,6 +75,11 @@ async fn writes_that_fail_are_made_again_for_that_pod_alone() {
         bed.server.until_ready(name).await;
     }
     bed.rig.until_store("it runs all the same", |store| store.is_running("stuck", "main")).await;
+    bed.rig
+        .until_why("stuck", "who does not know", |why| {
+            why["step"] == "Running" && why["failures"][0]["reason"] == "StatusNotWritten"
+        })
+        .await;
     bed.server.fail(Method::DELETE, "/pods/full", 500, 2);
     bed.server.delete("full", None).await;
     bed.server.until_gone("full").await;

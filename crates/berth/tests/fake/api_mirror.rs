@@ -75,6 +75,9 @@ async fn a_mirror_waits_for_its_namespace_and_an_orphan_goes() {
     let elsewhere = json!({"namespace": "later"});
     bed.rig.put(&pod("web").container("main", &["run"]).with_metadata(&elsewhere));
     bed.rig.until_ready("web").await;
+    bed.rig
+        .until_why("web", "what is missing", |why| why["failures"][0]["reason"] == "MirrorPodNotUpToDate")
+        .await;
     bed.server.create_namespace("later").await;
     bed.server
         .until_pod_in("later", &full("web"), "shown", |pod| container(pod, "main")["ready"] == true)

@@ -11,7 +11,7 @@ use kubeapi::{Deletion, Object};
 use serde_json::{Value, json};
 use testkit::pod::{PodBuilder, pod};
 use tokio::time::Instant;
-use types::corev1::{ConfigMap, Secret, Service};
+use types::corev1::{ConfigMap, Secret, Service, ServiceAccount};
 use types::k8s::api::node::v1::RuntimeClass;
 
 use crate::api_server::{ApiRig, Server};
@@ -148,6 +148,27 @@ async fn a_missing_config_map_holds_up_its_pod_alone_until_it_comes() {
 }
 
 #[tokio::test]
+async fn without_a_watch_files_follow_with_the_next_sync() {
+    for strategy in ["Get", "Cache"] {
+        let more = format!("configMapAndSecretChangeDetectionStrategy: {strategy}\nsyncFrequency: 1s\n");
+        let mut api = ApiRig::prepare(&more).await;
+        api.rig.launch();
+        api.server.until_node("registered", |node| !node.is_null()).await;
+        // How long objects are kept is for the control plane to say.
+        let ttl = json!({"metadata": {"annotations": {"node.alpha.kubernetes.io/ttl": "0"}}});
+        api.server.patch_node(ttl).await;
+        api.server.make::<ConfigMap>(settings("info")).await;
+        api.server.create(&with_settings("web", json!({}))).await;
+        api.server.until_ready("web").await;
+        let file = volume(&api, "web", "configmap", "etc").await.join("level");
+        api.server.change::<ConfigMap>("settings", json!({"data": {"level": "debug"}})).await;
+        until_file(&api, &file, Some("debug")).await;
+        let watched = |request: &String| request.contains("configmaps") && request.contains("watch");
+        assert!(!api.server.requests().iter().any(watched), "{strategy}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_holds_up_no_container() {
     let mut api = ApiRig::start().await;
     api.server.make::<ConfigMap>(settings("info")).await;
@@ -267,21 +288,23 @@ async fn tokens_are_bound_to_their_pod_and_outlive_a_restart() {
         return;
     }
     let mut api = ApiRig::start().await;
+    api.server.make::<ServiceAccount>(json!({"metadata": {"name": "robot"}})).await;
+    api.server.make::<ConfigMap>(settings("info")).await;
     let sources = json!([
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 600, "audience": "vault"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"configMap": {"name": "settings", "items": [{"key": "level", "path": "etc/level"}]}},
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]);
     let web = pod("web")
         .container("app", &["run"])
         .with_container("app", &json!({"volumeMounts": [{"name": "access", "mountPath": "/access"}]}))
-        .with_spec(&json!({"serviceAccountName": "default", "automountServiceAccountToken": false,
+        .with_spec(&json!({"serviceAccountName": "robot", "automountServiceAccountToken": false,
             "securityContext": {"runAsUser": 1000},
             "volumes": [{"name": "access", "projected": {"sources": sources}}]}));
     api.server.create(&web).await;
     let object = api.server.until_ready("web").await;
     let dir = volume(&api, "web", "projected", "access").await;
     until_file(&api, &dir.join("namespace"), Some("default")).await;
-    assert!(fs::read_to_string(dir.join("ca.crt")).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    until_file(&api, &dir.join("etc/level"), Some("info")).await;
     let meta = fs::metadata(dir.join("token")).unwrap();
     assert_eq!((meta.uid(), meta.mode() & 0o777), (1000, 0o600));
     let claims = claims(&fs::read_to_string(dir.join("token")).unwrap());

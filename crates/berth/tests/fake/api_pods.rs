@@ -96,7 +96,11 @@ async fn readiness_gates_and_overwritten_statuses() {
     bed.server.patch("web", Some("status"), says("Ready", "False")).await;
     bed.server.until_ready("web").await;
     bed.server
-        .patch("web", Some("status"), json!({"status": {"podIP": "1.2.3.4", "podIPs": [{"ip": "1.2.3.4"}]}}))
+        .patch(
+            "web",
+            Some("status"),
+            json!({"status": {"podIP": "1.2.3.4", "podIPs": [{"ip": "1.2.3.4"}, {"$patch": "replace"}]}}),
+        )
         .await;
     bed.server
         .until_pod("web", "back at its address", |pod| pod["status"]["podIP"] == ready["status"]["podIP"])

@@ -6,23 +6,24 @@ use testkit::pod::pod;
 use crate::api_server::ApiRig;
 use crate::rig::container;
 
+/// As many pods run beside those that are told of.
+const PODS: usize = 90;
+
 #[tokio::test]
 async fn a_restart_writes_nothing_that_is_no_news() {
     let mut bed = ApiRig::start().await;
     let requests = json!({"resources": {"requests": {"cpu": "0.01"}, "limits": {"memory": "1024Ki"}}});
-    for index in 0..8 {
-        let name = format!("web-{index}");
-        bed.server
-            .create(
-                &pod(&name)
-                    .init_container("prepare", &["true"])
-                    .container("main", &["run"])
-                    .with_container("main", &requests),
-            )
-            .await;
-        bed.rig.until_store("prepared", |store| store.is_running(&name, "prepare")).await;
-        bed.rig.runtime.exit_container(&name, "prepare", 0);
-        bed.server.until_ready(&name).await;
+    let names: Vec<_> = (0..PODS).map(|index| format!("web-{index}")).collect();
+    for name in &names {
+        let web = pod(name).container("main", &["run"]).with_container("main", &requests);
+        bed.server.create(&web).await;
+    }
+    let init = pod("prepared").init_container("prepare", &["true"]).container("main", &["run"]);
+    bed.server.create(&init).await;
+    bed.rig.until_store("prepared", |store| store.is_running("prepared", "prepare")).await;
+    bed.rig.runtime.exit_container("prepared", "prepare", 0);
+    for name in names.iter().map(String::as_str).chain(["prepared"]) {
+        bed.server.until_ready(name).await;
     }
     bed.server.create(&pod("done").container("main", &["run"]).restart_policy("Never")).await;
     bed.server.until_ready("done").await;
@@ -43,7 +44,7 @@ async fn a_restart_writes_nothing_that_is_no_news() {
     bed.server.until_phase("greedy", "Failed").await;
 
     let mut before = Vec::new();
-    for name in ["web-0", "web-7", "done", "restarted", "fixed-node", "greedy"] {
+    for name in ["web-0", "web-7", "prepared", "done", "restarted", "fixed-node", "greedy"] {
         before.push((name, bed.server.pod(name).await));
     }
     bed.rig.kill();

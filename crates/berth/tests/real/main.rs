@@ -16,6 +16,7 @@ mod inside;
 mod lifecycle;
 mod machine;
 mod namespaces;
+mod objects;
 mod resources;
 mod restart_safety;
 mod rig;

@@ -59,11 +59,24 @@ impl Rig {
 
     /// The same, with YAML for berth's configuration and other options of containerd.
     pub(crate) async fn with(more: &str, options: Options) -> Self {
+        Self::starting(more, options, Node::start).await
+    }
+
+    /// A containerd, and a berth with an API server beside it.
+    pub(crate) async fn solo() -> Self {
+        Self::starting("", Options::default(), Node::start_solo).await
+    }
+
+    async fn starting(
+        more: &str,
+        options: Options,
+        start: impl FnOnce(&mut Node) -> anyhow::Result<()>,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("berth-real").tempdir().unwrap();
         let containerd = Containerd::start(dir.path(), options).await.unwrap();
         let instance = containerd.instance();
         let mut node = Node::prepare(instance, &program(), more).unwrap();
-        node.start().unwrap();
+        start(&mut node).unwrap();
         let registry = Registry::default();
         let runtime = Runtime::new(
             &Endpoint::at(instance.socket()),

@@ -105,6 +105,13 @@ fn advice_for(reason: &str) -> Option<&'static str> {
         }
         "PostStartHookError" => "Correct the postStart hook: the container is killed when it fails.",
         "FailedMount" => "Create the object, or check the path on the node, that the message names.",
+        "StatusNotWritten" => {
+            "The pod is as `berth pods` shows it; only the API server does not show it so. Check the API server, and what it \
+             lets this node do."
+        }
+        "MirrorPodNotUpToDate" => {
+            "The pod runs; only `kubectl` does not show it. Create what the message misses, such as its namespace."
+        }
         _ => return None,
     })
 }

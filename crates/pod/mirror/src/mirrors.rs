@@ -1,6 +1,6 @@
 //! Keeps the mirror pods as they ought to be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use telemetry::metrics::{Gauge, Registry, Stability};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use types::{PodRef, pod};
+use types::{Failure, PodName, PodRef, pod};
 
 use crate::object::mirror_of;
 use crate::plan::{Action, StaticPods, plan};
@@ -22,6 +22,9 @@ const PARALLEL: usize = 8;
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long the watch has to show what a request did, before the same request is made again.
 const SHOWN: Duration = Duration::from_secs(5);
+
+/// The reason of its failures.
+const NOT_THERE: &str = "MirrorPodNotUpToDate";
 
 /// What is asked of the API server.
 pub trait MirrorApi: Send + Sync + 'static {
@@ -67,6 +70,7 @@ pub struct Mirrors<A> {
     held: HashMap<Action, Option<Instant>>,
     backoff: Backoff<Action>,
     requests: JoinSet<(Action, Result<(), ApiError>)>,
+    failures: watch::Sender<Arc<BTreeMap<PodName, Failure>>>,
     metrics: Metrics,
 }
 
@@ -89,8 +93,15 @@ impl<A: MirrorApi> Mirrors<A> {
             held: HashMap::new(),
             backoff: Backoff::new(DELAYS.0, DELAYS.1),
             requests: JoinSet::new(),
+            failures: watch::Sender::default(),
             metrics,
         }
+    }
+
+    /// Static pods whose mirrors could not be brought about, and why.
+    #[must_use]
+    pub fn failures(&self) -> watch::Receiver<Arc<BTreeMap<PodName, Failure>>> {
+        self.failures.subscribe()
     }
 
     /// Keeps them until dropped.
@@ -124,6 +135,7 @@ impl<A: MirrorApi> Mirrors<A> {
         let actions = plan(&pods, &objects);
         // What is not to be done any more may be done at once the next time.
         self.held.retain(|action, until| until.is_none() || actions.contains(action));
+        self.recovered(&actions);
         let now = Instant::now();
         let mut next = None;
         for action in actions {
@@ -173,20 +185,39 @@ impl<A: MirrorApi> Mirrors<A> {
             // The watch will show it.
             Err(error) if is_done(&action, &error) => SHOWN,
             Err(error) => {
-                let (what, pod) = match &action {
-                    Action::Create(name) => ("created", name),
-                    Action::Delete(pod) => ("deleted", &pod.name),
-                };
-                let again = self.backoff.delay(&action, now).is_some();
-                if !again {
-                    tracing::warn!(pod = %pod, error = %error, "A mirror pod could not be {what}; it will be tried again");
-                }
+                self.failed(&action, &error);
                 let wait = self.backoff.failed(&action, now);
                 self.backoff.prune(now);
                 wait
             }
         };
         self.held.insert(action, Some(now + wait));
+    }
+
+    fn failed(&self, action: &Action, error: &ApiError) {
+        let (what, pod) = match action {
+            Action::Create(name) => ("created", name),
+            Action::Delete(pod) => ("deleted", &pod.name),
+        };
+        let failure =
+            Failure { reason: NOT_THERE.to_owned(), message: format!("it could not be {what}: {error}") };
+        if self.failures.borrow().get(pod) != Some(&failure) {
+            tracing::warn!(pod = %pod, error = %error, "A mirror pod could not be {what}; it will be tried again");
+            self.failures.send_modify(|failures| drop(Arc::make_mut(failures).insert(pod.clone(), failure)));
+        }
+    }
+
+    /// Forgets the failures of those with which nothing is wrong any more.
+    fn recovered(&self, actions: &[Action]) {
+        let wrong = |pod: &PodName| {
+            actions.iter().any(|action| match action {
+                Action::Create(name) => name == pod,
+                Action::Delete(object) => object.name == *pod,
+            })
+        };
+        if self.failures.borrow().keys().any(|pod| !wrong(pod)) {
+            self.failures.send_modify(|failures| Arc::make_mut(failures).retain(|pod, _| wrong(pod)));
+        }
     }
 }
 

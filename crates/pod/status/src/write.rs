@@ -35,12 +35,14 @@ pub fn object_of<'a>(objects: &'a Objects<Pod>, who: &PodRef, hash: Option<&str>
     same.then_some(object)
 }
 
-/// What is to be done so that `object` says what is known of its pod. The object goes when it is being deleted, says
-/// that the pod has ended, and nothing of the pod is left on the node. Mirror pods are not ours to judge here.
+/// What is to be done so that `object` says what is known of its pod, but for what the server did not take over when it was
+/// told (`unheard`). The object goes when it is being deleted, says that the pod has ended, and nothing of the pod is left on
+/// the node. Mirror pods are not ours to judge here.
 #[must_use]
-pub fn decide(object: &Pod, latest: &Latest) -> Write {
+pub fn decide(object: &Pod, latest: &Latest, unheard: Option<&Value>) -> Write {
     let none = PodStatus::default();
-    if let Some(patch) = patch(object.status.as_ref().unwrap_or(&none), &latest.status) {
+    let news = patch(object.status.as_ref().unwrap_or(&none), &latest.status);
+    if let Some(patch) = news.filter(|patch| unheard != Some(patch)) {
         return Write::Patch(patch);
     }
     let goes = pod::is_deleting(object) && pod::is_terminal(object) && latest.over;
@@ -85,12 +87,19 @@ mod tests {
             ("Running", true, true, "Running", false),
             ("Running", true, true, "Failed", false),
         ] {
-            let write = decide(&object("1", phase, deleting, None), &latest("1", ours, over, None));
+            let write = decide(&object("1", phase, deleting, None), &latest("1", ours, over, None), None);
             assert_eq!(write == Write::Delete, goes, "{phase} {deleting} {over} {ours}: {write:?}");
             assert_eq!(matches!(write, Write::Patch(_)), phase != ours);
         }
         let mirror = object("1", "Failed", true, Some("h"));
-        assert_eq!(decide(&mirror, &latest("h", "Failed", true, Some("h"))), Write::Nothing);
+        assert_eq!(decide(&mirror, &latest("h", "Failed", true, Some("h")), None), Write::Nothing);
+        // A server that does not know one of the fields.
+        let mut told = latest("1", "Failed", true, None);
+        Arc::make_mut(&mut told.status).qos_class = Some("Burstable".to_owned());
+        let unheard = json!({"status": {"qosClass": "Burstable"}});
+        let goes = object("1", "Failed", true, None);
+        assert_eq!(decide(&goes, &told, Some(&unheard)), Write::Delete);
+        assert!(matches!(decide(&goes, &told, None), Write::Patch(_)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writes statuses to the API server, and deletes the objects of pods that are over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use telemetry::metrics::Histogram;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use types::{Pod, PodRef, PodUid};
+use types::{Failure, Pod, PodRef, PodUid};
 
 use crate::metrics::Metrics;
 use crate::patch::patch;
@@ -22,6 +22,9 @@ use crate::{Latest, StatusStore};
 const PARALLEL: usize = 16;
 /// How long a pod waits after a write that failed, at first and at most.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// The reason of its failures.
+const NOT_WRITTEN: &str = "StatusNotWritten";
 
 /// What the writer asks of the API server.
 pub trait StatusApi: Send + Sync + 'static {
@@ -51,6 +54,7 @@ pub struct StatusWriter<A> {
     pods: HashMap<PodUid, Slot>,
     backoff: Backoff<PodUid>,
     writes: JoinSet<Done>,
+    failures: watch::Sender<Arc<BTreeMap<PodUid, Failure>>>,
     sync_duration: Histogram,
 }
 
@@ -68,8 +72,6 @@ struct Slot {
     deleted: Option<PodUid>,
     /// When to try again after a failure, and whether the server could not be reached.
     retry: Option<(Instant, bool)>,
-    /// The failure that was logged last.
-    told: Option<String>,
 }
 
 /// A write that has ended.
@@ -99,8 +101,15 @@ impl<A: StatusApi> StatusWriter<A> {
             pods: HashMap::new(),
             backoff: Backoff::new(DELAYS.0, DELAYS.1),
             writes: JoinSet::new(),
+            failures: watch::Sender::default(),
             sync_duration: metrics.sync_duration.clone(),
         }
+    }
+
+    /// Pods whose latest status the API server did not take, and why.
+    #[must_use]
+    pub fn failures(&self) -> watch::Receiver<Arc<BTreeMap<PodUid, Failure>>> {
+        self.failures.subscribe()
     }
 
     /// Writes until dropped.
@@ -132,6 +141,7 @@ impl<A: StatusApi> StatusWriter<A> {
         let objects = self.objects.borrow_and_update().clone()?;
         let statuses = self.statuses.snapshot();
         self.pods.retain(|uid, slot| slot.writing || statuses.contains_key(uid));
+        self.tell(|failures| failures.retain(|uid, _| statuses.contains_key(uid)));
         let now = Instant::now();
         let mut next = None;
         for (uid, latest) in statuses {
@@ -149,8 +159,7 @@ impl<A: StatusApi> StatusWriter<A> {
             if slot.is_settled(&latest, &object) {
                 continue;
             }
-            let write = match decide(&object, &latest) {
-                Write::Patch(patch) if slot.unheard.as_ref() == Some(&patch) => Write::Nothing,
+            let write = match decide(&object, &latest, slot.unheard.as_ref()) {
                 Write::Delete if slot.deleted.as_ref() == Some(&PodRef::of(&object).uid) => Write::Nothing,
                 write => write,
             };
@@ -186,7 +195,6 @@ impl<A: StatusApi> StatusWriter<A> {
         match outcome {
             Ok(answer) => {
                 slot.retry = None;
-                slot.told = None;
                 self.backoff.reset(&uid);
                 match answer {
                     Some(answer) => {
@@ -197,21 +205,42 @@ impl<A: StatusApi> StatusWriter<A> {
                     }
                     None => slot.deleted = Some(object.uid),
                 }
+                self.tell(|failures| drop(failures.remove(&uid)));
                 self.server_is_back();
             }
             Err(error) => {
                 let now = Instant::now();
                 let away = matches!(error.kind, ApiErrorKind::Unreachable | ApiErrorKind::Timeout);
                 slot.retry = Some((now + self.backoff.failed(&uid, now), away));
-                // One that is gone or replaced shows in the watch soon.
-                let expected = matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict);
-                if !expected && slot.told.as_ref() != Some(&error.message) {
-                    tracing::warn!(pod = %latest.pod, error = %error, "The status of a pod could not be written; it will be tried again");
-                    slot.told = Some(error.message);
-                }
+                self.failed(&latest.pod, &error);
                 self.backoff.prune(now);
             }
         }
+    }
+
+    /// Says that the server did not take what it was told of `pod`. One that is gone or replaced shows in the watch soon.
+    fn failed(&self, pod: &PodRef, error: &ApiError) {
+        if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) {
+            return;
+        }
+        let failure = Failure { reason: NOT_WRITTEN.to_owned(), message: error.message.clone() };
+        if self.failures.borrow().get(&pod.uid) != Some(&failure) {
+            tracing::warn!(pod = %pod, error = %error, "The status of a pod could not be written; it will be tried again");
+            self.tell(|failures| drop(failures.insert(pod.uid.clone(), failure)));
+        }
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut BTreeMap<PodUid, Failure>)) {
+        self.failures.send_if_modified(|failures| {
+            // What fails is little, and most of the time nothing.
+            let mut changed = (**failures).clone();
+            change(&mut changed);
+            let news = changed != **failures;
+            if news {
+                *failures = Arc::new(changed);
+            }
+            news
+        });
     }
 
     /// Has those tried again at once that could not reach the server.

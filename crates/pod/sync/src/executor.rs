@@ -259,7 +259,7 @@ impl Executor {
     /// that show its labels, its annotations and objects of the API server. Done once for each version of the pod and of
     /// those objects that the executor meets. Returns how long until a token is to be replaced.
     async fn follow(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<Option<Duration>, SyncError> {
-        let objects = self.find(pod, volume::references(pod), cell, Step::Volumes, None).await;
+        let objects = self.find(pod, &volume::references(pod), cell, Step::Volumes, None).await;
         let refresh = until_refresh(&objects, Timestamp::now());
         let version = objects.version();
         let (same_pod, same_objects) = {

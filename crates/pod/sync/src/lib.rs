@@ -3,9 +3,9 @@
 //! Decides: what to do next for a pod, from its spec and what was observed of it ([`plan`]), and how long a container
 //! that crashed waits ([`crash`]).
 //!
-//! Acts: [`Executor`] prepares cgroup, directories and volumes, carries a plan out over CRI, stops pods and cleans up
-//! after them. Each step is awaited and says where it is in the pod's cell; any step may be dropped, and the next
-//! round goes on from what is there then.
+//! Acts: [`Executor`] has what the pod refers to found ([`ApiObjects`]), prepares cgroup, directories and volumes, carries
+//! a plan out over CRI, stops pods and cleans up after them. Each step is awaited and says where it is in the pod's cell;
+//! any step may be dropped, and the next round goes on from what is there then.
 //!
 //! Does not: decide when (`worker`), learn what the runtime did (`pleg`), or derive status (`status`).
 

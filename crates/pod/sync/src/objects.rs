@@ -23,7 +23,7 @@ pub(crate) const API_AWAY: Duration = Duration::from_secs(1);
 /// What is known of the API server's objects. Each answer comes in bounded time, whatever the server does.
 pub trait ApiObjects: Send + Sync + 'static {
     /// What there is of `references`, in the namespace of `pod`.
-    fn find<'a>(&'a self, pod: &'a Pod, references: References) -> BoxFuture<'a, Objects>;
+    fn find<'a>(&'a self, pod: &'a Pod, references: &'a References) -> BoxFuture<'a, Objects>;
 
     /// Takes up tokens that volumes of `pod` have shown since before a restart, as far as they are still good.
     fn adopt(&self, pod: &Pod, tokens: Vec<(TokenRequest, String)>);
@@ -40,11 +40,11 @@ pub trait ApiObjects: Send + Sync + 'static {
 pub struct WithoutApi;
 
 impl ApiObjects for WithoutApi {
-    fn find<'a>(&'a self, _: &'a Pod, references: References) -> BoxFuture<'a, Objects> {
+    fn find<'a>(&'a self, _: &'a Pod, references: &'a References) -> BoxFuture<'a, Objects> {
         let objects = Objects {
-            config_maps: without(references.config_maps, "configmap", Clone::clone),
-            secrets: without(references.secrets, "secret", Clone::clone),
-            tokens: without(references.tokens, "token for audience", |request| request.audience.clone()),
+            config_maps: without(&references.config_maps, "configmap", Clone::clone),
+            secrets: without(&references.secrets, "secret", Clone::clone),
+            tokens: without(&references.tokens, "token for audience", |request| request.audience.clone()),
         };
         ready(objects).boxed()
     }
@@ -61,13 +61,13 @@ impl ApiObjects for WithoutApi {
 }
 
 /// That there is nothing of all this.
-fn without<K: Ord, T>(
-    keys: BTreeSet<K>,
+fn without<K: Ord + Clone, T>(
+    keys: &BTreeSet<K>,
     kind: &'static str,
     name: impl Fn(&K) -> String,
 ) -> BTreeMap<K, Found<T>> {
     let error = |key: &K| ObjectError::WithoutApi { kind, name: name(key) };
-    keys.into_iter().map(|key| (error(&key), key)).map(|(error, key)| (key, Err(error))).collect()
+    keys.iter().map(|key| (key.clone(), Err(error(key)))).collect()
 }
 
 impl Executor {
@@ -75,7 +75,7 @@ impl Executor {
     pub(crate) async fn find(
         &self,
         pod: &Arc<Pod>,
-        references: References,
+        references: &References,
         cell: &PodCell,
         step: Step,
         container: Option<&str>,
@@ -88,12 +88,11 @@ impl Executor {
             // A restart asks for no token that is there.
             self.needs.objects.adopt(pod, self.needs.volumes.shown_tokens(pod).await);
         }
-        let waits_for = waits_for(&references);
         let mut finding = self.needs.objects.find(pod, references);
         if let Some(found) = (&mut finding).now_or_never() {
             return Arc::new(found);
         }
-        cell.at(step, container, waits_for);
+        cell.at(step, container, waits_for(references));
         Arc::new(finding.await)
     }
 
@@ -139,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_an_api_server_there_is_nothing() {
-        let objects = WithoutApi.find(&Pod::default(), references()).await;
+        let objects = WithoutApi.find(&Pod::default(), &references()).await;
         let text = "configmap \"m\" is not available: berth runs without an API server";
         assert_eq!(objects.config_map("m").unwrap_err().to_string(), text);
         assert!(objects.secret("s").is_err() && objects.token(&TokenRequest::default()).is_err());

@@ -75,7 +75,7 @@ impl Executor {
         cell: &PodCell,
     ) -> Result<Started, SyncError> {
         // Before the slot: an API server that is away must not hold up pods that need nothing of it.
-        let objects = self.find(pod, References::of_pod(pod), cell, Step::Volumes, None).await;
+        let objects = self.find(pod, &References::of_pod(pod), cell, Step::Volumes, None).await;
         let pull_secrets = self.pull_secrets(pod, &objects, cell);
         cell.at(Step::StartSlot, None, "other pods to be started");
         let slot = self.starts.acquire().await;
@@ -224,7 +224,7 @@ impl Starting<'_> {
         let read_file = |selector: &types::corev1::FileKeySelector| read_env_file(sandbox, selector);
         let mut references = References::default();
         references.add_environment(container);
-        let objects = executor.find(pod, references, cell, Step::Create, Some(&container.name)).await;
+        let objects = executor.find(pod, &references, cell, Step::Create, Some(&container.name)).await;
         cell.at(Step::Create, Some(&container.name), "the API server: Services");
         let services = executor.needs.objects.services(pod).await;
         let services = services.map_err(|error| StartError::config(&EnvError::Object(error).into()))?;

@@ -73,6 +73,8 @@ pub enum Verdict {
         /// The label `preemption_signal` of `kubelet_preemptions`.
         metric_label: String,
     },
+    /// It may not by what is known, which may be out of date: [`Lifecycle::look`], and ask again.
+    Unsure,
     /// It may not; it is shown as Failed.
     Reject {
         /// Reason and message of its status.
@@ -86,8 +88,11 @@ pub enum Verdict {
 /// what is, not from what it did before.
 pub trait Lifecycle: Send + Sync + 'static {
     /// Whether `pod` may run beside `active`. Called once per pod, in the order of admission; and again when those are
-    /// gone that had to make way for it.
+    /// gone that had to make way for it, or after a look.
     fn admit(&self, pod: &Arc<Pod>, active: &[Arc<Pod>]) -> Verdict;
+
+    /// Brings up to date what the answer [`Verdict::Unsure`] was due to. Of the next answer it is sure.
+    fn look(&self, pod: &PodRef) -> impl Future<Output = ()> + Send + 'static;
 
     /// The pod's state in the runtime, as it changes.
     fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>>;

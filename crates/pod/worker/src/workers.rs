@@ -53,7 +53,7 @@ struct Member {
     life: Life,
     /// Wanted again under the same UID while it was being stopped.
     again: Option<Arc<Pod>>,
-    /// Those that have to make way before it is asked again whether it may run.
+    /// Those that have to make way before it is asked again whether it may run; itself, while something is looked up.
     waits_for: BTreeSet<PodUid>,
 }
 
@@ -96,7 +96,8 @@ pub struct Workers<L> {
     members: HashMap<PodUid, Member>,
     actors: JoinSet<(PodUid, End)>,
     running: HashMap<Id, PodUid>,
-    /// Pods that make way for others; each ends when nothing of its pod runs any more.
+    /// Pods that make way for others: each ends when nothing of its pod runs any more. And looks for those that wait for
+    /// one.
     making_way: JoinSet<PodUid>,
     /// Actors that have not been set to work yet.
     starting: Vec<Actor<L>>,
@@ -268,6 +269,7 @@ impl<L: Lifecycle> Workers<L> {
                 self.metrics.preemptions.add(&[metric_label.as_str()], victims.len() as u64);
                 self.preempt(uid, &victims, &ended);
             }
+            Verdict::Unsure => self.look_first(uid),
             Verdict::Reject { ended, metric_label } => self.refuse(uid, ended, metric_label),
         }
     }

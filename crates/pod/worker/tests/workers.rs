@@ -22,6 +22,8 @@ struct Script {
     refused: HashSet<String>,
     /// Pods that find room only where another one is not.
     needs_place_of: HashMap<String, String>,
+    /// Pods of which admission is sure only after a look.
+    unsure: HashSet<String>,
     /// Pods whose containers take as long as the test likes to stop.
     slow: HashSet<String>,
 }
@@ -49,11 +51,20 @@ impl Lifecycle for Fake {
                 |victim| Verdict::Preempt { victims: vec![victim], ended, metric_label: "cpu".into() };
             return victim.map_or(Verdict::Run, preempt);
         }
+        if self.script.lock().unwrap().unsure.contains(uid) {
+            return Verdict::Unsure;
+        }
         if self.script.lock().unwrap().refused.contains(pod.metadata.uid.as_deref().unwrap()) {
             let ended = Ended { reason: "OutOfcpu".into(), message: "no room".into(), disruption: false };
             return Verdict::Reject { ended, metric_label: "OutOfcpu" };
         }
         Verdict::Run
+    }
+
+    fn look(&self, pod: &PodRef) -> impl Future<Output = ()> + Send + 'static {
+        self.script.lock().unwrap().unsure.remove(pod.uid.as_str());
+        self.journal.send_modify(|journal| journal.push(format!("look {}", pod.uid)));
+        tokio::time::sleep(Duration::from_secs(1))
     }
 
     fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>> {
@@ -381,5 +392,18 @@ async fn a_pod_that_is_deleted_waits_for_nobody_to_make_way() {
     bed.until_phase("2", Phase::Queued).await;
     bed.set(deleting("2", 30)).await;
     bed.until(&["stop(Some(30)) 2", "clean 2"]).await;
+    assert_eq!(bed.count("sync 2"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn admission_may_look_before_it_refuses() {
+    let unsure = ["1".to_owned(), "2".to_owned()].into();
+    let mut bed = Bed::new(Script { unsure, refused: ["2".to_owned()].into(), ..Script::default() });
+    bed.set(api_pod("1", serde_json::Value::Null, "Pending")).await;
+    bed.set(api_pod("2", serde_json::Value::Null, "Pending")).await;
+    bed.set(api_pod("3", serde_json::Value::Null, "Pending")).await;
+    bed.until(&["look 1", "admit 1 beside 1", "sync 1"]).await;
+    bed.until(&["look 2", "admit 2 beside 2"]).await;
+    bed.until_phase("2", Phase::Finished).await;
     assert_eq!(bed.count("sync 2"), 0);
 }

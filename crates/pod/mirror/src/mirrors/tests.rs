@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use kubeapi::ObjectKey;
 use serde_json::json;
-use types::{PodName, labels};
+use types::labels;
 
 use super::*;
 
@@ -50,6 +50,7 @@ struct Bed {
     server: Arc<Server>,
     pods: watch::Sender<Arc<StaticPods>>,
     node: watch::Sender<Option<Arc<Node>>>,
+    failures: watch::Receiver<Arc<BTreeMap<PodName, Failure>>>,
 }
 
 impl Bed {
@@ -59,8 +60,9 @@ impl Bed {
         let metrics = Metrics::register(&Registry::new());
         let objects = server.objects.subscribe();
         let mirrors = Mirrors::new(Arc::clone(&server), pods.subscribe(), objects, node.subscribe(), metrics);
+        let failures = mirrors.failures();
         tokio::spawn(mirrors.run());
-        Self { server, pods, node }
+        Self { server, pods, node, failures }
     }
 
     fn want(&self, hash: Option<&str>) {
@@ -114,8 +116,12 @@ async fn what_fails_is_tried_again_later_and_later() {
     bed.server.change(|_| {});
     let begun = Instant::now();
     bed.want(Some("h"));
+    let mut failures = bed.failures.clone();
+    let told = failures.wait_for(|failures| !failures.is_empty()).await.unwrap().clone();
+    assert_eq!(told[&PodName::new("n", "a")].message, "it could not be created: no");
     let mut asked = bed.server.asked.subscribe();
     asked.wait_for(|asked| asked.len() == 5).await.unwrap();
     assert_eq!(begun.elapsed(), Duration::from_secs(1 + 2 + 4 + 8));
     assert_eq!(bed.settled().await.len(), 5);
+    assert!(bed.failures.borrow().is_empty());
 }

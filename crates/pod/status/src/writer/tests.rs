@@ -83,6 +83,7 @@ struct Bed {
     store: StatusStore,
     asked: watch::Receiver<Vec<String>>,
     health: watch::Sender<Health>,
+    failures: watch::Receiver<Arc<BTreeMap<PodUid, Failure>>>,
     writer: tokio::task::JoinHandle<()>,
 }
 
@@ -114,7 +115,8 @@ impl Bed {
             &metrics,
         );
         let asked = server.asked.subscribe();
-        Self { asked, server, store, health, writer: tokio::spawn(writer.run()) }
+        let failures = writer.failures();
+        Self { asked, server, store, health, failures, writer: tokio::spawn(writer.run()) }
     }
 
     fn fail(&self, name: &str, kinds: impl IntoIterator<Item = ApiErrorKind>) {
@@ -198,7 +200,10 @@ async fn one_that_fails_is_tried_again_and_holds_up_nobody() {
     bed.set("b", "Running");
     bed.until(&["b Running"]).await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
+    let told = bed.failures.wait_for(|failures| !failures.is_empty()).await.unwrap().clone();
+    assert_eq!(told[&PodUid::from("a")].reason, "StatusNotWritten");
     let asked = bed.settled().await;
+    assert!(bed.failures.borrow().is_empty());
     assert_eq!(asked.iter().filter(|one| *one == "a Running").count(), 4);
     assert_eq!(asked.len(), 5);
 }

@@ -1,4 +1,4 @@
-//! Pods that make way for another one.
+//! What a pod waits for before it may run: others that make way, and a look.
 
 use std::collections::BTreeSet;
 
@@ -33,12 +33,30 @@ impl<L: Lifecycle> Workers<L> {
             });
             waits_for.insert(victim.uid.clone());
         }
+        if waits_for.is_empty() {
+            // They are gone already.
+            return self.start_actor(uid);
+        }
         let Some(member) = self.members.get_mut(uid) else { return };
         let names: Vec<_> = victims.iter().map(ToString::to_string).collect();
         let cell = &member.entry.cell;
         cell.phase.send_replace(Phase::Queued);
         cell.at(Step::Admission, None, format!("pods to make way for it: {}", names.join(", ")));
         member.waits_for = waits_for;
+    }
+
+    /// Has something looked up for the pod `uid`, which is then asked anew.
+    pub(super) fn look_first(&mut self, uid: &PodUid) {
+        let Some(member) = self.members.get_mut(uid) else { return };
+        let cell = &member.entry.cell;
+        cell.phase.send_replace(Phase::Queued);
+        cell.at(Step::Admission, None, "a look at the node's object");
+        member.waits_for.insert(uid.clone());
+        let (look, uid) = (self.lifecycle.look(&cell.pod), uid.clone());
+        self.making_way.spawn(async move {
+            look.await;
+            uid
+        });
     }
 
     /// Asks again those that waited for the pod `gone` alone.
