@@ -120,6 +120,8 @@ async fn an_api_server_that_goes_away_for_long_is_told_what_is_news_when_it_is_b
     until_renewed(&this).await;
     this.server.stop().await;
     this.rig.until_problems("the lease", |all| all.to_string().contains("NodeLeaseNotRenewed")).await;
+    let why = this.rig.command(&["why"]).await;
+    assert!(why.contains("NodeLeaseNotRenewed") && why.contains("No pod is held up"), "{why}");
     this.rig.put(&pod("later"));
     this.rig.until_ready("later").await;
     this.rig.runtime.set_network_ready(false, "NetworkPluginNotReady", "gone meanwhile");
