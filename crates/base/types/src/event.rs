@@ -1,5 +1,7 @@
 //! Events: what a user is told about an object, in the words of the kubelet (`kubectl describe`).
 
+use std::borrow::Cow;
+
 use crate::PodRef;
 
 /// `type` of a Kubernetes event.
@@ -32,7 +34,7 @@ pub struct Event {
     /// Normal or Warning.
     pub kind: EventKind,
     /// CamelCase reason; the constants are in [`crate::reason`].
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// A sentence for a person.
     pub message: String,
 }
@@ -40,26 +42,26 @@ pub struct Event {
 impl Event {
     /// A Normal event about `pod`.
     #[must_use]
-    pub fn normal(pod: &PodRef, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn normal(pod: &PodRef, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             pod: Some(pod.clone()),
             field_path: None,
             kind: EventKind::Normal,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// A Warning event about `pod`.
     #[must_use]
-    pub fn warning(pod: &PodRef, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn warning(pod: &PodRef, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { kind: EventKind::Warning, ..Self::normal(pod, reason, message) }
     }
 
     /// An event about the node.
     #[must_use]
-    pub fn node(kind: EventKind, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { pod: None, field_path: None, kind, reason, message: message.into() }
+    pub fn node(kind: EventKind, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { pod: None, field_path: None, kind, reason: reason.into(), message: message.into() }
     }
 
     /// The same event about one container, named as in `spec.containers{name}`.

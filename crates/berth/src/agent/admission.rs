@@ -47,11 +47,7 @@ impl Admission {
                 Verdict::Unsure
             }
             admit::Verdict::Reject(reject) => {
-                self.recorder.record(Event::warning(
-                    &who,
-                    static_reason(&reject.reason),
-                    reject.message.clone(),
-                ));
+                self.recorder.record(Event::warning(&who, reject.reason.clone(), reject.message.clone()));
                 Verdict::Reject { ended: reject.ended(), metric_label: reject.metric_label() }
             }
         }
@@ -91,26 +87,4 @@ impl Admission {
             .extend(extended.filter_map(|(name, amount)| Some((name.clone(), Quantity::of(amount).ok()?))));
         node
     }
-}
-
-/// Events have reasons that live as long as the program; those of extended resources are not known beforehand.
-fn static_reason(reason: &str) -> &'static str {
-    const KNOWN: [&str; 15] = [
-        "AppArmor",
-        "NodeAffinity",
-        "NodeName",
-        "NodePorts",
-        "NodeShutdown",
-        "OutOfcpu",
-        "OutOfephemeral-storage",
-        "OutOfmemory",
-        "OutOfpods",
-        "PodLevelResourcesNotSupported",
-        "PodOSNotSupported",
-        "PodOSSelectorNodeLabelDoesNotMatch",
-        "SupplementalGroupsPolicyNotSupported",
-        "SysctlForbidden",
-        "TaintToleration",
-    ];
-    KNOWN.into_iter().find(|known| *known == reason).unwrap_or("UnexpectedAdmissionError")
 }

@@ -36,6 +36,7 @@ impl EventLog {
                 further.record(event.clone());
             }
             let Event { pod, field_path, kind, reason, message } = event;
+            let reason = &*reason;
             let Some(pod) = pod else {
                 tracing::info!(reason, message, "Event about the node");
                 continue;

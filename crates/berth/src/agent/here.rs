@@ -74,16 +74,10 @@ pub(super) fn prepare_directories(loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 pub(super) fn tell_node_events(recorder: &Recorder, version: Version) {
-    let event = |kind, reason, message: &str| Event {
-        pod: None,
-        field_path: None,
-        kind,
-        reason,
-        message: message.to_owned(),
-    };
-    recorder.record(event(EventKind::Normal, reason::event::STARTING, "Starting kubelet."));
+    recorder.record(Event::node(EventKind::Normal, reason::event::STARTING, "Starting kubelet."));
     if version == Version::V1 {
-        recorder.record(event(EventKind::Warning, reason::event::CGROUP_V1, node::start::CGROUP_V1_MESSAGE));
+        let text = node::start::CGROUP_V1_MESSAGE;
+        recorder.record(Event::node(EventKind::Warning, reason::event::CGROUP_V1, text));
     }
 }
 

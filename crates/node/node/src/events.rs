@@ -63,12 +63,14 @@ fn status<'a>(node: &'a Node, type_: &str) -> Option<&'a str> {
 mod tests {
     use types::corev1::NodeSpec;
 
+    use std::borrow::Cow;
+
     use super::*;
     use crate::facts::Pressure;
     use crate::object::{Registration, initial, kept};
     use crate::testing::{Scene, later, now, runtime};
 
-    fn reasons(before: Option<&Node>, after: &Node) -> Vec<&'static str> {
+    fn reasons(before: Option<&Node>, after: &Node) -> Vec<Cow<'static, str>> {
         of_status("node-1", before, after).into_iter().map(|event| event.reason).collect()
     }
 
@@ -99,10 +101,10 @@ mod tests {
         scene.facts.machine.boot_id = "boot-2".to_owned();
         let after = kept(&before, scene.inputs(), later(1));
         let events = of_status("node-1", Some(&before), &after);
-        assert_eq!((events.len(), events[0].reason, events[0].kind), (1, "Rebooted", EventKind::Warning));
+        assert_eq!((events.len(), &*events[0].reason, events[0].kind), (1, "Rebooted", EventKind::Warning));
         assert!(events[0].message.ends_with("boot-2"));
         let bare = Node { status: None, ..before };
-        assert!(!reasons(Some(&bare), &after).contains(&"Rebooted"));
+        assert!(!reasons(Some(&bare), &after).contains(&"Rebooted".into()));
     }
 
     #[test]
@@ -119,7 +121,7 @@ mod tests {
             (Some(true), Some(true), None),
         ] {
             let event = of_cordon("n", &node(before), &node(after));
-            assert_eq!(event.map(|event| event.reason), expected);
+            assert_eq!(event.as_ref().map(|event| &*event.reason), expected);
         }
     }
 }

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(config.servers, servers, "{spec}");
         assert_eq!(config.searches, searches, "{spec}");
         assert_eq!(config.options, options, "{spec}");
-        let actual: Vec<_> = events.iter().map(|event| event.reason).collect();
+        let actual: Vec<_> = events.iter().map(|event| &*event.reason).collect();
         assert_eq!(actual, reasons, "{spec}");
     }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use telemetry::metrics::Registry;
@@ -69,7 +70,7 @@ impl Bed {
         self.api.0.send_modify(change);
     }
 
-    fn reasons(&mut self) -> Vec<&'static str> {
+    fn reasons(&mut self) -> Vec<Cow<'static, str>> {
         std::iter::from_fn(|| self.events.try_recv().ok()).map(|event| event.reason).collect()
     }
 
@@ -104,7 +105,7 @@ async fn a_node_that_is_ready_registers_with_one_call() {
     assert_eq!((state.creates, state.patches.len(), state.ready()), (1, 0, Some("True")));
     assert_eq!(Some(state.renewals[0].1.as_str()), state.uid());
     assert_eq!(bed.standing.borrow().uid(), state.uid());
-    assert!(bed.reasons().contains(&"NodeReady"));
+    assert!(bed.reasons().contains(&"NodeReady".into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +155,7 @@ async fn ready_goes_out_at_once_and_images_wait() {
     bed.facts.send_modify(|facts| Arc::make_mut(facts).port += 1);
     let state = bed.until(|state| state.patches.len() == 3).await;
     assert_eq!((at.elapsed(), state.patches[2].1["status"]["images"].is_null()), (secs(10), true));
-    assert!(bed.reasons().ends_with(&["NodeNotReady", "NodeReady"]));
+    assert!(bed.reasons().ends_with(&["NodeNotReady".into(), "NodeReady".into()]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,7 +212,7 @@ async fn conflicts_are_tried_again() {
     let state = bed.until(|state| state.ready() == Some("False")).await;
     assert_eq!((at.elapsed(), state.patches.len()), (Duration::from_millis(600), 3));
     bed.standing.wait_for(|standing| standing.status.is_none()).await.unwrap();
-    assert!(bed.reasons().ends_with(&["NodeNotReady"]), "told once, when it is true");
+    assert!(bed.reasons().ends_with(&["NodeNotReady".into()]), "told once, when it is true");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What becomes of an event: a new one, a count of one that was told, part of a combined one, or nothing.
 //! The rules and numbers are client-go's.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) struct Correlator {
 pub(super) struct Similar {
     pub(super) pod: Option<PodRef>,
     pub(super) kind: EventKind,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 /// Events that are one object of the API.

@@ -80,8 +80,8 @@ impl EventPublisher {
             }
             if !error.is_transient() || tries >= TRIES {
                 self.dropped.fetch_add(1, Relaxed);
-                let reason = outgoing.key.similar().reason;
-                tracing::debug!(error = %error, reason, message = outgoing.message, "an event is not told");
+                let reason = &outgoing.key.similar().reason;
+                tracing::debug!(error = %error, %reason, message = outgoing.message, "an event is not told");
                 return;
             }
             // All nodes that miss the same server do not come back together.
@@ -148,7 +148,7 @@ fn object(outgoing: &Outgoing, node: &str) -> ApiEvent {
         },
         involved_object: involved,
         type_: Some(similar.kind.as_str().to_owned()),
-        reason: Some(similar.reason.to_owned()),
+        reason: Some(similar.reason.clone().into_owned()),
         message: Some(outgoing.message.clone()),
         count: Some(outgoing.count),
         first_timestamp: Some(Time(outgoing.first)),

@@ -47,13 +47,7 @@ async fn told_counted_and_told_again_when_forgotten() {
     known.lock().unwrap().clear();
     recorder.record(event);
     server.wait(|asked| asked.len() == 4).await;
-    recorder.record(Event {
-        pod: None,
-        field_path: None,
-        kind: EventKind::Normal,
-        reason: "Starting",
-        message: "Starting kubelet.".into(),
-    });
+    recorder.record(Event::node(EventKind::Normal, "Starting", "Starting kubelet."));
     drop(recorder);
     within(running).await.unwrap();
 

@@ -210,12 +210,6 @@ impl Collector {
     }
 
     fn warn(&self, reason: &'static str, message: &str) {
-        self.recorder.record(Event {
-            pod: None,
-            field_path: None,
-            kind: EventKind::Warning,
-            reason,
-            message: message.to_owned(),
-        });
+        self.recorder.record(Event::node(EventKind::Warning, reason, message));
     }
 }
