@@ -161,11 +161,12 @@ fn age(seconds: i64) -> String {
     }
 }
 
-fn problem_lines(problems: &[Problem]) -> String {
+/// What is wrong with manifests and with the API server, a line each.
+pub(super) fn problem_lines(problems: &[Problem]) -> String {
     let mut out = String::new();
     for problem in problems {
         if out.is_empty() {
-            out.push_str("\nManifests with problems:\n");
+            out.push_str("\nProblems:\n");
         }
         let mut place = problem.origin.clone();
         for number in [problem.line, problem.column].into_iter().flatten() {

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use server::Problem;
 use server::why::Why;
 
+use super::pods::problem_lines;
 use super::{Socket, client, tell};
 
 #[derive(Args)]
 pub(super) struct WhyArgs {
-    /// The pod, as NAME or NAMESPACE/NAME; all that are held up if left out
+    /// The pod, as NAME or NAMESPACE/NAME; if left out, all that are held up, and what else is wrong
     pod: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -34,12 +36,17 @@ pub(super) fn run(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     }
     if args.json {
         tell(&format!("{}\n", serde_json::to_string_pretty(&all)?));
-    } else if all.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if all.is_empty() {
         tell("No pod is held up.\n");
-    } else {
-        for why in &all {
-            tell(&text(why));
-        }
+    }
+    for why in &all {
+        tell(&text(why));
+    }
+    if args.pod.is_none() {
+        let problems: Vec<Problem> = client::block_on(client::get_json(&args.socket.socket, "/problems"))?;
+        tell(&problem_lines(&problems));
     }
     Ok(ExitCode::SUCCESS)
 }

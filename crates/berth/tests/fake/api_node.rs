@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use testkit::containerd::BUSYBOX;
 use testkit::pod::pod;
@@ -120,6 +121,8 @@ async fn an_api_server_that_goes_away_for_long_is_told_what_is_news_when_it_is_b
     until_renewed(&this).await;
     this.server.stop().await;
     this.rig.until_problems("the lease", |all| all.to_string().contains("NodeLeaseNotRenewed")).await;
+    let why = this.rig.command(&["why"]).await;
+    assert!(why.contains("NodeLeaseNotRenewed") && why.contains("No pod is held up"), "{why}");
     this.rig.put(&pod("later"));
     this.rig.until_ready("later").await;
     this.rig.runtime.set_network_ready(false, "NetworkPluginNotReady", "gone meanwhile");
@@ -195,4 +198,38 @@ async fn a_silent_api_server_holds_nothing_up() {
     until_ready(&this.server).await;
     until_renewed(&this).await;
     tokio::time::timeout(Duration::from_secs(5), this.rig.terminate()).await.expect("berth ends at once");
+}
+
+#[tokio::test]
+async fn calls_that_fail_are_made_again() {
+    let mut this = ApiRig::prepare(QUICK).await;
+    for (method, path, code) in [
+        (Method::GET, "/nodes/node", 429),
+        (Method::POST, "/nodes", 500),
+        (Method::POST, "/nodes", 409),
+        (Method::PATCH, "/leases/node", 503),
+    ] {
+        this.server.fail(method, path, code, 2);
+    }
+    this.rig.launch();
+    until_ready(&this.server).await;
+    until_renewed(&this).await;
+    for code in [409, 429, 500] {
+        this.server.fail(Method::PATCH, "/nodes/node/status", code, 1);
+    }
+    this.rig.runtime.set_runtime_ready(false, "Broken", "it is broken");
+    this.server.until_node("not ready", |node| condition(node, "Ready")["status"] == "False").await;
+    this.rig.until_problems("none", |all| all == &json!([])).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_deleted_is_registered_again() {
+    let this = joined(QUICK).await;
+    let before = this.server.node().await;
+    this.server.delete_node().await;
+    let is_new = |node: &Value| !node.is_null() && node["metadata"]["uid"] != before["metadata"]["uid"];
+    let node = this.server.until_node("registered again", is_new).await;
+    assert_eq!(condition(&node, "Ready")["status"], "True");
+    let owner = |lease: &Value| lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"];
+    this.rig.until("the lease is the new node's", DEADLINE, || this.server.lease(), owner).await;
 }

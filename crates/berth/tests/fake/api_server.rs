@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use kubeapi::{ApiErrorKind, Client, Kubeconfig, Limits, Object, Options, Selection, Store};
+use kubeapi::{ApiErrorKind, Client, Deletion, Kubeconfig, Limits, Object, Options, Selection, Store};
 use serde_json::{Value, json};
 use solo::{Settings, Solo, SoloError};
 use telemetry::metrics::Registry;
@@ -243,6 +243,10 @@ impl Server {
     pub(crate) async fn create_node(&self) {
         let node: Node = serde_json::from_value(json!({"metadata": {"name": "node"}})).unwrap();
         self.client.create_node(&node).await.unwrap();
+    }
+
+    pub(crate) async fn delete_node(&self) {
+        self.client.delete::<Node>(None, "node", &Deletion::default()).await.unwrap();
     }
 
     /// Waits until somebody was told this about the node.

@@ -14,11 +14,11 @@ use types::Pod;
 
 use crate::why::Why;
 
-/// A manifest that could not be used, or not wholly.
+/// A manifest that could not be used, or not wholly; or what is wrong between the node and its API server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The file or URL.
+    /// The file, the URL, or the API server.
     pub origin: String,
     /// Line, from 1; none if the whole file is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub trait Local: Send + Sync + 'static {
     fn pods(&self) -> Vec<Pod>;
     /// Why pods are where they are; of all of them, or of those called `name` (`[namespace/]name`).
     fn why(&self, name: Option<&str>) -> Vec<Why>;
-    /// Manifests with problems.
+    /// What is wrong with manifests and with the API server.
     fn problems(&self) -> Vec<Problem>;
     /// The log of a container; the error is told to the client as it is.
     fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String>;

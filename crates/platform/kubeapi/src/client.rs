@@ -1,6 +1,7 @@
 //! Requests to the API server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,6 +78,8 @@ struct Shared {
     metrics: Arc<HostMetrics>,
     user_agent: HeaderValue,
     presence: Presence,
+    /// The server does not know lists that go on as watches.
+    lists_apart: AtomicBool,
 }
 
 /// The largest answer that is read.
@@ -112,6 +115,7 @@ impl Client {
             metrics,
             user_agent,
             presence: Presence::default(),
+            lists_apart: AtomicBool::new(false),
         };
         let Limits { qps, burst, deadline } = options.limits;
         Ok(Self { shared: Arc::new(shared), limiter: Limiter::new(qps, burst), deadline })
@@ -193,6 +197,16 @@ impl Client {
         }
     }
 
+    /// Whether the server was found not to know lists that go on as watches (KEP-3157).
+    pub(crate) fn lists_apart(&self) -> bool {
+        self.shared.lists_apart.load(Relaxed)
+    }
+
+    /// Notes that it does not.
+    pub(crate) fn list_apart(&self) {
+        self.shared.lists_apart.store(true, Relaxed);
+    }
+
     /// Returns when the server answers anybody after it was away.
     pub(crate) async fn recovered(&self) {
         self.shared.presence.returned().await;
@@ -202,7 +216,10 @@ impl Client {
     async fn attempt(&self, request: &Prepared, watch: bool) -> Result<Response<ResponseBody>, ApiError> {
         let shared = &*self.shared;
         let method = request.method.as_str();
-        shared.metrics.waited(method, self.limiter.turn().await);
+        // Watches do not count, as in client-go: they are few, and what waits for them would ask in another way.
+        if !watch {
+            shared.metrics.waited(method, self.limiter.turn().await);
+        }
         let mut again = true;
         loop {
             let proof = shared

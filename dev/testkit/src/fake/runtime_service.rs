@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::logs;
 use super::serve::{EventsMode, Served};
-use super::store::{KILLED, Store, Subject, no_container, no_sandbox};
+use super::store::{Container, KILLED, Store, Subject, no_container, no_sandbox};
 use super::view::selects;
 
 #[tonic::async_trait]
@@ -175,9 +175,7 @@ impl RuntimeService for Served {
             })?;
             if let Some(script) = script {
                 let mut changes = self.changes();
-                let runs = |store: &Store| {
-                    store.containers.get(&id).is_some_and(super::store::Container::is_running)
-                };
+                let runs = |store: &Store| store.containers.get(&id).is_some_and(Container::is_running);
                 let ended_by_itself = async { while self.read(runs) && changes.changed().await.is_ok() {} };
                 if tokio::time::timeout(script.stops_after.min(grace), ended_by_itself).await.is_err() {
                     let code = if script.stops_after > grace { KILLED } else { script.stop_code };

@@ -105,7 +105,7 @@ impl<K: Referenced> Watched<K> {
 
     fn begin(&self, key: &ObjectKey) -> Item<K> {
         let selection = Selection::object(Some(&key.namespace), &key.name);
-        let watch = Watch::<K>::start(&self.client, selection);
+        let watch = Watch::<K>::streamed(&self.client, selection);
         let health = watch.health();
         let (sender, seen) = watch::channel(Seen::Nothing);
         let demand = Arc::new(Demand { asked: Mutex::new(Instant::now()), missed: AtomicBool::new(false) });

@@ -1,6 +1,7 @@
 //! The events of a watch, as they come over the wire.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use super::{Event, EventStream};
 use crate::object::decode;
 use crate::transport::ResponseBody;
 use crate::{ApiError, Object};
+
+/// Marks the bookmark after the objects that there were at the beginning.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// One line.
 #[derive(Deserialize)]
@@ -35,6 +39,8 @@ struct Versioned {
 struct Meta {
     #[serde(default)]
     resource_version: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 /// The events of a watch that has begun.
@@ -79,6 +85,7 @@ fn read<K: Object>(line: &[u8]) -> Result<Event<K>, ApiError> {
             let error = ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR, None, status);
             return Ok(Event::Failed(error));
         }
+        "BOOKMARK" => return bookmark(object),
         // Kinds of events that come after us pass time, at least.
         _ => return skipped(object),
     };
@@ -87,6 +94,15 @@ fn read<K: Object>(line: &[u8]) -> Result<Event<K>, ApiError> {
         tracing::warn!(error = %error, "an event of a watch is left out");
         skipped(object)
     })
+}
+
+/// The bookmark that ends the objects of the beginning has an annotation.
+fn bookmark<K>(object: &RawValue) -> Result<Event<K>, ApiError> {
+    let Versioned { metadata } =
+        serde_json::from_str(object.get()).map_err(|error| ApiError::malformed(&error))?;
+    let synced = metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true");
+    let version = metadata.resource_version;
+    Ok(if synced { Event::Synced(version) } else { Event::Bookmark(version) })
 }
 
 /// What is left of an event whose object says nothing.
@@ -129,6 +145,8 @@ mod tests {
         let bookmark =
             r#"{"type":"BOOKMARK","object":{"kind":"ConfigMap","metadata":{"resourceVersion":"9"}}}"#;
         assert!(matches!(event(bookmark).unwrap(), Event::Bookmark(version) if version == "9"));
+        let synced = r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
+        assert!(matches!(event(synced).unwrap(), Event::Synced(version) if version == "9"));
         let gone = r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410,"reason":"Expired","message":"too old"}}"#;
         assert!(matches!(event(gone).unwrap(), Event::Failed(error) if error.kind == ApiErrorKind::Gone));
     }

@@ -75,9 +75,19 @@ impl<K: Object> Watch<K> {
     /// [`Watch::health`] telling how it fares.
     #[must_use]
     pub fn start(client: &Client, selection: Selection) -> Self {
+        Self::of(FromServer::new(client.clone(), selection))
+    }
+
+    /// The same, with one request in place of a list and a watch, where the server can do that (KEP-3157). For those of
+    /// which there are many.
+    #[must_use]
+    pub(crate) fn streamed(client: &Client, selection: Selection) -> Self {
+        Self::of(FromServer::new(client.clone(), selection).streamed())
+    }
+
+    fn of(upstream: FromServer<K>) -> Self {
         let (sender, changes) = mpsc::channel(QUEUE);
         let (told, health) = watch::channel(Health::starting());
-        let upstream = FromServer::<K>::new(client.clone(), selection);
         let task = tokio::spawn(run(upstream, sender, told));
         Self { changes, health, _task: AbortOnDropHandle::new(task) }
     }
@@ -101,8 +111,13 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     /// A watch that has begun.
     type Events: EventStream<Self::Object>;
 
-    /// Everything, at a version that is as new as `at` asks for.
-    fn list(&self, at: At) -> impl Future<Output = Result<Listed<Self::Object>, ApiError>> + Send;
+    /// Everything, at a version that is as new as `at` asks for. It may go on as a watch, which the server ends after
+    /// `timeout`.
+    fn list(
+        &self,
+        at: At,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Listed<Self::Object, Self::Events>, ApiError>> + Send;
 
     /// Begins a watch after `version`, which the server ends after `timeout`.
     fn open(
@@ -131,9 +146,11 @@ pub(crate) enum At {
 }
 
 /// A whole list.
-pub(crate) struct Listed<K> {
+pub(crate) struct Listed<K, E> {
     pub(crate) objects: Vec<Arc<K>>,
     pub(crate) version: String,
+    /// The watch that it goes on as.
+    pub(crate) events: Option<E>,
 }
 
 /// An event of a watch, with the version from which the next watch goes on.
@@ -143,6 +160,8 @@ pub(crate) enum Event<K> {
     Deleted(Arc<K>, String),
     /// Nothing happened up to this version.
     Bookmark(String),
+    /// All objects that there were at the beginning have come; this is the version.
+    Synced(String),
     /// The server cannot go on.
     Failed(ApiError),
 }

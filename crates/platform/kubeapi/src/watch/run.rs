@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::delays::Delays;
-use super::{At, Change, Event, EventStream, Health, Upstream};
+use super::{At, Change, Event, EventStream, Health, Listed, Upstream};
 use crate::{ApiError, ApiErrorKind, jitter};
 
 /// How long one watch takes, at least and at most; the kubelet's numbers. Then the server ends it, and it is begun anew.
@@ -44,23 +44,34 @@ pub(super) async fn run<U: Upstream>(
     let mut delays = Delays::default();
     // Whether the list was made anew because changes were missed, and nothing was well since.
     let mut relisted = false;
+    // The watch that a list has gone on as, when it began, and for how long it is.
+    let mut opened = None;
     loop {
         let failure = match position {
-            Position::List(at) => match upstream.list(at).await {
-                Ok(listed) => {
-                    position = Position::At(listed.version);
-                    if changes.send(Change::Listed(listed.objects)).await.is_err() {
-                        return;
+            Position::List(at) => {
+                let (timeout, begun) = (some_timeout(), Instant::now());
+                match upstream.list(at, timeout).await {
+                    Ok(Listed { objects, version, events }) => {
+                        position = Position::At(version);
+                        opened = events.map(|events| (events, begun, timeout));
+                        if changes.send(Change::Listed(objects)).await.is_err() {
+                            return;
+                        }
+                        continue;
                     }
-                    continue;
+                    Err(error) => error,
                 }
-                Err(error) => error,
-            },
+            }
             Position::At(ref mut version) => {
-                let timeout = TIMEOUT.0 + jitter::up_to(TIMEOUT.1 - TIMEOUT.0);
-                let begun = Instant::now();
-                match upstream.open(version, timeout).await {
-                    Ok(mut events) => {
+                let watch = match opened.take() {
+                    Some(opened) => Ok(opened),
+                    None => {
+                        let (timeout, begun) = (some_timeout(), Instant::now());
+                        upstream.open(version, timeout).await.map(|events| (events, begun, timeout))
+                    }
+                };
+                match watch {
+                    Ok((mut events, begun, timeout)) => {
                         health.send_if_modified(Health::connected);
                         let end = follow(&mut events, version, &changes, begun + timeout + GRACE).await;
                         let well = begun.elapsed() >= WELL;
@@ -118,7 +129,7 @@ async fn follow<K>(
             Err(_) | Ok(None) => return End::Ended(None),
             Ok(Some(Err(error))) => return End::Ended(Some(error)),
             Ok(Some(Ok(Event::Failed(error)))) => return End::Failed(error),
-            Ok(Some(Ok(Event::Bookmark(at)))) => (None, at),
+            Ok(Some(Ok(Event::Bookmark(at) | Event::Synced(at)))) => (None, at),
             Ok(Some(Ok(Event::Applied(object, at)))) => (Some(Change::Applied(object)), at),
             Ok(Some(Ok(Event::Deleted(object, at)))) => (Some(Change::Deleted(object)), at),
         };
@@ -131,6 +142,10 @@ async fn follow<K>(
             *version = at;
         }
     }
+}
+
+fn some_timeout() -> Duration {
+    TIMEOUT.0 + jitter::up_to(TIMEOUT.1 - TIMEOUT.0)
 }
 
 fn ended_at_once() -> ApiError {

@@ -21,6 +21,8 @@ struct State {
     object: Option<Value>,
     watches: Vec<mpsc::Sender<Result<Value, ()>>>,
     forbidden: bool,
+    /// It does not know lists that go on as watches.
+    old: bool,
 }
 
 impl One {
@@ -45,8 +47,23 @@ impl One {
 
     fn answer(&self, asked: &Asked) -> Answer {
         let mut state = self.0.lock().unwrap();
+        let selected = asked.query.get("fieldSelector").is_some_and(|fields| fields == "metadata.name=a");
         if asked.is_watch() {
             let (sender, answer) = lines();
+            if is_stream(asked) {
+                if state.old {
+                    return failure(422, "Invalid", "sendInitialEvents is forbidden for watch");
+                }
+                if state.forbidden {
+                    return failure(403, "Forbidden", "no relationship found between node and this object");
+                }
+                if let Some(object) = state.object.as_ref().filter(|_| selected) {
+                    sender.try_send(Ok(json!({"type": "ADDED", "object": object}))).unwrap();
+                }
+                let meta =
+                    json!({"resourceVersion": "1", "annotations": {"k8s.io/initial-events-end": "true"}});
+                sender.try_send(Ok(json!({"type": "BOOKMARK", "object": {"metadata": meta}}))).unwrap();
+            }
             state.watches.push(sender);
             return answer;
         }
@@ -59,7 +76,6 @@ impl One {
         if state.forbidden {
             return failure(403, "Forbidden", "no relationship found between node and this object");
         }
-        let selected = asked.query["fieldSelector"] == "metadata.name=a";
         list("1", &state.object.iter().filter(|_| selected).cloned().collect::<Vec<_>>())
     }
 
@@ -85,10 +101,15 @@ async fn version(cache: &ObjectCache<ConfigMap>) -> Result<String, ApiErrorKind>
     Ok(object.data.as_ref().unwrap()["version"].clone())
 }
 
+fn is_stream(asked: &Asked) -> bool {
+    asked.query.get("sendInitialEvents").is_some_and(|wanted| wanted == "true")
+}
+
 fn counts(server: &Server) -> HashMap<&'static str, usize> {
     let mut counts = HashMap::new();
     for asked in server.asked() {
         let what = match (asked.is_watch(), asked.path.ends_with('a')) {
+            (true, _) if is_stream(&asked) => "stream",
             (true, _) => "watch",
             (_, true) => "get",
             _ => "list",
@@ -122,7 +143,7 @@ async fn one_watch_for_all_pods_that_refer_to_it() {
     one.change("DELETED", 3).await;
     assert_eq!(within(changed.recv()).await, Some(Changed { key: key(), pods: vec![job.clone()] }));
     assert_eq!(version(&cache).await.unwrap_err(), ApiErrorKind::NotFound);
-    assert_eq!(counts(&server), HashMap::from([("list", 2), ("watch", 2)]));
+    assert_eq!(counts(&server), HashMap::from([("stream", 2)]));
 
     cache.unregister(&job);
     assert!(cache.is_empty());
@@ -130,6 +151,23 @@ async fn one_watch_for_all_pods_that_refer_to_it() {
     for watch in watches {
         within(watch.closed()).await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_streams_is_asked_for_lists() {
+    let one = One::default();
+    one.set(1, false);
+    one.0.lock().unwrap().old = true;
+    let server = one.serve().await;
+    let (cache, mut changed) = cache(&server, WATCH);
+    cache.register(&"web".into(), [key()]);
+    assert_eq!(version(&cache).await.unwrap(), "1");
+    server.wait(|asked| asked.iter().any(|asked| asked.is_watch() && !is_stream(asked))).await;
+    one.change("MODIFIED", 2).await;
+    assert!(within(changed.recv()).await.is_some());
+    cache.register(&"web".into(), [key(), ObjectKey::new("n", "missing")]);
+    within(cache.get(&ObjectKey::new("n", "missing"))).await.unwrap_err();
+    assert_eq!(counts(&server)["stream"], 1, "it is tried once");
 }
 
 #[tokio::test]

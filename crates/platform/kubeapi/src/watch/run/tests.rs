@@ -72,11 +72,11 @@ impl Upstream for Server {
     type Object = u32;
     type Events = VecDeque<Step>;
 
-    async fn list(&self, at: At) -> Result<Listed<u32>, ApiError> {
+    async fn list(&self, at: At, _: Duration) -> Result<Listed<u32, VecDeque<Step>>, ApiError> {
         match self.act(format!("list {at:?}")).await {
             Act::List(objects, version) => {
                 let objects = objects.iter().copied().map(Arc::new).collect();
-                Ok(Listed { objects, version: version.into() })
+                Ok(Listed { objects, version: version.into(), events: None })
             }
             Act::Refuse(kind) => Err(error(kind)),
             Act::Watch(_) => panic!("a list was asked for"),
