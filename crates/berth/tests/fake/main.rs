@@ -10,6 +10,7 @@
 )]
 
 mod api_admission;
+mod api_chaos;
 mod api_deletion;
 mod api_failures;
 mod api_mirror;
