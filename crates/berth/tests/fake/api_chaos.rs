@@ -126,7 +126,8 @@ impl World {
                 && wanted.iter().all(|(name, object)| {
                     let shown = container(object, "main")["containerID"].as_str().unwrap_or_default();
                     let runs = store.all_containers().find(|container| shown.ends_with(&container.id));
-                    store.running_containers(name).len() == 1 && runs.is_some_and(|found| found.is_running())
+                    store.running_containers(name).len() == 1
+                        && runs.is_some_and(testkit::fake::Container::is_running)
                 })
         };
         self.bed.rig.until_store("what the server says", agrees).await;

@@ -154,13 +154,12 @@ impl FakeRuntime {
         });
     }
 
-    /// Ends a running container as the kernel does when memory runs out.
+    /// Ends a running container as the kernel does when memory runs out, or tells it late of one that was killed.
     pub fn oom_kill_container(&self, pod: &str, container: &str) {
         self.served.change(|store| {
-            let Some(id) = store.container(pod, container).map(|container| container.id.clone()) else {
-                return;
-            };
-            store.exit_because(&id, super::store::KILLED, "OOMKilled");
+            if let Some(id) = store.container(pod, container).map(|container| container.id.clone()) {
+                store.out_of_memory(&id);
+            }
         });
     }
 

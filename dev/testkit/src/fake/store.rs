@@ -454,6 +454,15 @@ impl Store {
         self.emit(Event::ContainerStoppedEvent, id, &sandbox_id);
     }
 
+    /// Ends a container that runs because memory ran out, or tells it late of one that was killed.
+    pub(super) fn out_of_memory(&mut self, id: &str) {
+        const REASON: &str = "OOMKilled";
+        self.exit_because(id, KILLED, REASON);
+        if let Some(container) = self.containers.get_mut(id) {
+            container.reason = REASON.to_owned();
+        }
+    }
+
     pub(super) fn remove_container(&mut self, id: &str) {
         let Some(container) = self.containers.get(id) else { return };
         let sandbox_id = container.sandbox_id.clone();
