@@ -71,8 +71,11 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
+/// The path and the query. Over HTTP/2, the server's address is in front of them.
 fn path_of(uri: &str) -> (&str, &str) {
-    uri.split_once('?').unwrap_or((uri, ""))
+    let rest = uri.strip_prefix("https://").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
+    let rest = rest.unwrap_or(uri);
+    rest.split_once('?').unwrap_or((rest, ""))
 }
 
 fn is_watch(query: &str) -> bool {
@@ -117,7 +120,7 @@ mod tests {
         let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n";
         let log = [
             line("PATCH", "/api/v1/namespaces/default/pods/a/status", "system:node:n"),
-            line("PATCH", "/api/v1/namespaces/default/pods/b/status", "system:node:n"),
+            line("PATCH", "https://[::1]:6443/api/v1/namespaces/default/pods/b/status", "system:node:n"),
             line("GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Dn&watch=true", "system:node:n"),
             line("GET", "/api/v1/pods?limit=500", "admin"),
             line("GET", "/api/v1/nodes/n?resourceVersion=0", "system:node:n"),
