@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Parser;
 use lab::containerd::{Containerd, Options as RuntimeOptions, remove_abandoned};
 use serde::Serialize;
@@ -158,7 +158,7 @@ async fn measure_agents(options: &Options, scale: &Scale) -> Result<()> {
     let (load_after, cores) = (process::load_average(), cores());
     let report = Report { pods: scale.pods, cores, load_before, load_after, bare, agents };
     print(options, &report, table::render)?;
-    failed.into_iter().next().map_or(Ok(()), Err)
+    outcome(failed)
 }
 
 async fn measure_members(options: &Options, scale: &Scale) -> Result<()> {
@@ -180,7 +180,13 @@ async fn measure_members(options: &Options, scale: &Scale) -> Result<()> {
     let (load_after, cores) = (process::load_average(), cores());
     let report = api::figures::Report { pods: scale.pods, cores, load_before, load_after, members };
     print(options, &report, api::table::render)?;
-    failed.into_iter().next().map_or(Ok(()), Err)
+    outcome(failed)
+}
+
+/// All that failed, as one.
+fn outcome(failed: Vec<Error>) -> Result<()> {
+    let all = failed.into_iter().reduce(|all, error| anyhow!("{all:#}\n{error:#}"));
+    all.map_or(Ok(()), Err)
 }
 
 fn print<R: Serialize>(options: &Options, report: &R, render: impl Fn(&R) -> String) -> Result<()> {
