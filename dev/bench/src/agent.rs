@@ -12,13 +12,14 @@ use lab::node::Node;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
+use crate::calls::{self, Calls};
 use crate::events::{Event, Events, Kind};
 use crate::figures::{Agent, Burst, Spread, ms};
 use crate::{Scale, pods, process};
 use shown::Shown;
 
-/// What a kubelet needs beside what every node of the lab has: there is no API server to ask who may do what.
-const CONFIGURATION: &str = "maxPods: 1000\n\
+/// What a kubelet needs beside what every node of the lab has: nobody is asked who may do what.
+pub(crate) const CONFIGURATION: &str = "maxPods: 1000\n\
     authentication: {webhook: {enabled: false}}\n\
     authorization: {mode: AlwaysAllow}\n";
 
@@ -104,18 +105,18 @@ impl Bench<'_> {
             idle_millicores: used.as_secs_f64() * 1000.0 / idled,
             start_cpu_ms: ms(start_cpu),
             stop_cpu_ms: ms(stop_cpu),
-            calls_per_pod: shown::per(&before, &full, pods),
-            stop_calls_per_pod: shown::per(&after_idling, &after, pods),
-            idle_calls_per_second: shown::per(&full, &after_idling, idled),
+            calls_per_pod: calls::per(&before, &full, pods),
+            stop_calls_per_pod: calls::per(&after_idling, &after, pods),
+            idle_calls_per_second: calls::per(&full, &after_idling, idled),
         };
         self.node.stop().await?;
         Ok(figures)
     }
 
-    async fn calls(&self) -> shown::Calls {
+    async fn calls(&self) -> Calls {
         match &self.shown {
             Some(shown) => shown.calls().await.unwrap_or_default(),
-            None => shown::Calls::default(),
+            None => Calls::default(),
         }
     }
 
@@ -208,8 +209,8 @@ impl Bench<'_> {
             .filter(|event| !sandboxes.contains(&event.id))
             .map(|event| event.at - begun)
             .collect();
-        let ready = ready?.map(|times| burst(times.into_iter().map(|at| at - begun).collect()));
-        Ok((burst(times), ready))
+        let ready = ready?.map(|times| Burst::of(times.into_iter().map(|at| at - begun).collect()));
+        Ok((Burst::of(times), ready))
     }
 
     async fn stop_all(&mut self) -> Result<(Burst, Option<f64>)> {
@@ -223,11 +224,6 @@ impl Bench<'_> {
         let gone_ms = gone.ok().transpose()?.map(|at| ms(at - begun));
         Ok((Burst { total_ms: ms(last - begun), each }, gone_ms))
     }
-}
-
-fn burst(times: Vec<Duration>) -> Burst {
-    let total_ms = times.iter().max().copied().map_or(0.0, ms);
-    Burst { total_ms, each: Spread::of(times) }
 }
 
 /// The ids of the sandboxes that the runtime has.

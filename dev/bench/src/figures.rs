@@ -37,6 +37,14 @@ pub(crate) struct Burst {
     pub(crate) each: Option<Spread>,
 }
 
+impl Burst {
+    /// Of how long each took since the beginning.
+    pub(crate) fn of(times: Vec<Duration>) -> Self {
+        let total_ms = times.iter().max().copied().map_or(0.0, ms);
+        Self { total_ms, each: Spread::of(times) }
+    }
+}
+
 /// The bare runtime with one number of workers.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Workers {

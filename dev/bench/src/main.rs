@@ -2,7 +2,8 @@
 //! prints the figures side by side.
 //!
 //! Decides: nothing; figures are printed and never judged. Every contender gets a private containerd of its own, and
-//! what is compared between node agents is read off containerd's own events, which no agent has a part in.
+//! what is compared between node agents is read off containerd's own events, which no agent has a part in; or, where
+//! they are nodes of an API server, off a watch of that.
 //!
 //! Does not: build what it measures (`cargo xtask bench` does).
 
@@ -13,7 +14,9 @@
 )]
 
 mod agent;
+mod api;
 mod bare;
+mod calls;
 mod events;
 mod figures;
 mod pods;
@@ -24,9 +27,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Parser;
 use lab::containerd::{Containerd, Options as RuntimeOptions, remove_abandoned};
+use serde::Serialize;
 
 use figures::Report;
 
@@ -39,7 +43,7 @@ struct Options {
     /// The berth to measure.
     #[arg(long)]
     berth: PathBuf,
-    /// Another kubelet to measure on the same manifests.
+    /// Another kubelet to measure on the same pods.
     #[arg(long)]
     against: Option<PathBuf>,
     /// Pods in a burst.
@@ -51,6 +55,9 @@ struct Options {
     /// Leave out the bare runtime.
     #[arg(long)]
     no_bare: bool,
+    /// Measure them as nodes of API servers, instead of on manifests in a directory.
+    #[arg(long)]
+    api: bool,
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -62,8 +69,12 @@ struct Scale {
     workers: &'static [usize],
     single_pods: usize,
     exits: usize,
+    /// Of a ConfigMap. Kubernetes' kubelet needs more than a minute for each.
+    changes: usize,
     settle: Duration,
     idle: Duration,
+    /// The same for a node of an API server, whose signs of life are seconds apart.
+    idle_node: Duration,
 }
 
 impl Scale {
@@ -74,8 +85,10 @@ impl Scale {
                 workers: &[2, 4, 8],
                 single_pods: 3,
                 exits: 5,
+                changes: 2,
                 settle: Duration::from_secs(3),
                 idle: Duration::from_secs(10),
+                idle_node: Duration::from_secs(30),
             }
         } else {
             Self {
@@ -83,8 +96,10 @@ impl Scale {
                 workers: &[2, 4, 8, 32],
                 single_pods: 10,
                 exits: 20,
+                changes: 5,
                 settle: Duration::from_secs(10),
                 idle: Duration::from_secs(30),
+                idle_node: Duration::from_secs(120),
             }
         }
     }
@@ -103,42 +118,84 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
+    if options.api { measure_members(options, &scale).await } else { measure_agents(options, &scale).await }
+}
+
+/// The programs to measure.
+fn contenders(options: &Options) -> Result<Vec<PathBuf>> {
+    let programs = std::iter::once(&options.berth).chain(&options.against);
+    let found =
+        programs.map(|program| program.canonicalize().with_context(|| format!("find {}", program.display())));
+    found.collect()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
+}
+
+async fn measure_agents(options: &Options, scale: &Scale) -> Result<()> {
     let load_before = process::load_average();
     let bare = if options.no_bare {
         None
     } else {
         let containerd = fresh_containerd().await?;
         eprintln!("bench: the bare runtime");
-        let figures = bare::measure(&containerd, &scale).await;
+        let figures = bare::measure(&containerd, scale).await;
         let figures = taken_down(containerd, figures).await?;
         Some(figures)
     };
     let (mut agents, mut failed) = (Vec::new(), Vec::new());
-    for program in std::iter::once(&options.berth).chain(&options.against) {
-        let program = program.canonicalize().with_context(|| format!("find {}", program.display()))?;
+    for program in contenders(options)? {
         eprintln!("bench: {}", program.display());
         let containerd = fresh_containerd().await?;
-        let figures = agent::measure(&containerd, &program, &scale).await;
+        let figures = agent::measure(&containerd, &program, scale).await;
         // What the others took minutes for is not lost with it.
         match taken_down(containerd, figures).await {
             Ok(figures) => agents.push(figures),
             Err(error) => failed.push(error.context(format!("measure {}", program.display()))),
         }
     }
-    let report = Report {
-        pods: scale.pods,
-        cores: std::thread::available_parallelism().map_or(0, usize::from),
-        load_before,
-        load_after: process::load_average(),
-        bare,
-        agents,
-    };
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("write the report as JSON")?);
-    } else {
-        print!("{}", table::render(&report));
+    let (load_after, cores) = (process::load_average(), cores());
+    let report = Report { pods: scale.pods, cores, load_before, load_after, bare, agents };
+    print(options, &report, table::render)?;
+    outcome(failed)
+}
+
+async fn measure_members(options: &Options, scale: &Scale) -> Result<()> {
+    let load_before = process::load_average();
+    let programs = contenders(options)?;
+    let (mut members, mut failed) = (Vec::new(), Vec::new());
+    for server in api::servers(&programs[0]) {
+        for program in &programs {
+            let what = format!("{} on {}", program.display(), server.name());
+            eprintln!("bench: {what}");
+            let containerd = fresh_containerd().await?;
+            let figures = api::measure(&containerd, &server, program, scale).await;
+            match taken_down(containerd, figures).await {
+                Ok(figures) => members.push(figures),
+                Err(error) => failed.push(error.context(format!("measure {what}"))),
+            }
+        }
     }
-    failed.into_iter().next().map_or(Ok(()), Err)
+    let (load_after, cores) = (process::load_average(), cores());
+    let report = api::figures::Report { pods: scale.pods, cores, load_before, load_after, members };
+    print(options, &report, api::table::render)?;
+    outcome(failed)
+}
+
+/// All that failed, as one.
+fn outcome(failed: Vec<Error>) -> Result<()> {
+    let all = failed.into_iter().reduce(|all, error| anyhow!("{all:#}\n{error:#}"));
+    all.map_or(Ok(()), Err)
+}
+
+fn print<R: Serialize>(options: &Options, report: &R, render: impl Fn(&R) -> String) -> Result<()> {
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(report).context("write the report as JSON")?);
+    } else {
+        print!("{}", render(report));
+    }
+    Ok(())
 }
 
 /// A containerd in which nothing has run yet.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use testkit::pod::{PodBuilder, pod};
 use types::Pod;
 
@@ -23,6 +25,19 @@ pub(crate) fn name(number: usize) -> String {
 /// The manifest of the pod.
 pub(crate) fn manifest(name: &str) -> String {
     builder(name).manifest()
+}
+
+/// The pod as a client creates it for the node, with `volume`, if any, at `/volume`.
+pub(crate) fn created(name: &str, node: &str, volume: Option<Value>) -> Result<Pod> {
+    let mut builder = builder(name).with_metadata(&json!({"uid": null})).with_spec(
+        // A token would be one more request per pod, and is not to be had without controllers.
+        &json!({"nodeName": node, "automountServiceAccountToken": false}),
+    );
+    if let Some(volume) = volume {
+        let mount = json!({"volumeMounts": [{"name": volume["name"], "mountPath": "/volume"}]});
+        builder = builder.with_spec(&json!({"volumes": [volume]})).with_container(CONTAINER, &mount);
+    }
+    serde_json::from_str(&builder.manifest()).context("make a pod")
 }
 
 /// The pod itself.

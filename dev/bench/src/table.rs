@@ -113,23 +113,23 @@ impl Table<'_> {
     }
 }
 
-fn seconds(ms: f64) -> String {
+pub(crate) fn seconds(ms: f64) -> String {
     format!("{:.2} s", ms / 1000.0)
 }
 
-fn median(spread: &Spread) -> String {
+pub(crate) fn median(spread: &Spread) -> String {
     format!("{:.0} ms", spread.median_ms)
 }
 
-fn median_seconds(burst: &Burst) -> String {
+pub(crate) fn median_seconds(burst: &Burst) -> String {
     burst.each.map_or(String::new(), |each| seconds(each.median_ms))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "kibibytes of memory")]
-fn mebibytes(kib: u64) -> String {
+pub(crate) fn mebibytes(kib: u64) -> String {
     format!("{:.1} MiB", kib as f64 / 1024.0)
 }
 
-fn listed(calls: &BTreeMap<String, f64>) -> String {
+pub(crate) fn listed(calls: &BTreeMap<String, f64>) -> String {
     calls.iter().map(|(name, count)| format!("{name} {count:.2}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! What tests and the demo need of a real machine: Debian packages, images made without a registry, a private
+//! What tests, the demo and the bench need of a real machine: Debian packages, images made without a registry, a private
 //! containerd with a berth on it, and the proof that nothing of it is left behind.
 //!
 //! Decides: how a containerd is configured so that it shares nothing with one that the machine's owner runs, and
@@ -8,6 +8,7 @@
 //!
 //! Does not: use any crate of berth, so that it works while those are being changed.
 
+pub mod apiserver;
 pub mod containerd;
 pub mod debian;
 pub mod leftovers;

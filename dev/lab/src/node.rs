@@ -137,7 +137,15 @@ impl Node {
     /// # Errors
     /// The program cannot be started.
     pub fn start(&mut self) -> Result<()> {
-        self.start_as(&[])
+        self.start_as(&[], &[])
+    }
+
+    /// Starts berth as a node of the cluster that the kubeconfig names.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start_in_cluster(&mut self, kubeconfig: &Path) -> Result<()> {
+        self.start_as(&[], &[&format!("--kubeconfig={}", kubeconfig.display())])
     }
 
     /// Starts berth with an API server beside it, `berth solo`, on a port that is free.
@@ -146,16 +154,17 @@ impl Node {
     /// The program cannot be started.
     pub fn start_solo(&mut self) -> Result<()> {
         let dir = self.solo_dir().display().to_string();
-        self.start_as(&["solo", "--dir", &dir, "--listen", "127.0.0.1:0", "--"])
+        self.start_as(&["solo", "--dir", &dir, "--listen", "127.0.0.1:0", "--"], &[])
     }
 
-    fn start_as(&mut self, command: &[&str]) -> Result<()> {
+    fn start_as(&mut self, command: &[&str], more: &[&str]) -> Result<()> {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log()).context("open berth's log")?;
         let [program, arguments @ ..] = self.agent_command();
         let child = Command::new(program)
             .args(command)
             .args(arguments)
+            .args(more)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share berth's log")?)
             .stderr(log)

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: berth, the bare runtime and another kubelet, measured side by side.
+//! `cargo xtask bench`: berth, the bare runtime and another kubelet, measured side by side; with `--api`, as nodes of
+//! API servers.
 //!
 //! What measures is a program of its own (`dev/bench`): it uses berth's crates, which this one must not need.
 
@@ -11,7 +12,7 @@ use crate::{sh, workspace};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The program of another kubelet to measure on the same manifests.
+    /// The program of another kubelet to measure on the same pods.
     #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,
     /// Pods in a burst.
@@ -23,6 +24,10 @@ pub(crate) struct Options {
     /// Leave out the bare runtime.
     #[arg(long)]
     no_bare: bool,
+    /// Measure them as nodes of an API server instead: that of `berth solo`, and `kube-apiserver` with `etcd` where
+    /// KUBEBUILDER_ASSETS names their directory.
+    #[arg(long)]
+    api: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -40,7 +45,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Some(program) = &options.against {
         bench.arg("--against").arg(program);
     }
-    let flags = [(options.quick, "--quick"), (options.no_bare, "--no-bare"), (options.json, "--json")];
+    let flags = [
+        (options.quick, "--quick"),
+        (options.no_bare, "--no-bare"),
+        (options.api, "--api"),
+        (options.json, "--json"),
+    ];
     bench.args(flags.into_iter().filter_map(|(given, flag)| given.then_some(flag)));
     // Not `sh::status`: its line would be in the way of a program that reads the JSON.
     Ok(bench.status()?.success())

@@ -10,15 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
+use crate::calls::Calls;
+
 /// How long anything may take to be shown.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// How often one pod is asked for, and how often a hundred: asking costs the agent time that it is measured by.
 const ONE_EVERY: Duration = Duration::from_millis(5);
 const MANY_EVERY: Duration = Duration::from_millis(100);
-
-/// Numbers of calls to the runtime, by operation.
-pub(super) type Calls = BTreeMap<String, f64>;
 
 /// The local API.
 pub(super) struct Shown {
@@ -91,12 +90,6 @@ impl Shown {
     }
 }
 
-/// What `after` has more than `before`, divided by `by`.
-pub(super) fn per(before: &Calls, after: &Calls, by: f64) -> Calls {
-    let more = after.iter().map(|(name, count)| (name, count - before.get(name).unwrap_or(&0.0)));
-    more.filter(|(_, more)| *more > 0.0).map(|(name, more)| (name.clone(), more / by)).collect()
-}
-
 /// True if the pod's condition says that it is ready.
 pub(super) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
@@ -123,12 +116,5 @@ mod tests {
         assert!(has_ended(&pod(json!({"restartCount": 0, "state": {"terminated": {}}}))));
         assert!(has_ended(&pod(json!({"restartCount": 1, "state": {"running": {}}}))));
         assert!(!has_ended(&json!({})));
-    }
-
-    #[test]
-    fn calls_are_counted_between_two_looks() {
-        let calls = |list: &[(&str, f64)]| list.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect::<Calls>();
-        let per = per(&calls(&[("a", 2.0), ("b", 1.0)]), &calls(&[("a", 6.0), ("b", 1.0), ("c", 1.0)]), 2.0);
-        assert_eq!(per, calls(&[("a", 2.0), ("c", 0.5)]));
     }
 }

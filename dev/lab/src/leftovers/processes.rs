@@ -10,8 +10,17 @@ use super::mounts;
 
 /// Programs that belong to the directory which one of their arguments names. Others that name it (an editor, the
 /// test itself) do not.
-const PROGRAMS: [&str; 7] =
-    ["containerd", "containerd-shim", "containerd-shim-runc-v2", "runc", "ctr", "berth", "kubelet"];
+const PROGRAMS: [&str; 9] = [
+    "containerd",
+    "containerd-shim",
+    "containerd-shim-runc-v2",
+    "runc",
+    "ctr",
+    "berth",
+    "kubelet",
+    "etcd",
+    "kube-apiserver",
+];
 
 /// A process.
 #[derive(Debug, Clone)]
