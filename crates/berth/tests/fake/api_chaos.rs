@@ -11,7 +11,7 @@ use crate::api_server::ApiRig;
 use crate::rig::{container, full, is_ready};
 
 /// How many things happen.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 100;
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const FIXED: &str = "fixed";
 
@@ -99,6 +99,7 @@ impl World {
 
     /// Brings back what is away, and waits until all agree.
     async fn settle(mut self) {
+        self.bed.server.heal();
         if !self.served {
             self.bed.server.come_back().await;
         }

@@ -130,6 +130,11 @@ impl Server {
         self.between.lock().unwrap().faults.push(fault);
     }
 
+    /// Has all requests answered by the server again.
+    pub(crate) fn heal(&self) {
+        self.between.lock().unwrap().faults.clear();
+    }
+
     /// Writes that concern pods, so far: method and what comes behind `/api/v1/namespaces/`.
     pub(crate) fn pod_writes(&self) -> Vec<String> {
         let between = self.between.lock().unwrap();
