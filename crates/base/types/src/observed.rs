@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{ContainerId, PodRef, SandboxId};
 
@@ -149,6 +149,19 @@ pub struct Exit {
     /// When it ended.
     pub finished_at: Timestamp,
 }
+
+impl Exit {
+    /// Whether the container has just been killed (at `now`), and the runtime may not have heard yet that memory ran out:
+    /// the kernel tells of that apart from the end of the process.
+    #[must_use]
+    pub fn may_be_out_of_memory(&self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.finished_at);
+        self.code == KILLED && self.reason == "Error" && age < SignedDuration::from_secs(1)
+    }
+}
+
+/// The exit code of a process that got SIGKILL.
+const KILLED: i32 = 128 + 9;
 
 /// One container of a pod, dead or alive.
 #[derive(Clone, PartialEq, Debug)]

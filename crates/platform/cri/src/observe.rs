@@ -3,12 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::try_join;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use jiff::{SignedDuration, Timestamp};
-use tokio::time::sleep;
+use jiff::Timestamp;
 use types::observed::NamespaceMode;
 use types::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, PodRef, PodUid, SandboxState};
 
@@ -16,12 +14,6 @@ use crate::{CriError, CriErrorKind, Runtime};
 
 /// How many status calls are under way at once for one pod.
 const STATUS_CALLS: usize = 16;
-
-/// The exit code of a process that got SIGKILL.
-const KILLED: i32 = 128 + 9;
-
-/// How long after a container's end the runtime may learn that memory ran out.
-const OUT_OF_MEMORY_IS_TOLD_IN: Duration = Duration::from_millis(100);
 
 /// How many instances of one container, and how many sandboxes, are looked at closely: this one and the last one.
 const INSPECTED: usize = 2;
@@ -37,8 +29,8 @@ impl Runtime {
 
     /// All that the runtime tells of one pod: its sandboxes and containers, of which the two newest sandboxes and the
     /// two newest instances of each container are asked for in full. Not again, though, if `known` has them in the
-    /// state in which they are listed: no detail changes while a sandbox is ready, or a container runs or has ended.
-    /// Whoever changes a container's resources asks without `known`.
+    /// state in which they are listed: no detail changes while a sandbox is ready, or a container runs or has ended
+    /// (but see [`types::Exit::may_be_out_of_memory`]). Whoever changes a container's resources asks without `known`.
     pub async fn observe(&self, pod: &PodRef, known: Option<&ObservedPod>) -> Result<ObservedPod, CriError> {
         let (sandboxes, containers) =
             try_join(self.list_pod_sandboxes(Some(&pod.uid)), self.list_containers(Some(&pod.uid))).await?;
@@ -100,11 +92,7 @@ impl Runtime {
                     return Ok(Some(known.clone()));
                 }
                 // The status does not tell the sandbox; the list has.
-                let mut status = self.container_status(&container.id).await;
-                if status.as_ref().is_ok_and(may_be_out_of_memory) {
-                    sleep(OUT_OF_MEMORY_IS_TOLD_IN).await;
-                    status = self.container_status(&container.id).await;
-                }
+                let status = self.container_status(&container.id).await;
                 gone_is_none(
                     status.map(|status| ObservedContainer { sandbox: container.sandbox.clone(), ..status }),
                 )
@@ -134,16 +122,8 @@ fn same_container<'a>(known: &'a ObservedPod, listed: &ObservedContainer) -> Opt
     let known = known.containers.iter().find(|container| container.id == listed.id)?;
     let same =
         matches!((&known.state, &listed.state), (Running { .. }, Running { .. }) | (Exited(_), Exited(_)));
-    (same && known.is_inspected()).then_some(known)
-}
-
-/// Whether the container has just been killed, and the runtime may not have heard yet that memory ran out: the kernel
-/// tells of that apart from the end of the process, and what has ended is not asked about again.
-fn may_be_out_of_memory(container: &ObservedContainer) -> bool {
-    container.state.exit().is_some_and(|exit| {
-        let age = Timestamp::now().duration_since(exit.finished_at);
-        exit.code == KILLED && exit.reason == "Error" && age < SignedDuration::from_secs(1)
-    })
+    let settled = known.state.exit().is_none_or(|exit| !exit.may_be_out_of_memory(Timestamp::now()));
+    (same && known.is_inspected() && settled).then_some(known)
 }
 
 /// What was listed and then removed was not there.

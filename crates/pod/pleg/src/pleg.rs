@@ -22,6 +22,9 @@ use crate::stopping::{Stopping, StoppingGuard};
 use crate::stream::{EventStream, News};
 use crate::trust::{Trust, Turn};
 
+/// How long after a container's end the runtime may learn that memory ran out.
+const OUT_OF_MEMORY_IS_TOLD_IN: Duration = Duration::from_millis(100);
+
 /// Periods of the generator's timers.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -342,12 +345,23 @@ impl Shared {
     /// Looks at `pod` until the runtime answers.
     async fn look_until_known(&self, pod: PodRef) {
         let mut told = false;
-        while let Err(error) = self.look(&pod).await {
-            if !std::mem::replace(&mut told, true) {
-                let error = telemetry::chain(&error);
-                tracing::warn!(%pod, error, "The pod's state cannot be read from the runtime; trying again until it can");
+        let observed = loop {
+            match self.look(&pod).await {
+                Ok(observed) => break observed,
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(%pod, error, "The pod's state cannot be read from the runtime; trying again until it can");
+                }
+                Err(_) => {}
             }
             sleep(self.options.fast_relist).await;
+        };
+        let now = jiff::Timestamp::now();
+        let mut exits = observed.containers.iter().filter_map(|container| container.state.exit());
+        if exits.any(|exit| exit.may_be_out_of_memory(now)) {
+            sleep(OUT_OF_MEMORY_IS_TOLD_IN).await;
+            // What was seen is published; this look only adds to it.
+            let _ = self.look(&pod).await;
         }
     }
 

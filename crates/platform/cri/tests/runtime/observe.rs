@@ -1,15 +1,10 @@
 //! What the runtime has of pods.
 
-use std::time::Duration;
-
 use cri::{CriErrorKind, v1};
 use testkit::fake::{self, Fault, Match};
 use types::{ContainerState, ObservedPod, SandboxState};
 
 use crate::{World, pod};
-
-/// Longer than anything takes.
-const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn pods_are_listed_with_two_calls() {
@@ -75,14 +70,10 @@ async fn an_end_by_lack_of_memory_may_be_told_late() {
     let web = pod("web");
     world.fake.run_pod(&web, &["app"]).unwrap();
     world.fake.exit_container("web", "app", 137);
-    let observing = tokio::spawn({
-        let (runtime, web) = (world.runtime.clone(), web.clone());
-        async move { runtime.observe(&web, None).await.unwrap() }
-    });
-    let asked = |store: &fake::Store| store.calls("ContainerStatus") == 1;
-    world.fake.wait_for("a first look", LONG, asked).await.unwrap();
+    let killed = world.runtime.observe(&web, None).await.unwrap();
+    assert_eq!(killed.newest("app").unwrap().state.exit().unwrap().reason, "Error");
     world.fake.oom_kill_container("web", "app");
-    let observed = observing.await.unwrap();
+    let observed = world.runtime.observe(&web, Some(&killed)).await.unwrap();
     assert_eq!(observed.newest("app").unwrap().state.exit().unwrap().reason, "OOMKilled");
     assert_eq!(world.fake.calls("ContainerStatus"), 2);
 }
