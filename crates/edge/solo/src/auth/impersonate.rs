@@ -71,7 +71,8 @@ mod tests {
     fn one_speaks_as_whom_one_names() {
         let objects = Snapshot::default();
         assert_eq!(impersonated(&objects, admin(), &headers(&[])), Ok(admin()));
-        let bob = headers(&[(USER, "bob"), (GROUP, "people"), (GROUP, "friends"), ("impersonate-extra-a", "b")]);
+        let bob =
+            headers(&[(USER, "bob"), (GROUP, "people"), (GROUP, "friends"), ("impersonate-extra-a", "b")]);
         let bob = impersonated(&objects, admin(), &bob).unwrap();
         assert_eq!((bob.name.as_str(), bob.is_master()), ("bob", false));
         assert_eq!(bob.groups, ["people", "friends", "system:authenticated"]);
@@ -86,7 +87,8 @@ mod tests {
         let objects = Snapshot::default();
         let node = User::of_certificate("system:node:n1".to_owned(), vec!["system:nodes".to_owned()]);
         for user in [node, User { name: "bob".to_owned(), ..User::default() }] {
-            let refused = impersonated(&objects, user, &headers(&[(USER, "admin"), (GROUP, "system:masters")]));
+            let refused =
+                impersonated(&objects, user, &headers(&[(USER, "admin"), (GROUP, "system:masters")]));
             assert_eq!(refused.unwrap_err().code, http::StatusCode::FORBIDDEN);
         }
         let nobody = impersonated(&objects, admin(), &headers(&[(GROUP, "people")]));

@@ -46,7 +46,8 @@ fn access_modes(object: &Value) -> Vec<FieldError> {
         .filter_map(Value::as_str)
         .filter(|mode| !known(mode))
         .map(|mode| {
-            let detail = format!("supported values: {}", ACCESS_MODES.map(|mode| format!("{mode:?}")).join(", "));
+            let detail =
+                format!("supported values: {}", ACCESS_MODES.map(|mode| format!("{mode:?}")).join(", "));
             wrong("spec.accessModes", ErrorKind::Unsupported, mode, &detail)
         })
         .collect()

@@ -19,7 +19,9 @@ fn real_what_one_may_do() {
     assert!(cluster.fails("get pods --as bob").contains("User \"bob\" cannot list resource \"pods\""));
     if cluster.minor >= 27 {
         assert!(cluster.ok("auth whoami").contains("system:masters"));
-        assert!(cluster.ok("auth whoami --as bob --as-group people").contains("[people system:authenticated]"));
+        assert!(
+            cluster.ok("auth whoami --as bob --as-group people").contains("[people system:authenticated]")
+        );
     }
 }
 
@@ -31,7 +33,8 @@ fn real_reviews() {
         let review = format!(
             "{{apiVersion: authorization.k8s.io/v1, kind: SubjectAccessReview, spec: {{user: {user}, groups: [\"system:nodes\"], resourceAttributes: {{verb: get, resource: nodes, name: n1}}}}}}"
         );
-        let answer: Value = serde_json::from_str(&cluster.with(&["create", "-f", "-", "-o", "json"], &review)).unwrap();
+        let answer: Value =
+            serde_json::from_str(&cluster.with(&["create", "-f", "-", "-o", "json"], &review)).unwrap();
         answer["status"]["allowed"].clone()
     };
     assert_eq!(asked("system:node:n1"), true);
@@ -43,7 +46,8 @@ fn real_reviews() {
     let whose = |token: &str| {
         let review =
             format!("{{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {{token: {token}}}}}");
-        let answer: Value = serde_json::from_str(&cluster.with(&["create", "-f", "-", "-o", "json"], &review)).unwrap();
+        let answer: Value =
+            serde_json::from_str(&cluster.with(&["create", "-f", "-", "-o", "json"], &review)).unwrap();
         answer["status"].clone()
     };
     assert_eq!(whose(&token)["user"]["username"], "system:serviceaccount:default:x");
@@ -51,8 +55,10 @@ fn real_reviews() {
     assert!(cluster.fails("create token nobody").contains("not found"));
     assert!(cluster.fails("create token x --duration 1m").contains("10 minutes"));
     // It is a token of the service account, which may not do much.
-    let refused = cluster.fails(&format!("get pods --token {token} --kubeconfig /dev/null --server {} --insecure-skip-tls-verify",
-        cluster.ok("config view -o jsonpath={.clusters[0].cluster.server}")));
+    let refused = cluster.fails(&format!(
+        "get pods --token {token} --kubeconfig /dev/null --server {} --insecure-skip-tls-verify",
+        cluster.ok("config view -o jsonpath={.clusters[0].cluster.server}")
+    ));
     assert!(refused.contains("system:serviceaccount:default:x"), "{refused}");
 }
 

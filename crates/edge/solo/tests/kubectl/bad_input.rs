@@ -12,10 +12,16 @@ const WRONG: [(&str, &str); 21] = [
     ("{apiVersion: v1, kind: ConfigMap, metadata: {name: X_y}}", "metadata.name: Invalid value: \"X_y\""),
     ("{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {a: 1}}", "invalid type: integer"),
     ("{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {a/b: c}}", "data[a/b]: Invalid value"),
-    ("{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}", "namespaces \"nowhere\" not found"),
+    (
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}",
+        "namespaces \"nowhere\" not found",
+    ),
     ("{apiVersion: v1, kind: Secret, metadata: {name: x}, data: {a: '?'}}", "cannot be handled as a Secret"),
     ("{apiVersion: v1, kind: Namespace, metadata: {name: a.b}}", "metadata.name: Invalid value: \"a.b\""),
-    ("{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}}", "spec.containers: Required value"),
+    (
+        "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}}",
+        "spec.containers: Required value",
+    ),
     (
         "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: [{name: a}]}}",
         "spec.containers[0].image: Required value",
@@ -28,7 +34,10 @@ const WRONG: [(&str, &str); 21] = [
         "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: [{name: a, image: i, volumeMounts: [{name: v, mountPath: /v}]}]}}",
         "spec.containers[0].volumeMounts[0].name: Not found: \"v\"",
     ),
-    ("{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: 0}]}}", "spec.ports[0].port: Invalid value"),
+    (
+        "{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: 0}]}}",
+        "spec.ports[0].port: Invalid value",
+    ),
     (
         "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: x}, spec: {accessModes: [Often], resources: {requests: {storage: 1Gi}}}}",
         "spec.accessModes: Unsupported value: \"Often\"",
@@ -45,7 +54,10 @@ const WRONG: [(&str, &str); 21] = [
         "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: x}, value: 2000000000}",
         "value: Forbidden: maximum allowed value",
     ),
-    ("{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: x}}", "provisioner: Required value"),
+    (
+        "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: x}}",
+        "provisioner: Required value",
+    ),
     (
         "{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: x}, spec: {request: YQ==, signerName: a/b, usages: [client auth]}}",
         "spec.request: Invalid value",
@@ -60,7 +72,9 @@ fn real_wrong_manifests() {
         assert!(refused.contains(expected), "{manifest}: {refused}");
     }
     if cluster.minor >= 27 {
-        let misspelt = manifests::POD.replace("image:", "imagee: a, image:").replace("imagee: a, image: nginx:1", "image: nginx:1\n    imagee: a");
+        let misspelt = manifests::POD
+            .replace("image:", "imagee: a, image:")
+            .replace("imagee: a, image: nginx:1", "image: nginx:1\n    imagee: a");
         assert!(cluster.refuses(&misspelt).contains("unknown field \"spec.containers[0].imagee\""));
     }
     assert_eq!(cluster.ok("get pods,cm -o name"), "configmap/kube-root-ca.crt");
@@ -74,11 +88,17 @@ fn real_wrong_changes() {
     let change = manifests::POD.replace("containerPort: 80", "containerPort: 81");
     assert!(cluster.refuses(&change).contains("spec: Forbidden: pod updates may not change fields"));
     for (args, expected) in [
-        ("patch cm x --type=json -p [{\"op\":\"test\",\"path\":\"/data/a\",\"value\":\"2\"}]", "does not apply"),
+        (
+            "patch cm x --type=json -p [{\"op\":\"test\",\"path\":\"/data/a\",\"value\":\"2\"}]",
+            "does not apply",
+        ),
         ("patch cm x -p {\"metadata\":{\"name\":\"y\"}}", "does not match the name on the URL"),
         ("patch cm y -p {}", "configmaps \"y\" not found"),
         ("patch pod x -p {\"spec\":{\"containers\":[{\"image\":\"i\"}]}}", "\"name\""),
-        ("patch node n1 -p {\"spec\":{\"taints\":[{\"key\":\"a\",\"effect\":\"Bad\"}]}}", "spec.taints[0].effect: Unsupported value"),
+        (
+            "patch node n1 -p {\"spec\":{\"taints\":[{\"key\":\"a\",\"effect\":\"Bad\"}]}}",
+            "spec.taints[0].effect: Unsupported value",
+        ),
         ("label cm x a=b --resource-version=1", "(Conflict)"),
         ("delete ns default", "(Forbidden)"),
         ("get pods x y -o name", "pods \"y\" not found"),

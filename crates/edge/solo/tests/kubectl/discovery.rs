@@ -9,7 +9,9 @@ fn real_what_there_is() {
     assert_eq!(version["serverVersion"]["minor"], "36");
     assert!(cluster.ok("cluster-info").contains("is running at"));
     let resources = cluster.ok("api-resources");
-    for (name, group) in [("pods", "v1"), ("leases", "coordination.k8s.io/v1"), ("csidrivers", "storage.k8s.io/v1")] {
+    for (name, group) in
+        [("pods", "v1"), ("leases", "coordination.k8s.io/v1"), ("csidrivers", "storage.k8s.io/v1")]
+    {
         let row = resources.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(row.contains(group), "{row}");
     }

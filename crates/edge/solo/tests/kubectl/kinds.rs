@@ -35,7 +35,8 @@ fn lives(kind: &Kind) {
         assert!(read["metadata"][field].is_string(), "{field}: {read}");
     }
     let wide = cluster.ok(&format!("get {resource} x -o wide"));
-    let top: Vec<&str> = wide.lines().next().unwrap().split("  ").map(str::trim).filter(|one| !one.is_empty()).collect();
+    let top: Vec<&str> =
+        wide.lines().next().unwrap().split("  ").map(str::trim).filter(|one| !one.is_empty()).collect();
     assert_eq!(top, kind.columns);
     let all = cluster.json(&format!("get {resource} -A --field-selector metadata.name=x"));
     assert_eq!((&all["kind"], all["items"].as_array().unwrap().len()), (&"List".into(), 1));
@@ -51,7 +52,11 @@ fn lives(kind: &Kind) {
     assert_eq!(cluster.with(&["replace", "-f", "-"], &read), format!("{name} replaced"));
     cluster.ok(&format!("annotate {resource} x note=changed"));
     let stale = cluster.fed(&["replace", "-f", "-"], &read);
-    assert!(stale.err.contains("(Conflict)") && stale.err.contains("the object has been modified"), "{}", stale.err);
+    assert!(
+        stale.err.contains("(Conflict)") && stale.err.contains("the object has been modified"),
+        "{}",
+        stale.err
+    );
     // The end.
     assert!(cluster.ok(&format!("delete {resource} x")).ends_with("\"x\" deleted"));
     assert!(cluster.fails(&format!("get {resource} x")).contains("(NotFound)"));

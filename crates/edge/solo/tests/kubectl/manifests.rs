@@ -71,8 +71,7 @@ pub(crate) const CSI_NODE: &str = r"{apiVersion: storage.k8s.io/v1, kind: CSINod
 pub(crate) const CSI_DRIVER: &str =
     r"{apiVersion: storage.k8s.io/v1, kind: CSIDriver, metadata: {name: x}, spec: {attachRequired: false}}";
 
-pub(crate) const STORAGE_CLASS: &str =
-    r"{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: x}, provisioner: example.com/none}";
+pub(crate) const STORAGE_CLASS: &str = r"{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: x}, provisioner: example.com/none}";
 
 /// For `someone` of `people`, made with a key that nobody kept.
 pub(crate) const SIGNING_REQUEST: &str = r"

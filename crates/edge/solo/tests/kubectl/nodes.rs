@@ -13,7 +13,15 @@ fn real_nodes() {
     }
     cluster.create(manifests::POD);
     let described = cluster.ok("describe node n1");
-    for section in ["Conditions:", "KubeletReady", "Capacity:", "System Info:", "Non-terminated Pods:", "default", "100m (5%)"] {
+    for section in [
+        "Conditions:",
+        "KubeletReady",
+        "Capacity:",
+        "System Info:",
+        "Non-terminated Pods:",
+        "default",
+        "100m (5%)",
+    ] {
         assert!(described.contains(section), "{section}: {described}");
     }
     assert_eq!(cluster.ok("wait --for=condition=Ready node/n1 --timeout=20s"), "node/n1 condition met");
@@ -49,7 +57,10 @@ fn real_taints_cordons_and_drains() {
 fn real_evictions() {
     let Some(cluster) = Cluster::with_node() else { return };
     cluster.create(manifests::POD);
-    let eviction = cluster.file("eviction.json", r#"{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "x"}}"#);
+    let eviction = cluster.file(
+        "eviction.json",
+        r#"{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "x"}}"#,
+    );
     cluster.ok(&format!("create --raw /api/v1/namespaces/default/pods/x/eviction -f {eviction}"));
     assert!(cluster.fails("get pod x").contains("(NotFound)"));
 }

@@ -9,7 +9,8 @@ use crate::manifests;
 fn tell(cluster: &Cluster, change: impl FnOnce(&mut serde_json::Value)) {
     let mut pod = cluster.json("get pod x");
     change(&mut pod);
-    cluster.with(&["replace", "--raw", "/api/v1/namespaces/default/pods/x/status", "-f", "-"], &pod.to_string());
+    cluster
+        .with(&["replace", "--raw", "/api/v1/namespaces/default/pods/x/status", "-f", "-"], &pod.to_string());
 }
 
 fn run(cluster: &Cluster) {

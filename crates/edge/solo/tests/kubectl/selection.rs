@@ -8,7 +8,9 @@ fn real_selection() {
     let Some(cluster) = Cluster::with_node() else { return };
     cluster.create(manifests::NAMESPACE);
     for (name, app) in [("one", "a"), ("two", "b"), ("three", "b")] {
-        let pod = manifests::POD.replace("name: x", &format!("name: {name}")).replace("app: x", &format!("app: {app}"));
+        let pod = manifests::POD
+            .replace("name: x", &format!("name: {name}"))
+            .replace("app: x", &format!("app: {app}"));
         cluster.create(&pod);
         cluster.with(&["create", "-n", "x", "-f", "-"], &pod);
     }
@@ -28,7 +30,10 @@ fn real_selection() {
     }
     assert_eq!(cluster.ok_args(&["get", "pods", "-l", "app in (a, c)", "-o", "name"]), "pod/one");
     assert!(cluster.ok("get pods -A -L app").lines().next().unwrap().ends_with("APP"));
-    assert_eq!(cluster.ok("get pods -A --sort-by=.metadata.name -o jsonpath={.items[0].metadata.name}"), "one");
+    assert_eq!(
+        cluster.ok("get pods -A --sort-by=.metadata.name -o jsonpath={.items[0].metadata.name}"),
+        "one"
+    );
     assert_eq!(cluster.ok("get pods --chunk-size=1 -o name").lines().count(), 3);
     cluster.ok("label pods --all tier=web");
     assert_eq!(cluster.ok("delete pods -l app=b").lines().count(), 2);
