@@ -34,9 +34,9 @@ pub(super) fn create(request: &mut Value, scene: &Scene<'_>) -> Outcome {
 }
 
 fn is_request(encoded: &str) -> bool {
-    let pem = STANDARD.decode(encoded).ok();
-    pem.and_then(|pem| parse_x509_pem(&pem).ok().map(|(_, pem)| pem.label == "CERTIFICATE REQUEST"))
-        .unwrap_or(false)
+    STANDARD
+        .decode(encoded)
+        .is_ok_and(|pem| parse_x509_pem(&pem).is_ok_and(|(_, pem)| pem.label == "CERTIFICATE REQUEST"))
 }
 
 /// The request itself never changes. Approval has its own subresource, and the certificate comes with the status.

@@ -40,11 +40,10 @@ pub(super) fn create_claim(claim: &mut Value, scene: &Scene<'_>) -> Outcome {
 }
 
 fn access_modes(object: &Value) -> Vec<FieldError> {
-    let known = |mode: &str| ACCESS_MODES.contains(&mode);
     object::list(object, "/spec/accessModes")
         .iter()
         .filter_map(Value::as_str)
-        .filter(|mode| !known(mode))
+        .filter(|mode| !ACCESS_MODES.contains(mode))
         .map(|mode| {
             let detail =
                 format!("supported values: {}", ACCESS_MODES.map(|mode| format!("{mode:?}")).join(", "));

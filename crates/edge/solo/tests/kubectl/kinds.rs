@@ -41,7 +41,7 @@ fn lives(kind: &Kind) {
     let all = cluster.json(&format!("get {resource} -A --field-selector metadata.name=x"));
     assert_eq!((&all["kind"], all["items"].as_array().unwrap().len()), (&"List".into(), 1));
     let described = cluster.ok(&format!("describe {resource} x"));
-    for section in [&["Name:"], kind.described].concat() {
+    for section in std::iter::once(&"Name:").chain(kind.described) {
         assert!(described.contains(section), "{section}: {described}");
     }
     applied(&cluster, kind, name);
@@ -139,6 +139,9 @@ macro_rules! kinds {
 
 kinds! {
     real_namespaces: "ns", "namespace", "Namespace", manifests::NAMESPACE, ["NAME", "STATUS", "AGE"], ["Status:", "Active"];
+    real_node_objects: "no", "node", "Node", manifests::EMPTY_NODE,
+        ["NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"],
+        ["Roles:", "Conditions:", "Non-terminated Pods:"];
     real_pods: "po", "pod", "Pod", manifests::POD,
         ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"],
         ["Node:", "n1/", "Containers:", "Limits:", "Liveness:", "http-get http://:80/", "PLAIN:", "Conditions:",

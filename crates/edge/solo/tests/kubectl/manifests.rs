@@ -13,6 +13,8 @@ pub(crate) const NODE: &str = r#"{"apiVersion": "v1", "kind": "Node",
             "containerRuntimeVersion": "containerd://2.0", "operatingSystem": "linux", "bootID": "b", "machineID": "m",
             "systemUUID": "s", "kubeProxyVersion": ""}}}"#;
 
+pub(crate) const EMPTY_NODE: &str = r"{apiVersion: v1, kind: Node, metadata: {name: x}}";
+
 pub(crate) const NAMESPACE: &str = r"{apiVersion: v1, kind: Namespace, metadata: {name: x}}";
 
 pub(crate) const POD: &str = r"
