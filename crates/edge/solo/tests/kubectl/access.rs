@@ -66,14 +66,14 @@ fn real_reviews() {
 fn real_certificates_are_approved_and_denied() {
     let Some(cluster) = Cluster::start() else { return };
     cluster.create(manifests::SIGNING_REQUEST);
-    cluster.create(&manifests::SIGNING_REQUEST.replace("name: x", "name: y"));
+    cluster.create(&manifests::SIGNING_REQUEST.replace("name: x", "name: z"));
     assert!(cluster.ok("certificate approve x").contains("approved"));
-    assert!(cluster.ok("certificate deny y").contains("denied"));
+    assert!(cluster.ok("certificate deny z").contains("denied"));
     // The controller signs as soon as it sees the approval.
     let condition = |name: &str| cluster.ok(&format!("get csr {name} --no-headers"));
     while !condition("x").contains("Approved,Issued") {
         assert!(condition("x").contains("Approved"));
     }
-    assert!(condition("y").contains("Denied"));
+    assert!(condition("z").contains("Denied"));
     assert!(!cluster.ok("get csr x -o jsonpath={.status.certificate}").is_empty());
 }
