@@ -102,7 +102,7 @@ fn real_wrong_changes() {
         ("label cm x a=b --resource-version=1", "(Conflict)"),
         ("delete ns default", "(Forbidden)"),
         ("get pods x y -o name", "pods \"y\" not found"),
-        ("get pods -n nowhere x", "pods \"x\" not found"),
+        ("get pods -n nowhere x", "(NotFound)"),
         ("get pods -l a=(", "unable to parse"),
         ("get pods --field-selector spec.colour=red", "field label not supported: spec.colour"),
         ("get dogs", "the server doesn't have a resource type \"dogs\""),

@@ -51,7 +51,8 @@ fn real_edit_and_replace() {
     let edit = || cluster.run_in(&[("KUBE_EDITOR", &editor)], &["edit", "cm", "x"]);
     assert_eq!(edit().out.trim(), "configmap/x edited");
     assert_eq!(cluster.ok("get cm x -o jsonpath={.data.a}"), "2");
-    assert!(edit().out.contains("no changes made"));
+    let again = edit();
+    assert!((again.out + &again.err).contains("no changes made"));
     let uid = || cluster.ok("get cm x -o jsonpath={.metadata.uid}");
     let before = uid();
     cluster.with(&["replace", "-f", "-"], manifests::CONFIG_MAP);

@@ -141,7 +141,7 @@ kinds! {
     real_namespaces: "ns", "namespace", "Namespace", manifests::NAMESPACE, ["NAME", "STATUS", "AGE"], ["Status:", "Active"];
     real_node_objects: "no", "node", "Node", manifests::EMPTY_NODE,
         ["NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"],
-        ["Roles:", "Conditions:", "Non-terminated Pods:"];
+        ["Roles:", "Non-terminated Pods:"];
     real_pods: "po", "pod", "Pod", manifests::POD,
         ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"],
         ["Node:", "n1/", "Containers:", "Limits:", "Liveness:", "http-get http://:80/", "PLAIN:", "Conditions:",
