@@ -23,6 +23,10 @@ pub const RUNTIME: [Package; 5] = [
     Package { name: "iproute2", files: &["/usr/sbin/ip", "/sbin/ip"] },
 ];
 
+/// What drives an API server by hand. Another version than Debian's serves as well.
+pub const KUBECTL: [Package; 1] =
+    [Package { name: "kubernetes-client", files: &["/usr/bin/kubectl", "/usr/local/bin/kubectl"] }];
+
 /// Installs those of the packages that the machine does not have, and returns their names.
 ///
 /// # Errors

@@ -121,7 +121,13 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     let name = "real containerd on this machine";
     let real = within(filter, REAL);
     match real_is_impossible() {
-        None => run.attempt(name, nextest::run(&real)),
+        None => {
+            // Without it, the tests of kubectl say so and pass.
+            if let Err(error) = lab::debian::ensure(&lab::debian::KUBECTL) {
+                run.skips.push(format!("tests of kubectl: {error:#}"));
+            }
+            run.attempt(name, nextest::run(&real));
+        }
         Some(why) => run.skip(name, nextest::list(&real), why),
     }
 

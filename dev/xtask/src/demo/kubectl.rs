@@ -5,13 +5,9 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use lab::debian::{self, Package};
+use lab::debian;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
-
-/// What Debian calls it. Another version than Debian's serves as well.
-const PACKAGE: [Package; 1] =
-    [Package { name: "kubernetes-client", files: &["/usr/bin/kubectl", "/usr/local/bin/kubectl"] }];
 
 /// How often a server that does not answer yet is asked.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
@@ -26,7 +22,7 @@ pub(super) struct Kubectl {
 impl Kubectl {
     /// The `kubectl` of this machine, installed if it has none, for the server whose files are in `dir`.
     pub(super) fn of_server(dir: &Path) -> Result<Self> {
-        debian::ensure(&PACKAGE)?;
+        debian::ensure(&debian::KUBECTL)?;
         Ok(Self { kubeconfig: dir.join("admin.kubeconfig"), cache: dir.join("kubectl-cache") })
     }
 

@@ -1,5 +1,7 @@
 //! What one may do.
 
+use serde_json::{Value, json};
+
 use super::{User, node};
 use crate::store::Snapshot;
 
@@ -63,6 +65,23 @@ pub(crate) fn authorize(objects: &Snapshot, user: &User, asked: &Attributes<'_>)
         Some(node) => node::may(objects, node, asked),
         None => Decision::Refuse(String::new()),
     }
+}
+
+/// What a user may do, as the status of a `SelfSubjectRulesReview`.
+pub(crate) fn rules(user: &User) -> Value {
+    let anything = ["*"];
+    let (mut resources, mut paths) = (Vec::new(), Vec::new());
+    if user.is_master() {
+        resources.push(json!({"verbs": anything, "apiGroups": anything, "resources": anything}));
+        paths.push(json!({"verbs": anything, "nonResourceURLs": anything}));
+    }
+    for (group, resource) in ABOUT_SELF {
+        resources.push(json!({"verbs": ["create"], "apiGroups": [group], "resources": [resource]}));
+    }
+    let below = DISCOVERY.iter().flat_map(|root| [(*root).to_owned(), format!("{root}/*")]);
+    paths.push(json!({"verbs": ["get", "head"], "nonResourceURLs": below.collect::<Vec<_>>()}));
+    // What a node may do depends on its pods.
+    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": user.node().is_some()})
 }
 
 #[cfg(test)]

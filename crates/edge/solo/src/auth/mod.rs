@@ -1,13 +1,15 @@
 //! Who asks, and what they may do. Deciding is pure: from the objects, the user and what they ask for.
 
 mod authorize;
+mod impersonate;
 mod node;
 mod references;
 mod restrict;
 mod token;
 mod user;
 
-pub(crate) use authorize::{Attributes, Decision, authorize};
+pub(crate) use authorize::{Attributes, Decision, authorize, rules};
+pub(crate) use impersonate::impersonated;
 pub(crate) use restrict::{
     create as restrict_create, delete as restrict_delete, own_pod, update as restrict_update,
 };

@@ -233,6 +233,7 @@ pub(crate) const RESOURCES: &[Resource] = &[
         .printed(&printer::CLAIMS),
     grouped!(coordination::Lease, "coordination.k8s.io", "lease", "leases")
         .namespaced()
+        .ruled(&rules::LEASE)
         .printed(&printer::LEASES),
     NEW_EVENTS,
     grouped!(discovery::EndpointSlice, "discovery.k8s.io", "endpointslice", "endpointslices").namespaced(),
@@ -241,6 +242,7 @@ pub(crate) const RESOURCES: &[Resource] = &[
         .printed(&printer::RUNTIME_CLASSES),
     grouped!(scheduling::PriorityClass, "scheduling.k8s.io", "priorityclass", "priorityclasses")
         .short(&["pc"])
+        .ruled(&rules::PRIORITY_CLASS)
         .printed(&printer::PRIORITY_CLASSES),
     grouped!(storage::CSIDriver, "storage.k8s.io", "csidriver", "csidrivers")
         .ruled(&rules::CSI_DRIVER)
@@ -292,6 +294,13 @@ pub(crate) const RESOURCES: &[Resource] = &[
         "authorization.k8s.io",
         "selfsubjectaccessreview",
         "selfsubjectaccessreviews"
+    )
+    .transient(),
+    grouped!(
+        authorization::SelfSubjectRulesReview,
+        "authorization.k8s.io",
+        "selfsubjectrulesreview",
+        "selfsubjectrulesreviews"
     )
     .transient(),
 ];

@@ -18,6 +18,7 @@ pub(super) fn answer(
     let status = match call.resource().plural {
         "tokenreviews" => token(objects, issuer, &review),
         "selfsubjectreviews" => json!({"userInfo": user_info(&call.user)}),
+        "selfsubjectrulesreviews" => auth::rules(&call.user),
         "selfsubjectaccessreviews" => access(objects, &call.user, &review),
         "subjectaccessreviews" | "localsubjectaccessreviews" => access(objects, &subject(&review), &review),
         _ => return Err(ApiError::method_not_allowed()),

@@ -56,7 +56,7 @@ async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Response, ApiErr
         Some(Route::Version) => return Ok(axum::Json(discovery::version()).into_response()),
         _ => {}
     }
-    let user = authenticate(api, parts)?;
+    let user = auth::impersonated(&api.store.snapshot(), authenticate(api, parts)?, &parts.headers)?;
     let Some(Route::Objects(objects)) = route else {
         let verb = parts.method.as_str().to_lowercase();
         allowed(api, &user, &Attributes { verb: &verb, path, ..Attributes::default() })?;

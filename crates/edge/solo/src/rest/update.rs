@@ -20,13 +20,6 @@ const OWN: [&str; 6] =
 /// Replaces the object by `object`, which was decoded.
 pub(super) fn replace(txn: &mut Txn, call: &Call, object: Value) -> Result<Arc<Value>, ApiError> {
     let old = current(txn, call)?;
-    let name = object::name(&object);
-    if name != call.name() {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            call.name()
-        )));
-    }
     save(txn, call, &old, object)
 }
 
@@ -46,6 +39,13 @@ pub(super) fn current(txn: &Txn, call: &Call) -> Result<Arc<Value>, ApiError> {
 
 fn save(txn: &mut Txn, call: &Call, old: &Arc<Value>, mut new: Value) -> Result<Arc<Value>, ApiError> {
     let resource = call.resource();
+    let name = object::name(&new);
+    if name != call.name() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.name()
+        )));
+    }
     check_preconditions(call, old, &new)?;
     let meta = object::meta_mut(&mut new);
     for field in OWN {

@@ -1,8 +1,12 @@
 //! Certificate signing requests.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use schema::ErrorKind;
 use serde_json::{Value, json};
+use x509_parser::pem::parse_x509_pem;
 
-use super::{Outcome, Scene, required};
+use super::{Outcome, Scene, required, wrong};
 use crate::object;
 
 /// Who asked is what the server knows of them, not what they say.
@@ -22,7 +26,17 @@ pub(super) fn create(request: &mut Value, scene: &Scene<'_>) -> Outcome {
     object::as_map(request).insert("status".to_owned(), json!({}));
     let mut errors = required(request, "/spec/request", "spec.request");
     errors.extend(required(request, "/spec/signerName", "spec.signerName"));
+    if errors.is_empty() && !is_request(object::text(request, "/spec/request")) {
+        let detail = "is no certificate signing request in PEM";
+        errors.push(wrong("spec.request", ErrorKind::Invalid, "", detail));
+    }
     scene.valid(request, &errors)
+}
+
+fn is_request(encoded: &str) -> bool {
+    STANDARD
+        .decode(encoded)
+        .is_ok_and(|pem| parse_x509_pem(&pem).is_ok_and(|(_, pem)| pem.label == "CERTIFICATE REQUEST"))
 }
 
 /// The request itself never changes. Approval has its own subresource, and the certificate comes with the status.

@@ -5,10 +5,12 @@ mod account;
 mod certificate;
 mod config;
 mod event;
+mod lease;
 mod namespace;
 mod node;
 mod pod;
 mod pod_update;
+mod priority;
 mod service;
 mod storage;
 
@@ -80,6 +82,8 @@ pub(crate) const CONFIG_MAP: Rules = Rules { create: config::create_map, update:
 pub(crate) const SECRET: Rules = Rules { create: config::create_secret, update: config::update_secret };
 pub(crate) const SERVICE: Rules = Rules { create: service::create, update: service::update };
 pub(crate) const EVENT: Rules = Rules { create: event::create, update: any_change };
+pub(crate) const LEASE: Rules = Rules { create: lease::create, update: lease::update };
+pub(crate) const PRIORITY_CLASS: Rules = Rules { create: priority::create, update: priority::update };
 pub(crate) const VOLUME: Rules = Rules { create: storage::create_volume, update: any_change };
 pub(crate) const CLAIM: Rules = Rules { create: storage::create_claim, update: any_change };
 pub(crate) const CSI_DRIVER: Rules = Rules { create: storage::create_driver, update: any_change };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
-use schema::ErrorKind;
+use schema::{ErrorKind, FieldError};
 use serde_json::{Value, json};
 
 use super::{Outcome, Scene, wrong};
@@ -32,6 +32,7 @@ pub(super) fn create(service: &mut Value, scene: &Scene<'_>) -> Outcome {
         let detail = "supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"";
         errors.push(wrong("spec.type", ErrorKind::Unsupported, &kind, detail));
     }
+    errors.extend(ports(service));
     scene.valid(service, &errors)?;
     object::as_map(service).insert("status".to_owned(), json!({"loadBalancer": {}}));
     if kind != "ExternalName" {
@@ -48,6 +49,7 @@ pub(super) fn update(old: &Value, new: &mut Value, scene: &Scene<'_>) -> Outcome
         }
     }
     defaults(new);
+    scene.valid(new, &ports(new))?;
     let (before, after) = (object::text(old, "/spec/clusterIP"), object::text(new, "/spec/clusterIP"));
     if !before.is_empty() && before != after && object::text(new, "/spec/type") != "ExternalName" {
         return Err(scene.invalid(
@@ -56,6 +58,33 @@ pub(super) fn update(old: &Value, new: &mut Value, scene: &Scene<'_>) -> Outcome
         ));
     }
     Ok(())
+}
+
+/// What is wrong with the ports of a service, whose defaults are set.
+fn ports(service: &Value) -> Vec<FieldError> {
+    let ports = object::list(service, "/spec/ports");
+    let mut errors = Vec::new();
+    let mut names = HashSet::new();
+    for (index, port) in ports.iter().enumerate() {
+        let path = |field: &str| format!("spec.ports[{index}].{field}");
+        let number = object::number(port, "/port").unwrap_or_default();
+        if !(1..=i64::from(u16::MAX)).contains(&number) {
+            let detail = format!("{number} is not between 1 and 65535, inclusive");
+            errors.push(wrong(&path("port"), ErrorKind::Invalid, "", &detail));
+        }
+        let protocol = object::text(port, "/protocol");
+        if !matches!(protocol, "SCTP" | "TCP" | "UDP") {
+            let detail = "supported values: \"SCTP\", \"TCP\", \"UDP\"";
+            errors.push(wrong(&path("protocol"), ErrorKind::Unsupported, protocol, detail));
+        }
+        let name = object::text(port, "/name");
+        if name.is_empty() && ports.len() > 1 {
+            errors.push(wrong(&path("name"), ErrorKind::Required, "", ""));
+        } else if !name.is_empty() && !names.insert(name) {
+            errors.push(wrong(&path("name"), ErrorKind::Duplicate, name, ""));
+        }
+    }
+    errors
 }
 
 fn defaults(service: &mut Value) {
