@@ -90,7 +90,7 @@ fn real_wrong_changes() {
     for (args, expected) in [
         (
             "patch cm x --type=json -p [{\"op\":\"test\",\"path\":\"/data/a\",\"value\":\"2\"}]",
-            "does not apply",
+            "The request is invalid",
         ),
         ("patch cm x -p {\"metadata\":{\"name\":\"y\"}}", "does not match the name on the URL"),
         ("patch cm y -p {}", "configmaps \"y\" not found"),

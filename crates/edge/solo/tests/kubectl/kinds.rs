@@ -146,7 +146,7 @@ kinds! {
         ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"],
         ["Node:", "n1/", "Containers:", "Limits:", "Liveness:", "http-get http://:80/", "PLAIN:", "Conditions:",
             "PodScheduled", "Volumes:", "kube-api-access-", "QoS Class:", "Guaranteed", "Events:"];
-    real_config_maps: "cm", "configmap", "ConfigMap", manifests::CONFIG_MAP, ["NAME", "DATA", "AGE"], ["Data\n====", "BinaryData"];
+    real_config_maps: "cm", "configmap", "ConfigMap", manifests::CONFIG_MAP, ["NAME", "DATA", "AGE"], ["Data\n===="];
     real_secrets: "secret", "secret", "Secret", manifests::SECRET, ["NAME", "TYPE", "DATA", "AGE"],
         ["Type:", "Opaque", "password:", "7 bytes"];
     real_services: "svc", "service", "Service", manifests::SERVICE,
