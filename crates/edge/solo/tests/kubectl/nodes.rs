@@ -45,7 +45,8 @@ fn real_taints_cordons_and_drains() {
     // A pod that nobody would make again stays, unless told otherwise.
     assert!(cluster.fails("drain n1 --timeout=20s").contains("default/x"));
     let drained = cluster.ok("drain n1 --force --timeout=20s");
-    assert!(drained.contains("evicting pod default/x"), "{drained}");
+    // Words of newer and older ones.
+    assert!(drained.contains("evicting pod default/x") || drained.contains("pod/x deleted"), "{drained}");
     assert_eq!(cluster.ok("get pods -o name"), "pod/later");
     assert_eq!(cluster.ok("uncordon n1"), "node/n1 uncordoned");
     cluster.ok("delete pod later");
