@@ -43,25 +43,14 @@ impl Supervisor {
 
     /// Starts a task that never ends by itself. It is dropped when the program is to end, wherever it waits.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_fallible(name, async {
-            task.await;
+        self.spawn_finishing(name, |shutdown| async move {
+            shutdown.run_until_cancelled_owned(task).await;
             Ok(())
         });
     }
 
-    /// Starts such a task whose failure, told with its chain of causes, is the program's.
-    pub fn spawn_fallible(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = Result<(), String>> + Send + 'static,
-    ) {
-        self.spawn_finishing(name, |shutdown| async move {
-            shutdown.run_until_cancelled_owned(task).await.unwrap_or(Ok(()))
-        });
-    }
-
     /// Starts such a task that has something to finish when the program is to end, and ends by itself once the token
-    /// that it gets is cancelled.
+    /// that it gets is cancelled. Its failure, told with its chain of causes, is the program's.
     pub fn spawn_finishing<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
@@ -106,7 +95,7 @@ mod tests {
         supervisor.spawn("waiter", std::future::pending());
         supervisor.spawn("ender", async {});
         assert_eq!(supervisor.first_end().await, Ended::Returned("ender"));
-        supervisor.spawn_fallible("failer", async { Err("no socket".into()) });
+        supervisor.spawn_finishing("failer", |_| async { Err("no socket".into()) });
         let failed = supervisor.first_end().await;
         assert_eq!(failed.to_string(), "task \"failer\" failed: no socket");
     }

@@ -116,6 +116,10 @@ fn app_exited(pod: &ObservedPod) -> bool {
     pod.newest("app").is_some_and(|app| matches!(&app.state, ContainerState::Exited(exit) if exit.code == 3))
 }
 
+fn ended_by(pod: &ObservedPod, reason: &str) -> bool {
+    pod.newest("app").and_then(|app| app.state.exit()).is_some_and(|exit| exit.reason == reason)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_tells_of_an_exit_at_once() {
     let node = running(&["web", "other"]).await;
@@ -125,6 +129,17 @@ async fn an_event_tells_of_an_exit_at_once() {
     assert_eq!(node.metric("kubelet_running_containers{container_state=\"exited\"}").as_deref(), Some("1"));
     assert_eq!(node.metric("kubelet_evented_pleg_connection_success_count").as_deref(), Some("1"));
     assert_eq!(node.metric("kubelet_evented_pleg_connection_error_count").as_deref(), Some("0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lack_of_memory_that_is_told_late_is_seen() {
+    let node = running(&["web"]).await;
+    let mut observed = node.pleg.observed(&pod("web"));
+    node.fake.exit_container("web", "app", 137);
+    assert!(node.until(&mut observed, |pod| ended_by(pod, "Error")).await < SECOND);
+    // There is no event of that.
+    node.fake.oom_kill_container("web", "app");
+    assert!(node.until(&mut observed, |pod| ended_by(pod, "OOMKilled")).await < SECOND);
 }
 
 #[tokio::test(start_paused = true)]
