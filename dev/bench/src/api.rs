@@ -6,7 +6,7 @@ pub(crate) mod figures;
 mod seen;
 pub(crate) mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -243,7 +243,7 @@ impl Bench<'_> {
     }
 }
 
-async fn until_file(file: &PathBuf, wanted: &str) -> Result<()> {
+async fn until_file(file: &Path, wanted: &str) -> Result<()> {
     let deadline = Instant::now() + FILE_CHANGES_WITHIN;
     while std::fs::read_to_string(file).ok().as_deref() != Some(wanted) {
         if Instant::now() > deadline {

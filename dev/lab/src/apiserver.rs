@@ -27,7 +27,8 @@ const LOOKED_EVERY: Duration = Duration::from_millis(20);
 pub enum Kind {
     /// That of `berth solo`, without an agent; the program is berth.
     Solo(PathBuf),
-    /// `etcd` and `kube-apiserver` of a directory.
+    /// `etcd` and `kube-apiserver` of a directory. Beside the kubeconfigs there are `ca.crt`, `admin.crt` and
+    /// `node.crt`, with their keys.
     Kubernetes(PathBuf),
 }
 

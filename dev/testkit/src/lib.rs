@@ -4,6 +4,7 @@
 //!
 //! Does not: get compiled into berth. Crates name it under `[dev-dependencies]` only.
 
+pub mod apiserver;
 pub mod containerd;
 pub mod fake;
 pub mod pod;

@@ -150,12 +150,11 @@ mod tests {
 
     #[test]
     fn a_path_names_a_resource() {
-        let of = |path| resource(path);
-        assert_eq!(of("/api/v1/namespaces"), ("namespaces".to_owned(), false));
-        assert_eq!(of("/api/v1/namespaces/default"), ("namespaces".to_owned(), true));
-        assert_eq!(of("/api/v1/namespaces/default/pods"), ("pods".to_owned(), false));
-        assert_eq!(of("/apis/node.k8s.io/v1/runtimeclasses/x"), ("runtimeclasses".to_owned(), true));
-        assert_eq!(of("/version"), ("/version".to_owned(), false));
-        assert_eq!(of("/api"), ("/api".to_owned(), false));
+        assert_eq!(resource("/api/v1/namespaces"), ("namespaces".to_owned(), false));
+        assert_eq!(resource("/api/v1/namespaces/default"), ("namespaces".to_owned(), true));
+        assert_eq!(resource("/api/v1/namespaces/default/pods"), ("pods".to_owned(), false));
+        assert_eq!(resource("/apis/node.k8s.io/v1/runtimeclasses/x"), ("runtimeclasses".to_owned(), true));
+        assert_eq!(resource("/version"), ("/version".to_owned(), false));
+        assert_eq!(resource("/api"), ("/api".to_owned(), false));
     }
 }
