@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use linux::hugepages::{self, HugePages};
-use linux::{PathError, proc, statfs, sysctl};
+use linux::{PathError, proc, statfs};
 
 /// Facts about the machine that do not change while it runs (`status.nodeInfo` and the base of `status.capacity`).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -59,7 +59,7 @@ impl Machine {
             swap_bytes: memory.swap_total_bytes,
             hugepages: hugepages::sizes().map_err(failed("the huge pages"))?,
             root_fs_bytes: statfs::usage(root_dir).map_err(failed("the root file system"))?.capacity_bytes,
-            pids: max_pids().map_err(failed("the limit of processes"))?,
+            pids: proc::max_tasks().map_err(failed("the limit of processes"))?,
             machine_id: proc::machine_id().unwrap_or_default(),
             system_uuid: proc::system_uuid().unwrap_or_default(),
             boot_id: proc::boot_id().map_err(failed("the boot id"))?,
@@ -73,12 +73,6 @@ impl Machine {
     pub fn page_sizes(&self) -> impl Iterator<Item = u64> {
         self.hugepages.iter().map(|pages| pages.page_bytes)
     }
-}
-
-/// The smaller of the largest process id and the largest number of threads.
-fn max_pids() -> Result<u64, PathError> {
-    let number = |name| sysctl::read(name).map(|text| text.parse::<u64>().unwrap_or(u64::MAX));
-    Ok(number("kernel.pid_max")?.min(number("kernel.threads-max")?))
 }
 
 #[cfg(test)]

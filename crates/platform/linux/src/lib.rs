@@ -1,5 +1,5 @@
 //! What berth asks of Linux itself: mounts, directory watches, opening files beneath a root, `/proc`, sysctls,
-//! memory.
+//! memory, and what disks, networks and processes have used.
 //!
 //! Decides: how a kernel facility is used safely and what to tell the operator when it fails. Where a newer kernel
 //! has a better way (`openat2`, tmpfs `noswap`), it is used when there and done without when not, back to Linux 5.4.
@@ -10,15 +10,21 @@
 //! Does not: know about pods, cgroups (`cgroup`) or the runtime (`cri`).
 
 pub mod beneath;
+pub mod diskstats;
+pub mod diskuse;
 pub mod error;
 pub mod fs;
 pub mod hugepages;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;
+pub mod netdev;
+pub mod openfiles;
+pub mod pressure;
 pub mod proc;
 pub mod statfs;
 pub mod sysctl;
+pub mod topology;
 pub mod watch;
 
 pub use error::PathError;

@@ -72,6 +72,57 @@ fn field_kib(text: &str, name: &str) -> Option<u64> {
     value.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Page faults of all processes since the machine booted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PageFaults {
+    /// All of them.
+    pub all: u64,
+    /// Those for which something had to be read from a disk.
+    pub major: u64,
+}
+
+/// The machine's page faults.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn page_faults() -> Result<PageFaults, PathError> {
+    read("/proc/vmstat").map(|text| parse_vmstat(&text))
+}
+
+fn parse_vmstat(text: &str) -> PageFaults {
+    let number = |name| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    };
+    PageFaults { all: number("pgfault"), major: number("pgmajfault") }
+}
+
+/// How many processes and threads there are.
+///
+/// # Errors
+/// If `/proc` is not mounted, or does not tell.
+pub fn tasks() -> Result<u64, PathError> {
+    let path = Path::new("/proc/loadavg");
+    let text = read(path)?;
+    let nonsense = || PathError::on("understand", path)(std::io::ErrorKind::InvalidData);
+    parse_loadavg(&text).ok_or_else(nonsense)
+}
+
+/// The fourth field of `0.20 0.18 0.12 1/80 11206` has those that run, and all.
+fn parse_loadavg(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
+}
+
+/// The most processes and threads that there can be: the smaller of the largest process id and the largest number of
+/// threads.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn max_tasks() -> Result<u64, PathError> {
+    let number = |path| read(path).map(|text| text.trim().parse().unwrap_or(u64::MAX));
+    Ok(number("/proc/sys/kernel/pid_max")?.min(number("/proc/sys/kernel/threads-max")?))
+}
+
 /// How many CPUs are online. At least 1.
 ///
 /// # Errors
@@ -221,15 +272,23 @@ pub enum Process {
     Pid(u32),
 }
 
+impl Process {
+    /// Its directory in `/proc`.
+    #[must_use]
+    pub fn dir(self) -> PathBuf {
+        match self {
+            Self::Current => PathBuf::from("/proc/self"),
+            Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}")),
+        }
+    }
+}
+
 /// Sets how readily the kernel kills a process for want of memory, from -1000 (never) to 1000 (first).
 ///
 /// # Errors
 /// If the process is gone, or the value is lower than the caller may set.
 pub fn set_oom_score_adj(process: Process, score: i32) -> Result<(), PathError> {
-    let path = match process {
-        Process::Current => PathBuf::from("/proc/self/oom_score_adj"),
-        Process::Pid(pid) => PathBuf::from(format!("/proc/{pid}/oom_score_adj")),
-    };
+    let path = process.dir().join("oom_score_adj");
     std::fs::write(&path, score.to_string()).map_err(PathError::on("write", &path))
 }
 
@@ -292,6 +351,24 @@ mod tests {
             (2 << 20, 1 << 20, 0)
         );
         assert_eq!(parse_meminfo("garbage\nMemTotal: x"), Memory::default());
+    }
+
+    #[test]
+    fn faults_and_tasks() {
+        let text = "nr_free_pages 1\npgfault 28113091\npgmajfault 1165\npgfaults 3\n";
+        assert_eq!(parse_vmstat(text), PageFaults { all: 28_113_091, major: 1165 });
+        assert_eq!(parse_vmstat("pgfault x"), PageFaults::default());
+        for (text, expected) in [
+            ("12.08 8.33 3.77 7/128 13648\n", Some(128)),
+            ("1 2 3 7 8", None),
+            ("1 2 3 7/x 8", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_loadavg(text), expected, "{text:?}");
+        }
+        assert!(page_faults().unwrap().all > 0);
+        let tasks = tasks().unwrap();
+        assert!(tasks > 0 && tasks < max_tasks().unwrap());
     }
 
     #[test]
