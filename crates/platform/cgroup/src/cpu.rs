@@ -35,6 +35,12 @@ pub fn weight(shares: u64) -> u64 {
     1 + ((shares.clamp(MIN_SHARES, MAX_SHARES) - 2) * 9999) / 262_142
 }
 
+/// `cpu.shares` (cgroup v1) that stand for `weight` (cgroup v2), rounded down.
+#[must_use]
+pub fn shares_of_weight(weight: u64) -> u64 {
+    2 + (weight.clamp(1, 10_000) - 1) * 262_142 / 9999
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -72,7 +78,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn shares_of_weights() {
+        for (weight, expected) in [(0, 2), (1, 2), (39, 998), (10_000, 262_144), (u64::MAX, 262_144)] {
+            assert_eq!(shares_of_weight(weight), expected, "{weight}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn weights_have_shares(of in 1..=10_000u64) {
+            prop_assert!(of - weight(shares_of_weight(of)) <= 1);
+        }
+
         #[test]
         fn more_cpu_is_never_less_weight(a in 0..1_000_000i64, b in 0..1_000_000i64) {
             let (low, high) = (a.min(b), a.max(b));

@@ -1,0 +1,198 @@
+//! Reading what a cgroup uses.
+
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Dir, Mode, OFlags, Stat, fstat, openat};
+
+use super::files::{Files, OpenCgroup, main_controller};
+use super::{Detail, Pressures, Usage, v1, v2};
+use crate::{Hierarchies, Version};
+
+/// How deep cgroups below a container's are followed for its processes.
+const MAX_DEPTH: usize = 16;
+
+/// Reads what cgroups use. Paths are those below the mount points, such as `/kubepods/burstable`. Every call blocks for
+/// some µs for each file.
+#[derive(Clone, Debug)]
+pub struct UsageReader {
+    hierarchies: Hierarchies,
+}
+
+impl UsageReader {
+    /// A reader of the cgroups in `hierarchies`.
+    #[must_use]
+    pub fn new(hierarchies: Hierarchies) -> Self {
+        Self { hierarchies }
+    }
+
+    /// The version in use.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.hierarchies.version()
+    }
+
+    /// What the cgroup uses; none if there is no such cgroup.
+    #[must_use]
+    pub fn read(&self, path: &str, detail: Detail) -> Option<Usage> {
+        let mut files = OpenCgroup::new(&self.hierarchies, path);
+        let since = changed_at(&fstat(files.main_directory()?).ok()?);
+        Some(match self.version() {
+            Version::V1 => self.read_v1(&mut files, detail, since),
+            Version::V2 => self.read_v2(&mut files, detail, since),
+        })
+    }
+
+    fn read_v1(&self, files: &mut impl Files, detail: Detail, since: SystemTime) -> Usage {
+        let full = detail == Detail::Full;
+        Usage {
+            since,
+            cpu: v1::cpu(files, detail),
+            memory: v1::memory(files, detail),
+            pressure: Pressures::default(),
+            cpu_limits: if full { v1::cpu_limits(files) } else { None },
+            tasks: if full { v1::tasks(files) } else { None },
+            io: if full { v1::io(files) } else { Vec::new() },
+        }
+    }
+
+    fn read_v2(&self, files: &mut impl Files, detail: Detail, since: SystemTime) -> Usage {
+        let full = detail == Detail::Full;
+        Usage {
+            since,
+            cpu: v2::cpu(files, detail),
+            memory: v2::memory(files, detail),
+            pressure: if detail >= Detail::Pressure { v2::pressures(files) } else { Pressures::default() },
+            cpu_limits: if full { v2::cpu_limits(files) } else { None },
+            tasks: if full { v2::tasks(files) } else { None },
+            io: if full { v2::io(files) } else { Vec::new() },
+        }
+    }
+
+    /// The processes in the cgroup and in those below it. Those outside of our PID namespace are not seen.
+    #[must_use]
+    pub fn processes(&self, path: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.add_processes(path, &mut found, 0);
+        found
+    }
+
+    fn add_processes(&self, path: &str, found: &mut Vec<u32>, depth: usize) {
+        let mut files = OpenCgroup::new(&self.hierarchies, path);
+        let main = main_controller(self.version());
+        if let Some(text) = files.read(main, "cgroup.procs") {
+            found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
+        }
+        // The kernel counts a cgroup's children as links to it, which saves looking for them.
+        let links = files.main_directory().and_then(|dir| fstat(dir).ok()).map_or(0, |stat| stat.st_nlink);
+        if depth < MAX_DEPTH && links > 2 {
+            for child in self.children(path) {
+                self.add_processes(&format!("{}/{child}", path.trim_end_matches('/')), found, depth + 1);
+            }
+        }
+    }
+
+    /// Names of the cgroups right below; none if there is no such cgroup.
+    #[must_use]
+    pub fn children(&self, path: &str) -> Vec<String> {
+        let mut files = OpenCgroup::new(&self.hierarchies, path);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |main| openat(main, ".", flags, Mode::empty()).ok();
+        let Some(directory) = files.main_directory().and_then(open) else { return Vec::new() };
+        let entries = Dir::new(directory).into_iter().flatten().flatten();
+        let name = |entry: rustix::fs::DirEntry| {
+            let name = entry.file_name().to_str().ok()?;
+            let is_child =
+                entry.file_type() == rustix::fs::FileType::Directory && !matches!(name, "." | "..");
+            is_child.then(|| name.to_owned())
+        };
+        entries.filter_map(name).collect()
+    }
+}
+
+/// The time of the last change of a directory.
+fn changed_at(stat: &Stat) -> SystemTime {
+    // The fields' types differ between architectures.
+    #[allow(clippy::unnecessary_cast, clippy::unnecessary_fallible_conversions, clippy::useless_conversion)]
+    let (seconds, nanos) = (u64::try_from(stat.st_mtime).unwrap_or(0), stat.st_mtime_nsec as u64);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanos).unwrap_or(0).min(999_999_999))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_tree_of_v2() {
+        let dir = tempfile::tempdir().unwrap();
+        let pod = dir.path().join("kubepods/pod1");
+        write(&pod.join("cpu.stat"), "usage_usec 7\n");
+        write(&pod.join("memory.stat"), "anon 5\nfile 6\n");
+        write(&pod.join("cgroup.procs"), "");
+        write(&pod.join("c1/cgroup.procs"), "12\n13\n0\n");
+        write(&pod.join("c1/inner/cgroup.procs"), "14\n");
+        write(&pod.join("pids.current"), "3\n");
+        let reader = UsageReader::new(Hierarchies::find(Version::V2, dir.path()).unwrap());
+        let basic = reader.read("/kubepods/pod1", Detail::Basic).unwrap();
+        assert_eq!((basic.cpu.unwrap().total_ns, basic.memory.unwrap().usage), (7000, 11));
+        assert_eq!((basic.tasks, basic.cpu_limits), (None, None));
+        assert_eq!(reader.read("/kubepods/pod1", Detail::Full).unwrap().tasks.unwrap().current, 3);
+        assert_eq!(reader.read("/kubepods/pod2", Detail::Full), None);
+        assert_eq!(reader.children("/kubepods/pod1"), ["c1"]);
+        assert!(reader.children("/none").is_empty());
+        // Directories of an ordinary file system count links in the same way, or always as one.
+        let mut pids = reader.processes("/kubepods/pod1");
+        pids.sort_unstable();
+        if fs::metadata(&pod).map(|meta| std::os::unix::fs::MetadataExt::nlink(&meta)).unwrap() > 2 {
+            assert_eq!(pids, [12, 13, 14]);
+        }
+    }
+
+    #[test]
+    fn a_tree_of_v1() {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("cpuacct/pod/cpuacct.usage", "9\n"),
+            ("memory/pod/memory.usage_in_bytes", "100\n"),
+            ("memory/pod/memory.limit_in_bytes", "200\n"),
+            ("memory/pod/cgroup.procs", "4\n"),
+            ("cpu/pod/cpu.shares", "512\n"),
+            ("cpu/pod/cpu.cfs_period_us", "100000\n"),
+            ("pids/other/pids.current", "1\n"),
+        ] {
+            write(&dir.path().join(file), text);
+        }
+        let reader = UsageReader::new(Hierarchies::find(Version::V1, dir.path()).unwrap());
+        let full = reader.read("/pod", Detail::Full).unwrap();
+        assert_eq!(full.cpu.unwrap().total_ns, 9);
+        assert_eq!((full.memory.unwrap().usage, full.memory.unwrap().limit), (100, Some(200)));
+        assert_eq!((full.cpu_limits.unwrap().shares, full.tasks), (512, None));
+        assert_eq!(reader.processes("/pod"), [4]);
+        assert_eq!(reader.read("/other", Detail::Full), None, "only the main hierarchy counts");
+    }
+
+    #[test]
+    fn large_files_are_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("{}anon 5\n", "filler 1\n".repeat(5000));
+        write(&dir.path().join("g/memory.stat"), &text);
+        let reader = UsageReader::new(Hierarchies::find(Version::V2, dir.path()).unwrap());
+        assert_eq!(reader.read("/g", Detail::Basic).unwrap().memory.unwrap().rss, 5);
+    }
+
+    #[test]
+    fn the_hosts_root_uses_cpu_time() {
+        let mount_point = Path::new(crate::version::MOUNT_POINT);
+        let version = Version::detect(mount_point).unwrap();
+        let reader = UsageReader::new(Hierarchies::find(version, mount_point).unwrap());
+        let usage = reader.read("/", Detail::Full).unwrap();
+        assert!(usage.cpu.unwrap().total_ns > 0, "{usage:?}");
+    }
+}
