@@ -8,8 +8,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use cgroup::usage::{Detail, TaskUsage};
 use cgroup::version::MOUNT_POINT;
-use cgroup::{CgroupName, Cgroups, Driver, Hierarchies, Metrics, PodCgroupConfig, PodCgroups, Version};
+use cgroup::{
+    CgroupName, Cgroups, Driver, Hierarchies, Metrics, PodCgroupConfig, PodCgroups, UsageReader, Version,
+};
 use serde_json::json;
 use types::resources::{Amounts, CPU, MEMORY};
 use types::{Pod, Quantity};
@@ -183,6 +186,7 @@ async fn a_pods_life(version: Version, driver: Driver, what: &str) {
     root.run_in(&name);
     let left = root.child.as_ref().unwrap().id();
     assert_eq!(cgroups.pids(&name).await.unwrap(), [left]);
+    it_is_measured(&root, &parent, left);
     // Somebody has to wait for it, or it stays in its cgroup as a zombie.
     let mut child = root.child.take().unwrap();
     let waiter = std::thread::spawn(move || child.wait().unwrap());
@@ -192,6 +196,24 @@ async fn a_pods_life(version: Version, driver: Driver, what: &str) {
     assert!(pods.list().await.unwrap().is_empty());
     assert!(root.files(&name).all(|directory| !directory.exists()));
     cgroups.destroy(cgroups.root()).await.unwrap();
+}
+
+/// The process `pid` runs in a cgroup below that of `path`, whose limits are those of [`pod`].
+fn it_is_measured(root: &Root, path: &str, pid: u32) {
+    let reader = UsageReader::new(root.hierarchies.clone());
+    assert_eq!(reader.children(path), ["container"]);
+    assert_eq!(reader.processes(path), [pid]);
+    let usage = reader.read(path, Detail::Full).unwrap();
+    let (cpu, memory) = (usage.cpu.unwrap(), usage.memory.unwrap());
+    assert_eq!(usage.tasks.unwrap(), TaskUsage { current: 1, limit: Some(100) });
+    assert_eq!(usage.cpu_limits.unwrap().quota_us, Some(50_000));
+    assert!(cpu.throttling.is_some());
+    assert_eq!((memory.limit, memory.limit_hits, memory.oom_kills), (Some(64 << 20), Some(0), Some(0)));
+    assert!(memory.usage < 64 << 20 && memory.working_set <= memory.usage, "{memory:?}");
+    // The inner cgroup has the process: what is known of it is known of its parent.
+    let inner = reader.read(&format!("{path}/container"), Detail::Basic).unwrap();
+    assert!(inner.memory.unwrap().rss <= memory.rss.max(1 << 20));
+    assert!(reader.read(&format!("{path}/none"), Detail::Basic).is_none());
 }
 
 #[tokio::test]

@@ -63,8 +63,26 @@ impl Encoder {
         FamilyEncoder { families: &mut self.families, name: name.to_owned(), header }
     }
 
-    pub(super) fn finish(self) -> String {
-        self.families.into_values().collect()
+    /// Everything in the Prometheus text format ([`super::TEXT_FORMAT`]).
+    #[must_use]
+    pub fn finish(self) -> String {
+        let mut text = String::with_capacity(self.families.values().map(String::len).sum());
+        self.families.values().for_each(|family| text.push_str(family));
+        text
+    }
+}
+
+/// Labels that many samples share, written once.
+#[derive(Clone, Debug, Default)]
+pub struct LabelSet(String);
+
+impl LabelSet {
+    /// `labels` are names with values, in the order to be written.
+    #[must_use]
+    pub fn new(labels: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        write_labels(&mut text, labels);
+        Self(text)
     }
 }
 
@@ -79,28 +97,35 @@ pub struct FamilyEncoder<'a> {
 impl FamilyEncoder<'_> {
     /// One sample. `labels` are names with values, in the order to be written.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
-        self.write("", labels, None, value, None);
+        self.write("", "", labels, None, value, None);
     }
 
     /// One sample that was taken at `at_ms` (milliseconds since 1970) rather than now.
     pub fn sample_at(&mut self, labels: &[(&str, &str)], value: f64, at_ms: i64) {
-        self.write("", labels, None, value, Some(at_ms));
+        self.write("", "", labels, None, value, Some(at_ms));
+    }
+
+    /// One sample with the labels of `set` and, behind them, `more`. `at_ms` is the time at which it was taken, if that
+    /// was not now.
+    pub fn sample_of(&mut self, set: &LabelSet, more: &[(&str, &str)], value: f64, at_ms: Option<i64>) {
+        self.write("", &set.0, more, None, value, at_ms);
     }
 
     /// One series of a histogram: `buckets` are upper bounds with the number of observations up to each, without the
     /// bucket `+Inf`, which `count` stands for.
     pub fn histogram(&mut self, labels: &[(&str, &str)], buckets: &[(f64, u64)], sum: f64, count: u64) {
         for (bound, up_to) in buckets {
-            self.write("_bucket", labels, Some(*bound), *up_to as f64, None);
+            self.write("_bucket", "", labels, Some(*bound), *up_to as f64, None);
         }
-        self.write("_bucket", labels, Some(f64::INFINITY), count as f64, None);
-        self.write("_sum", labels, None, sum, None);
-        self.write("_count", labels, None, count as f64, None);
+        self.write("_bucket", "", labels, Some(f64::INFINITY), count as f64, None);
+        self.write("_sum", "", labels, None, sum, None);
+        self.write("_count", "", labels, None, count as f64, None);
     }
 
     fn write(
         &mut self,
         suffix: &str,
+        written: &str,
         labels: &[(&str, &str)],
         bound: Option<f64>,
         value: f64,
@@ -112,24 +137,25 @@ impl FamilyEncoder<'_> {
         };
         out.push_str(&self.name);
         out.push_str(suffix);
-        let mut separator = '{';
-        for (name, value) in labels {
-            out.push(separator);
-            out.push_str(name);
-            out.push_str("=\"");
-            escape(out, value, true);
-            out.push('"');
-            separator = ',';
+        let begin = out.len();
+        out.push('{');
+        out.push_str(written);
+        if !written.is_empty() && !labels.is_empty() {
+            out.push(',');
         }
+        write_labels(out, labels);
         if let Some(bound) = bound {
-            out.push(separator);
+            if out.len() > begin + 1 {
+                out.push(',');
+            }
             out.push_str("le=\"");
             write_float(out, bound);
             out.push('"');
-            separator = ',';
         }
-        if separator == ',' {
+        if out.len() > begin + 1 {
             out.push('}');
+        } else {
+            out.truncate(begin);
         }
         out.push(' ');
         write_float(out, value);
@@ -141,8 +167,23 @@ impl FamilyEncoder<'_> {
     }
 }
 
+fn write_labels(out: &mut String, labels: &[(&str, &str)]) {
+    for (at, (name, value)) in labels.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(name);
+        out.push_str("=\"");
+        escape(out, value, true);
+        out.push('"');
+    }
+}
+
 /// Help texts escape backslash and line feed, label values the quote as well.
 fn escape(out: &mut String, text: &str, quote: bool) {
+    if !text.bytes().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
@@ -190,6 +231,26 @@ mod tests {
             z_bytes{container="a\"b\\c\nd",pod=""} 1024 1700000000123
             z_bytes -0.5
             z_bytes{pod="p"} 1
+        "#]]
+        .assert_eq(&encoder.finish());
+    }
+
+    #[test]
+    fn labels_written_once() {
+        let mut encoder = Encoder::default();
+        let (two, none) = (LabelSet::new(&[("a", "1"), ("b", "\"")]), LabelSet::default());
+        let mut family = encoder.family("x", "X.", Stability::Unstated, MetricKind::Gauge);
+        family.sample_of(&two, &[], 1.0, None);
+        family.sample_of(&two, &[("c", "3"), ("d", "4")], 2.0, Some(-5));
+        family.sample_of(&none, &[("c", "3")], 3.0, None);
+        family.sample_of(&none, &[], 4.0, Some(6));
+        expect![[r#"
+            # HELP x X.
+            # TYPE x gauge
+            x{a="1",b="\""} 1
+            x{a="1",b="\"",c="3",d="4"} 2 -5
+            x{c="3"} 3
+            x 4 6
         "#]]
         .assert_eq(&encoder.finish());
     }

@@ -9,7 +9,7 @@ mod float;
 mod histogram;
 mod registry;
 
-pub use encode::{Encoder, FamilyEncoder, MetricKind};
+pub use encode::{Encoder, FamilyEncoder, LabelSet, MetricKind};
 pub use family::{Counter, Declaration, Gauge};
 pub use histogram::Histogram;
 pub use registry::Registry;
