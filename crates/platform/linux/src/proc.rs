@@ -97,6 +97,34 @@ fn parse_vmstat(text: &str) -> PageFaults {
     PageFaults { all: number("pgfault"), major: number("pgmajfault") }
 }
 
+/// CPU time of all processes since the machine booted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CpuTime {
+    /// In user mode.
+    pub user: Duration,
+    /// In kernel mode, interrupts included.
+    pub system: Duration,
+}
+
+/// The machine's CPU time, to 10 ms.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn cpu_time() -> Result<CpuTime, PathError> {
+    read("/proc/stat").map(|text| parse_stat(&text))
+}
+
+/// The line `cpu user nice system idle iowait irq softirq …`, in hundredths of a second.
+fn parse_stat(text: &str) -> CpuTime {
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let ticks: Vec<u64> = line.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+    let sum = |fields: &[usize]| {
+        let ticks = fields.iter().filter_map(|field| ticks.get(*field));
+        Duration::from_millis(ticks.fold(0, |sum: u64, ticks| sum.saturating_add(*ticks)).saturating_mul(10))
+    };
+    CpuTime { user: sum(&[0, 1]), system: sum(&[2, 5, 6]) }
+}
+
 /// How many processes and threads there are.
 ///
 /// # Errors
@@ -351,6 +379,18 @@ mod tests {
             (2 << 20, 1 << 20, 0)
         );
         assert_eq!(parse_meminfo("garbage\nMemTotal: x"), Memory::default());
+    }
+
+    #[test]
+    fn cpu_times() {
+        let of = |user, system| CpuTime {
+            user: Duration::from_millis(user),
+            system: Duration::from_millis(system),
+        };
+        assert_eq!(parse_stat("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 1 1\n"), of(30, 160));
+        assert_eq!(parse_stat("cpu  1 2 3\n"), of(30, 30));
+        assert_eq!(parse_stat("intr 1\n"), of(0, 0));
+        assert!(cpu_time().unwrap().user > Duration::ZERO);
     }
 
     #[test]

@@ -1,0 +1,186 @@
+//! How full file systems are, and how much room directories take. Each look can hang, or last: it is made on a thread
+//! that can be abandoned, and one path is looked at by one thread at most. What comes late is there for the next scrape.
+
+mod plan;
+mod slots;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use linux::diskuse::{self, DiskUse};
+use linux::statfs::{self, FsUsage};
+use task::blocking::{Abandoned, with_deadline};
+
+use crate::moment::Moment;
+use plan::Plan;
+pub(crate) use plan::{Ask, How, full, on_device, volume};
+use slots::{Busy, Slots};
+use tokio::time::timeout;
+
+/// What the threads are called that look through directories.
+const WALK: &str = "disk-use";
+/// Threads that look through directories at once.
+const WALKERS: usize = 4;
+
+/// What was found at one path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    pub(crate) moment: Moment,
+    /// How full its file system is.
+    pub(crate) fs: FsUsage,
+    /// What lies below the path, if that was asked.
+    pub(crate) below: Option<DiskUse>,
+}
+
+/// What was found, by path.
+pub(crate) type Finds = HashMap<PathBuf, Found>;
+
+/// Looks at disks, and keeps what it found for as long as somebody asks for it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disks {
+    slots: Arc<Mutex<Slots>>,
+}
+
+impl Disks {
+    /// What is at the paths of `asks`, looked for anew where what is known is too old, and for no longer than
+    /// `patience`. A path that does not answer is left out; a directory that takes longer to look through is shown as it
+    /// was when it was last looked through.
+    pub(crate) async fn measure(&self, asks: Vec<Ask>, patience: Duration) -> Finds {
+        let begun = Moment::now();
+        let due = Slots::take_due(&self.slots, &asks, begun);
+        self.look_at(plan::group(due), patience).await;
+        // Somebody else may be looking for the same.
+        let _ = timeout(patience, self.others(&asks, begun, patience)).await;
+        lock(&self.slots).answer(&asks, begun)
+    }
+
+    async fn look_at(&self, plan: Plan, patience: Duration) {
+        let Plan { quick, each, walks } = plan;
+        let (walkers, walks) = (WALKERS.min(walks.len()), Arc::new(Mutex::new(VecDeque::from(walks))));
+        let walkers = (0..walkers).map(|_| {
+            let walks = Arc::clone(&walks);
+            let walk = move || {
+                let next = || lock(&walks).pop_front();
+                while let Some(busy) = next() {
+                    look(busy);
+                }
+            };
+            with_deadline(WALK, patience, walk)
+        });
+        let each = each.into_iter().map(|busy| with_deadline("statfs", patience, move || look(busy)));
+        let quick = (!quick.is_empty())
+            .then(|| with_deadline("statfs", patience, move || quick.into_iter().for_each(look)));
+        let (walkers, each, quick) = futures::join!(join_all(walkers), join_all(each), join_all(quick));
+        for error in [walkers, each, quick].into_iter().flatten().filter_map(Result::err) {
+            // A directory that is large is no news.
+            if !matches!(error, Abandoned::Late { what: WALK, .. }) {
+                tracing::warn!(%error, "A file system could not be measured");
+            }
+        }
+    }
+
+    async fn others(&self, asks: &[Ask], begun: Moment, patience: Duration) {
+        let ended = lock(&self.slots).ended();
+        loop {
+            let mut next = std::pin::pin!(ended.notified());
+            next.as_mut().enable();
+            if !lock(&self.slots).is_awaited(asks, begun, patience) {
+                return;
+            }
+            next.await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks at one path.
+fn look(busy: Busy) {
+    let begun = Moment::now();
+    match at(&busy.ask.path, busy.ask.how) {
+        Ok((fs, below)) => {
+            let moment = Moment::now();
+            busy.found(Found { moment, fs, below }, moment.since(begun));
+        }
+        // It went away with its pod.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::debug!(error = %telemetry::chain(&error), "A path could not be measured"),
+    }
+}
+
+fn at(path: &Path, how: How) -> Result<(FsUsage, Option<DiskUse>), linux::PathError> {
+    let below = if how == How::Below { Some(diskuse::of(path)?) } else { None };
+    Ok((statfs::usage(path)?, below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn ask(path: &Path, how: How, max_age: Duration) -> Ask {
+        Ask { path: path.to_owned(), how, quick: how == How::Full, max_age }
+    }
+
+    #[tokio::test]
+    async fn directories_are_looked_through_again_when_they_are_due() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), vec![1; 10_000]).unwrap();
+        let disks = Disks::default();
+        let of = |finds: &Finds| finds[dir.path()].below.unwrap();
+        let hour = Duration::from_secs(3600);
+        let first = disks.measure(vec![ask(dir.path(), How::Below, hour)], PATIENCE).await;
+        assert_eq!(of(&first).inodes, 2);
+        assert!(first[dir.path()].fs.capacity_bytes > 0);
+
+        std::fs::write(dir.path().join("b"), "").unwrap();
+        let again = disks.measure(vec![ask(dir.path(), How::Below, hour)], PATIENCE).await;
+        assert_eq!(again, first, "an hour is not over");
+        let due = disks.measure(vec![ask(dir.path(), How::Below, Duration::ZERO)], PATIENCE).await;
+        assert_eq!(of(&due).inodes, 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let disks = Disks::default();
+        let none = dir.path().join("none");
+        let asks = vec![
+            ask(&none, How::Below, Duration::ZERO),
+            ask(&none.join("x"), How::Full, Duration::ZERO),
+            ask(dir.path(), How::Full, Duration::ZERO),
+        ];
+        let found = disks.measure(asks.clone(), PATIENCE).await;
+        assert_eq!(found.keys().collect::<Vec<_>>(), [dir.path()]);
+        // What was busy is free again.
+        std::fs::create_dir(&none).unwrap();
+        assert!(disks.measure(asks, PATIENCE).await.contains_key(&none));
+    }
+
+    #[tokio::test]
+    async fn two_who_ask_at_once_are_both_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let disks = Disks::default();
+        for how in [How::Full, How::Below] {
+            let ask = || vec![ask(dir.path(), how, Duration::ZERO)];
+            let (one, other) =
+                tokio::join!(disks.measure(ask(), PATIENCE), disks.clone().measure(ask(), PATIENCE));
+            assert!(one.contains_key(dir.path()) && other.contains_key(dir.path()), "{how:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_directories_share_few_threads() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..100).map(|n| dir.path().join(n.to_string())).collect();
+        paths.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+        let asks = paths.iter().map(|path| ask(path, How::Below, Duration::ZERO)).collect();
+        assert_eq!(Disks::default().measure(asks, PATIENCE).await.len(), 100);
+    }
+}

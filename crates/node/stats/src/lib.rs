@@ -1,0 +1,34 @@
+//! What the node, its pods and their containers use, read from the kernel when somebody asks: the Summary API,
+//! `/metrics/resource`, and the series of `/metrics/cadvisor`. There is no cAdvisor in it.
+//!
+//! Decides: which files answer which question ([`Stats`]), what of them is which number ([`summary`], [`resource`],
+//! [`cadvisor`]), how fast CPU time is used from two readings, which volumes are looked through again and by whom. All of
+//! that is pure, but for the reading itself.
+//!
+//! Tasks: none. A reading is a thread that can be abandoned, at most one at a time; file systems are measured on threads
+//! of their own, so that one that hangs is missing and holds up nothing. The runtime is asked for what the kernel does not
+//! know: writable layers, where images are, and containers whose cgroups are out of sight. Nothing runs between requests.
+//!
+//! Does not: know pods ([`Needs`] tells), serve anything (`server`), decide what is too much (eviction).
+
+pub mod cadvisor;
+pub mod resource;
+pub mod summary;
+
+mod disks;
+mod flights;
+mod machine;
+mod metrics;
+mod moment;
+mod needs;
+mod rates;
+mod read;
+mod reading;
+mod stats;
+#[cfg(test)]
+mod testing;
+
+pub use metrics::Metrics;
+pub use needs::{Needs, NodeView, PodView, SystemContainer, VolumeView};
+pub use stats::{Settings, Stats, StatsError};
+pub use summary::Summary;

@@ -1,0 +1,178 @@
+//! `/metrics/resource`: CPU time, memory and swap of the node, of pods and of containers, as samples that say when they
+//! were taken (Kubernetes: "Node metrics data", KEP-727). This is what metrics-server reads.
+
+use telemetry::metrics::{Declaration, Encoder, LabelSet, MetricKind, Stability};
+
+use crate::summary::{ContainerStats, CpuStats, MemoryStats, PodStats, Summary, SwapStats};
+
+const OF_CONTAINER: &[&str] = &["container", "pod", "namespace"];
+const OF_POD: &[&str] = &["pod", "namespace"];
+
+const fn family(
+    name: &'static str,
+    help: &'static str,
+    kind: MetricKind,
+    stability: Stability,
+    labels: &'static [&'static str],
+) -> Declaration {
+    Declaration { name, help, stability, kind, labels }
+}
+
+use MetricKind::{Counter, Gauge};
+use Stability::{Alpha, Stable};
+
+const NODE_CPU: Declaration = family(
+    "node_cpu_usage_seconds_total",
+    "CPU time that the node has used, in core-seconds.",
+    Counter,
+    Stable,
+    &[],
+);
+const NODE_MEMORY: Declaration = family(
+    "node_memory_working_set_bytes",
+    "Memory of the node in use, without file pages that were not used lately.",
+    Gauge,
+    Stable,
+    &[],
+);
+const NODE_SWAP: Declaration =
+    family("node_swap_usage_bytes", "Swap space of the node in use.", Gauge, Alpha, &[]);
+const START: Declaration = family(
+    "container_start_time_seconds",
+    "Unix time at which the container was created.",
+    Gauge,
+    Stable,
+    OF_CONTAINER,
+);
+const CONTAINER_CPU: Declaration = family(
+    "container_cpu_usage_seconds_total",
+    "CPU time that the container has used, in core-seconds.",
+    Counter,
+    Stable,
+    OF_CONTAINER,
+);
+const CONTAINER_MEMORY: Declaration = family(
+    "container_memory_working_set_bytes",
+    "Memory that the container uses, without file pages that were not used lately.",
+    Gauge,
+    Stable,
+    OF_CONTAINER,
+);
+const CONTAINER_SWAP: Declaration =
+    family("container_swap_usage_bytes", "Swap space that the container uses.", Gauge, Alpha, OF_CONTAINER);
+const CONTAINER_SWAP_LIMIT: Declaration = family(
+    "container_swap_limit_bytes",
+    "Swap space that the container may use.",
+    Gauge,
+    Alpha,
+    OF_CONTAINER,
+);
+const POD_CPU: Declaration = family(
+    "pod_cpu_usage_seconds_total",
+    "CPU time that the pod has used, in core-seconds.",
+    Counter,
+    Stable,
+    OF_POD,
+);
+const POD_MEMORY: Declaration = family(
+    "pod_memory_working_set_bytes",
+    "Memory that the pod uses, without file pages that were not used lately.",
+    Gauge,
+    Stable,
+    OF_POD,
+);
+const POD_SWAP: Declaration =
+    family("pod_swap_usage_bytes", "Swap space that the pod uses.", Gauge, Alpha, OF_POD);
+const ERROR: Declaration =
+    family("resource_scrape_error", "1 if the metrics could not be read, else 0.", Gauge, Stable, &[]);
+
+/// The families of `/metrics/resource`.
+pub const DECLARATIONS: [Declaration; 12] = [
+    NODE_CPU,
+    NODE_MEMORY,
+    NODE_SWAP,
+    START,
+    CONTAINER_CPU,
+    CONTAINER_MEMORY,
+    CONTAINER_SWAP,
+    CONTAINER_SWAP_LIMIT,
+    POD_CPU,
+    POD_MEMORY,
+    POD_SWAP,
+    ERROR,
+];
+
+/// The text of `/metrics/resource` for `summary`, or that there is none.
+pub(crate) fn text(summary: Option<&Summary>) -> String {
+    let mut out = Samples(Encoder::default());
+    let none = LabelSet::default();
+    if let Some(summary) = summary {
+        let node = &summary.node;
+        out.cpu(&NODE_CPU, &none, node.cpu.as_ref());
+        out.memory(&NODE_MEMORY, &none, node.memory.as_ref());
+        out.swap(&NODE_SWAP, &none, node.swap.as_ref());
+        summary.pods.iter().for_each(|pod| out.pod(pod));
+    }
+    out.add(&ERROR, &none, f64::from(u8::from(summary.is_none())), None);
+    out.0.finish()
+}
+
+struct Samples(Encoder);
+
+impl Samples {
+    fn pod(&mut self, pod: &PodStats) {
+        let (name, namespace) = (&*pod.pod_ref.name, &*pod.pod_ref.namespace);
+        for container in &pod.containers {
+            let labels =
+                LabelSet::new(&[("container", &*container.name), ("namespace", namespace), ("pod", name)]);
+            self.container(container, &labels);
+        }
+        let labels = LabelSet::new(&[("namespace", namespace), ("pod", name)]);
+        self.cpu(&POD_CPU, &labels, pod.cpu.as_ref());
+        self.memory(&POD_MEMORY, &labels, pod.memory.as_ref());
+        self.swap(&POD_SWAP, &labels, pod.swap.as_ref());
+    }
+
+    fn container(&mut self, container: &ContainerStats, labels: &LabelSet) {
+        if container.start_time.as_second() > 0 {
+            self.add(&START, labels, container.start_time.as_duration().as_secs_f64(), None);
+        }
+        self.cpu(&CONTAINER_CPU, labels, container.cpu.as_ref());
+        self.memory(&CONTAINER_MEMORY, labels, container.memory.as_ref());
+        self.swap(&CONTAINER_SWAP, labels, container.swap.as_ref());
+        if let Some(swap) = &container.swap
+            && let Some(left) = swap.swap_available_bytes
+        {
+            let limit = left.saturating_add(swap.swap_usage_bytes.unwrap_or(0));
+            self.add(&CONTAINER_SWAP_LIMIT, labels, float(limit), Some(swap.time.as_millisecond()));
+        }
+    }
+
+    fn cpu(&mut self, family: &Declaration, labels: &LabelSet, cpu: Option<&CpuStats>) {
+        let Some(cpu) = cpu else { return };
+        let Some(nanoseconds) = cpu.usage_core_nano_seconds else { return };
+        self.add(family, labels, float(nanoseconds) / 1e9, Some(cpu.time.as_millisecond()));
+    }
+
+    fn memory(&mut self, family: &Declaration, labels: &LabelSet, memory: Option<&MemoryStats>) {
+        let Some(memory) = memory else { return };
+        let Some(bytes) = memory.working_set_bytes else { return };
+        self.add(family, labels, float(bytes), Some(memory.time.as_millisecond()));
+    }
+
+    fn swap(&mut self, family: &Declaration, labels: &LabelSet, swap: Option<&SwapStats>) {
+        let Some(swap) = swap else { return };
+        let Some(bytes) = swap.swap_usage_bytes else { return };
+        self.add(family, labels, float(bytes), Some(swap.time.as_millisecond()));
+    }
+
+    fn add(&mut self, family: &Declaration, labels: &LabelSet, value: f64, at_ms: Option<i64>) {
+        let Declaration { name, help, stability, kind, .. } = *family;
+        self.0.family(name, help, stability, kind).sample_of(labels, &[], value, at_ms);
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "samples are floats")]
+fn float(number: u64) -> f64 {
+    number as f64
+}

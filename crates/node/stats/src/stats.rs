@@ -1,0 +1,259 @@
+//! Answering: one reading for all who ask at once, and what is made of it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cgroup::UsageReader;
+use cri::{ImageFsInfo, v1};
+use task::blocking::{Abandoned, with_deadline};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::disks::{self, Ask, Disks, Finds};
+use crate::flights::Flights;
+use crate::machine::Machine;
+use crate::needs::Needs;
+use crate::rates::Rates;
+use crate::reading::{Kind, Reading};
+use crate::summary::{self, Inputs, Storage, Summary};
+use crate::{Metrics, cadvisor, read, resource};
+
+/// How long the kernel's files may take, which is usually some milliseconds.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the runtime is waited for. What it does not tell in time is left out.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for file systems.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What stats are told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The node's name.
+    pub node_name: String,
+    /// The agent's root directory (`--root-dir`), whose file system is the node's.
+    pub root_dir: PathBuf,
+    /// How often directories of volumes are looked through, at most (`volumeStatsAggPeriod`); none for never, and then
+    /// volumes are left out.
+    pub volume_period: Option<Duration>,
+}
+
+/// Why there are no stats.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StatsError {
+    /// The kernel's files could not be read in time.
+    #[error("the cgroups of this node could not be read")]
+    Kernel(#[source] Abandoned),
+    /// An earlier reading hangs.
+    #[error(
+        "the cgroups of this node are still being read since an earlier request: look for a process or a file of /sys/fs/cgroup that hangs"
+    )]
+    Busy,
+}
+
+/// What the node, its pods and their containers use. Everything is read when it is asked for, and nothing in between;
+/// those who ask at the same time share one reading. Clones answer from the same one.
+pub struct Stats<N> {
+    shared: Arc<Shared<N>>,
+}
+
+impl<N> Clone for Stats<N> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<N> {
+    settings: Settings,
+    /// The root directory without links in its path, as mounts are listed.
+    root_dir: PathBuf,
+    needs: N,
+    cgroups: UsageReader,
+    machine: Machine,
+    disks: Disks,
+    rates: Mutex<Rates>,
+    readings: Flights<Result<Arc<Taken>, StatsError>>,
+    /// For the one thread that reads; it keeps its place while it hangs.
+    reader: Arc<Semaphore>,
+}
+
+/// A reading, with what belongs to it and is not the kernel's.
+struct Taken {
+    reading: Reading,
+    finds: Finds,
+    told: HashMap<String, v1::ContainerStats>,
+    image_fs: Option<ImageFsInfo>,
+}
+
+impl<N: Needs> Stats<N> {
+    /// Stats of the cgroups that `cgroups` reads. Looks at the machine, which blocks for some milliseconds.
+    #[must_use]
+    pub fn new(settings: Settings, cgroups: UsageReader, needs: N, metrics: &Metrics) -> Self {
+        metrics.by_the_kernel();
+        let root_dir = settings.root_dir.canonicalize().unwrap_or_else(|_| settings.root_dir.clone());
+        let shared = Shared {
+            settings,
+            root_dir,
+            needs,
+            cgroups,
+            machine: Machine::detect(),
+            disks: Disks::default(),
+            rates: Mutex::default(),
+            readings: Flights::default(),
+            reader: Arc::new(Semaphore::new(1)),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The summary (`/stats/summary`); of CPU, memory and swap alone if that is asked.
+    ///
+    /// # Errors
+    /// If the kernel's files cannot be read in time. What the runtime or a file system does not tell is left out.
+    pub async fn summary(&self, only_cpu_and_memory: bool) -> Result<Summary, StatsError> {
+        let kind = if only_cpu_and_memory { Kind::CpuAndMemory } else { Kind::Summary };
+        let taken = self.take(kind).await?;
+        Ok(self.shared.summary(&taken, kind))
+    }
+
+    /// The text of `/metrics/resource`.
+    pub async fn resource_metrics(&self) -> String {
+        match self.take(Kind::Resource).await {
+            Ok(taken) => resource::text(Some(&self.shared.summary(&taken, Kind::Resource))),
+            Err(error) => {
+                tracing::error!(error = %telemetry::chain(&error), "There are no resource metrics");
+                resource::text(None)
+            }
+        }
+    }
+
+    /// The text of `/metrics/cadvisor`.
+    pub async fn cadvisor_metrics(&self) -> String {
+        let machine = &self.shared.machine;
+        match self.take(Kind::Cadvisor).await {
+            Ok(taken) => cadvisor::text(machine, Some(&taken.reading), &taken.finds),
+            Err(error) => {
+                tracing::error!(error = %telemetry::chain(&error), "There are no metrics of containers");
+                cadvisor::text(machine, None, &Finds::new())
+            }
+        }
+    }
+
+    async fn take(&self, kind: Kind) -> Result<Arc<Taken>, StatsError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.readings.join(kind, || async move { shared.take(kind).await.map(Arc::new) }).await
+    }
+}
+
+impl<N: Needs> Shared<N> {
+    async fn take(self: Arc<Self>, kind: Kind) -> Result<Taken, StatsError> {
+        let image_fs = async {
+            if kind == Kind::Summary { told("ImageFsInfo", self.needs.image_fs()).await } else { None }
+        };
+        let (reading, image_fs) = tokio::join!(self.read(kind), image_fs);
+        let mut reading = reading?;
+        self.without_links(&mut reading);
+        let asks_runtime = {
+            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            rates.update(reading.rated());
+            asks_runtime(kind, &reading, &rates)
+        };
+        let told = async {
+            let stats = if asks_runtime {
+                told("ListContainerStats", self.needs.container_stats()).await
+            } else {
+                None
+            };
+            let stats = stats.into_iter().flatten();
+            stats.filter_map(|stats| Some((stats.attributes.as_ref()?.id.clone(), stats))).collect()
+        };
+        let asks = self.asks(kind, &reading, image_fs.as_ref());
+        let (told, finds): (HashMap<_, _>, _) = tokio::join!(told, self.disks.measure(asks, DISK_PATIENCE));
+        Ok(Taken { reading, finds, told, image_fs })
+    }
+
+    async fn read(&self, kind: Kind) -> Result<Reading, StatsError> {
+        let place = timeout(KERNEL_PATIENCE, Arc::clone(&self.reader).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(StatsError::Busy) };
+        let (cgroups, node, pods) = (self.cgroups.clone(), self.needs.node(), self.needs.pods());
+        let read = move || {
+            let reading = read::read(&cgroups, kind, node, pods);
+            drop(place);
+            reading
+        };
+        with_deadline("stats", KERNEL_PATIENCE, read).await.map_err(StatsError::Kernel)
+    }
+
+    /// The kernel lists mounts by paths without links.
+    fn without_links(&self, reading: &mut Reading) {
+        if self.root_dir == self.settings.root_dir {
+            return;
+        }
+        for volume in reading.pods.iter_mut().flat_map(|pod| &mut pod.view.volumes) {
+            if let Ok(rest) = volume.path.strip_prefix(&self.settings.root_dir) {
+                volume.path = self.root_dir.join(rest);
+            }
+        }
+    }
+
+    /// What has to be known of disks.
+    fn asks(&self, kind: Kind, reading: &Reading, image_fs: Option<&ImageFsInfo>) -> Vec<Ask> {
+        let mounts = &reading.node.mounts;
+        let full = |path: &Path| disks::full(path, mounts);
+        match kind {
+            Kind::Resource | Kind::CpuAndMemory => Vec::new(),
+            Kind::Cadvisor => disks::on_device(mounts).into_iter().map(|mount| full(&mount.point)).collect(),
+            Kind::Summary => {
+                let runtime = image_fs.iter().flat_map(|info| info.images.iter().chain(&info.containers));
+                let places = runtime.map(|fs| &*fs.mountpoint).chain([&*self.root_dir]).map(full);
+                let volumes = reading.pods.iter().flat_map(|pod| &pod.view.volumes);
+                let volumes = self.settings.volume_period.into_iter().flat_map(|period| {
+                    volumes.clone().map(move |volume| disks::volume(&volume.path, mounts, period))
+                });
+                places.chain(volumes).collect()
+            }
+        }
+    }
+
+    fn summary(&self, taken: &Taken, kind: Kind) -> Summary {
+        let storage = (kind == Kind::Summary).then(|| Storage {
+            node: taken.finds.get(&self.root_dir),
+            image_fs: taken.image_fs.as_ref(),
+            finds: &taken.finds,
+        });
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        summary::build(&Inputs {
+            node_name: &self.settings.node_name,
+            reading: &taken.reading,
+            rates: &rates,
+            told: &taken.told,
+            storage,
+        })
+    }
+}
+
+/// Whether the runtime has to be asked what containers use: for their writable layers, for those whose cgroups it keeps
+/// out of sight, and for rates while there are none.
+fn asks_runtime(kind: Kind, reading: &Reading, rates: &Rates) -> bool {
+    let mut containers = reading.pods.iter().flat_map(|pod| &pod.containers).peekable();
+    if kind == Kind::Cadvisor || containers.peek().is_none() {
+        return false;
+    }
+    let unseen = containers.any(|container| container.member.is_none());
+    kind == Kind::Summary || unseen || (kind == Kind::CpuAndMemory && rates.is_empty())
+}
+
+/// What the runtime tells, if it does in time.
+async fn told<T>(call: &'static str, answer: impl Future<Output = Result<T, cri::CriError>>) -> Option<T> {
+    match timeout(RUNTIME_PATIENCE, answer).await {
+        Ok(Ok(told)) => Some(told),
+        Ok(Err(error)) => {
+            tracing::warn!(error = %telemetry::chain(&error), "The runtime does not tell its part of the stats");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(call, patience = ?RUNTIME_PATIENCE, "The runtime does not tell its part of the stats in time");
+            None
+        }
+    }
+}

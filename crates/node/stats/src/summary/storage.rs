@@ -1,0 +1,94 @@
+//! The room that pods take on disks.
+
+use std::path::Path;
+
+use cri::v1;
+use jiff::Timestamp;
+use linux::diskuse::DiskUse;
+
+use super::build::Storage;
+use super::pods::sum;
+use super::{ClaimReference, ContainerStats, FsStats, VolumeStats, convert};
+use crate::disks::Found;
+use crate::needs::PodView;
+use crate::reading::{ContainerReading, PodReading};
+
+/// A container's writable layer, as the runtime tells it.
+pub(super) fn rootfs(
+    _: &ContainerReading,
+    told: Option<&v1::ContainerStats>,
+    storage: Storage<'_>,
+    now: Timestamp,
+) -> Option<FsStats> {
+    let layer = told?.writable_layer.as_ref()?;
+    let mount_point = layer.fs_id.as_ref().map(|id| Path::new(&id.mountpoint));
+    let found = mount_point.and_then(|path| storage.finds.get(path));
+    let place = found.map_or_else(|| convert::nowhere(now), convert::room);
+    Some(FsStats {
+        time: convert::time(layer.timestamp, now),
+        used_bytes: layer.used_bytes.map(|bytes| bytes.value),
+        inodes_used: layer.inodes_used.map(|inodes| inodes.value),
+        ..place
+    })
+}
+
+/// A container's logs, which are on the file system of the node.
+pub(super) fn logs(
+    reading: &ContainerReading,
+    _: Option<&v1::ContainerStats>,
+    storage: Storage<'_>,
+    now: Timestamp,
+) -> Option<FsStats> {
+    Some(on_node(reading.logs?, storage, now))
+}
+
+fn on_node(used: DiskUse, storage: Storage<'_>, now: Timestamp) -> FsStats {
+    let place = storage.node.map_or_else(|| convert::nowhere(now), convert::room);
+    FsStats { time: now, used_bytes: Some(used.bytes), inodes_used: Some(used.inodes), ..place }
+}
+
+/// The volumes of a pod that could be measured.
+pub(super) fn volumes(pod: &PodView, storage: Storage<'_>) -> Vec<VolumeStats> {
+    let namespace = &pod.observed.pod.name.namespace;
+    let measured = pod.volumes.iter().filter_map(|volume| Some((volume, storage.finds.get(&volume.path)?)));
+    let stats = measured.map(|(volume, found)| VolumeStats {
+        fs: volume_fs(found),
+        name: volume.name.clone(),
+        claim: volume
+            .claim
+            .as_ref()
+            .map(|name| ClaimReference { name: name.clone(), namespace: namespace.to_string() }),
+    });
+    stats.collect()
+}
+
+fn volume_fs(found: &Found) -> FsStats {
+    match found.below {
+        Some(used) => {
+            FsStats { used_bytes: Some(used.bytes), inodes_used: Some(used.inodes), ..convert::room(found) }
+        }
+        None => convert::fs(found),
+    }
+}
+
+/// What counts towards a pod's limit of ephemeral storage: writable layers, logs, and volumes that live as long as it.
+pub(super) fn ephemeral(
+    pod: &PodReading,
+    containers: &[ContainerStats],
+    volumes: &[VolumeStats],
+    storage: Storage<'_>,
+) -> Option<FsStats> {
+    let place = convert::room(storage.node?);
+    let layers = containers.iter().flat_map(|container| [&container.rootfs, &container.logs]).flatten();
+    let counts = |name: &str| pod.view.volumes.iter().any(|volume| volume.ephemeral && volume.name == name);
+    let volumes = volumes.iter().filter(|volume| counts(&volume.name)).map(|volume| &volume.fs);
+    let parts: Vec<&FsStats> = layers.chain(volumes).collect();
+    let others = [pod.other_logs, pod.etc_hosts].into_iter().flatten();
+    let (bytes, inodes): (Vec<_>, Vec<_>) = others.map(|used| (Some(used.bytes), Some(used.inodes))).unzip();
+    Some(FsStats {
+        time: parts.iter().map(|part| part.time).fold(place.time, Timestamp::max),
+        used_bytes: sum(parts.iter().map(|part| part.used_bytes).chain(bytes)),
+        inodes_used: sum(parts.iter().map(|part| part.inodes_used).chain(inodes)),
+        ..place
+    })
+}
