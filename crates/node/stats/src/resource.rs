@@ -176,3 +176,85 @@ impl Samples {
 fn float(number: u64) -> f64 {
     number as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use expect_test::expect;
+
+    use super::*;
+    use crate::rates::Rates;
+    use crate::summary::{Inputs, build};
+    use crate::testing::{reading, told};
+
+    #[test]
+    fn samples_say_when_they_were_taken() {
+        let reading = reading();
+        let summary = build(&Inputs {
+            node_name: "node1",
+            reading: &reading,
+            rates: &Rates::default(),
+            told: &HashMap::from([("vm1".to_owned(), told("vm1", 3))]),
+            storage: None,
+        });
+        expect![[r##"
+            # HELP container_cpu_usage_seconds_total [STABLE] CPU time that the container has used, in core-seconds.
+            # TYPE container_cpu_usage_seconds_total counter
+            container_cpu_usage_seconds_total{container="vm",namespace="shop",pod="front"} 3 1772366400250
+            container_cpu_usage_seconds_total{container="web",namespace="shop",pod="front"} 6 1772366400250
+            # HELP container_memory_working_set_bytes [STABLE] Memory that the container uses, without file pages that were not used lately.
+            # TYPE container_memory_working_set_bytes gauge
+            container_memory_working_set_bytes{container="vm",namespace="shop",pod="front"} 2700 1772366400250
+            container_memory_working_set_bytes{container="web",namespace="shop",pod="front"} 1800 1772366400250
+            # HELP container_start_time_seconds [STABLE] Unix time at which the container was created.
+            # TYPE container_start_time_seconds gauge
+            container_start_time_seconds{container="vm",namespace="shop",pod="front"} 1.7723652e+09
+            container_start_time_seconds{container="web",namespace="shop",pod="front"} 1.7723652e+09
+            # HELP container_swap_limit_bytes [ALPHA] Swap space that the container may use.
+            # TYPE container_swap_limit_bytes gauge
+            container_swap_limit_bytes{container="web",namespace="shop",pod="front"} 60 1772366400250
+            # HELP container_swap_usage_bytes [ALPHA] Swap space that the container uses.
+            # TYPE container_swap_usage_bytes gauge
+            container_swap_usage_bytes{container="web",namespace="shop",pod="front"} 20 1772366400250
+            # HELP node_cpu_usage_seconds_total [STABLE] CPU time that the node has used, in core-seconds.
+            # TYPE node_cpu_usage_seconds_total counter
+            node_cpu_usage_seconds_total 300 1772366400250
+            # HELP node_memory_working_set_bytes [STABLE] Memory of the node in use, without file pages that were not used lately.
+            # TYPE node_memory_working_set_bytes gauge
+            node_memory_working_set_bytes 90000 1772366400250
+            # HELP node_swap_usage_bytes [ALPHA] Swap space of the node in use.
+            # TYPE node_swap_usage_bytes gauge
+            node_swap_usage_bytes 1000 1772366400250
+            # HELP pod_cpu_usage_seconds_total [STABLE] CPU time that the pod has used, in core-seconds.
+            # TYPE pod_cpu_usage_seconds_total counter
+            pod_cpu_usage_seconds_total{namespace="shop",pod="front"} 9 1772366400250
+            # HELP pod_memory_working_set_bytes [STABLE] Memory that the pod uses, without file pages that were not used lately.
+            # TYPE pod_memory_working_set_bytes gauge
+            pod_memory_working_set_bytes{namespace="shop",pod="front"} 2700 1772366400250
+            # HELP pod_swap_usage_bytes [ALPHA] Swap space that the pod uses.
+            # TYPE pod_swap_usage_bytes gauge
+            pod_swap_usage_bytes{namespace="shop",pod="front"} 30 1772366400250
+            # HELP resource_scrape_error [STABLE] 1 if the metrics could not be read, else 0.
+            # TYPE resource_scrape_error gauge
+            resource_scrape_error 0
+        "##]].assert_eq(&text(Some(&summary)));
+    }
+
+    #[test]
+    fn an_error_is_a_sample() {
+        expect![[r#"
+            # HELP resource_scrape_error [STABLE] 1 if the metrics could not be read, else 0.
+            # TYPE resource_scrape_error gauge
+            resource_scrape_error 1
+        "#]]
+        .assert_eq(&text(None));
+    }
+
+    #[test]
+    fn what_is_declared() {
+        let mut names: Vec<&str> = DECLARATIONS.iter().map(|family| family.name).collect();
+        names.dedup();
+        assert_eq!(names.len(), DECLARATIONS.len());
+    }
+}

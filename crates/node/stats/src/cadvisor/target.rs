@@ -152,6 +152,10 @@ impl<'a> Targets<'a> {
 
 /// The name of an image as runtimes write it: with its registry, and its digest or tag.
 fn full_name(image: &str) -> String {
+    // The image's id, where the runtime has no name for it.
+    if image.starts_with("sha256:") {
+        return image.to_owned();
+    }
     let Ok(ImageName { registry, path, tag, digest }) = ImageName::parse(image) else {
         return image.to_owned();
     };

@@ -169,8 +169,9 @@ mod tests {
         let disks = Disks::default();
         for how in [How::Full, How::Below] {
             let ask = || vec![ask(dir.path(), how, Duration::ZERO)];
+            let other_disks = disks.clone();
             let (one, other) =
-                tokio::join!(disks.measure(ask(), PATIENCE), disks.clone().measure(ask(), PATIENCE));
+                tokio::join!(disks.measure(ask(), PATIENCE), other_disks.measure(ask(), PATIENCE));
             assert!(one.contains_key(dir.path()) && other.contains_key(dir.path()), "{how:?}");
         }
     }
