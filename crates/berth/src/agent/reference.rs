@@ -20,9 +20,32 @@ const HEAD: &str = "\
 What `/metrics` shows, under the kubelet's names. Stability is as in Kubernetes' *Metrics for Kubernetes System Components*;
 metrics of the process have none.
 
+";
+
+const RESOURCE: &str = "
+## `/metrics/resource`
+
+What the node, pods and containers use, for metrics-server. But for the last one and the start of containers, samples bear the
+time at which they were read.
+
+";
+
+const CADVISOR: &str = "
+## `/metrics/cadvisor`
+
+What the kernel counts, under cAdvisor's names. Every `container_*` series has the labels `container`, `id` (the cgroup),
+`image`, `name` (the id of the container or sandbox), `namespace` and `pod`; those that do not apply are empty. The table shows
+the others. The node has the `id` `/`. What this kernel or runtime does not tell has no series.
+
+";
+
+const TABLE: &str = "\
 | Metric | Type | Labels | Stability | What it says |
 | --- | --- | --- | --- | --- |
 ";
+
+/// The labels of every `container_*` series of `/metrics/cadvisor`.
+const OF_CONTAINERS: [&str; 6] = ["container", "id", "image", "name", "namespace", "pod"];
 
 struct Row {
     kind: String,
@@ -34,11 +57,38 @@ struct Row {
 #[test]
 fn metrics_page_is_current() {
     let mut page = HEAD.to_owned();
-    for (name, Row { kind, labels, stability, help }) in rows() {
+    add_table(&mut page, rows());
+    page.push_str(RESOURCE);
+    add_table(&mut page, stats::resource::DECLARATIONS.into_iter().map(row).collect());
+    page.push_str(CADVISOR);
+    let shown = |mut declaration: Declaration| {
+        if let Some(more) = declaration.labels.strip_prefix(&OF_CONTAINERS) {
+            declaration.labels = more;
+        }
+        row(declaration)
+    };
+    add_table(&mut page, stats::cadvisor::declarations().map(shown).collect());
+    expect_file!["../../../../docs/metrics.md"].assert_eq(&page);
+}
+
+fn add_table(page: &mut String, rows: BTreeMap<String, Row>) {
+    page.push_str(TABLE);
+    for (name, Row { kind, labels, stability, help }) in rows {
         let _ =
             writeln!(page, "| `{name}` | {kind} | {labels} | {stability} | {} |", help.replace('|', "\\|"));
     }
-    expect_file!["../../../../docs/metrics.md"].assert_eq(&page);
+}
+
+fn row(declaration: Declaration) -> (String, Row) {
+    let Declaration { name, help, stability, kind, labels } = declaration;
+    let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+    let row = Row {
+        kind: kind.as_str().to_owned(),
+        labels: labels.join(", "),
+        stability: stability.as_str().to_owned(),
+        help: help.to_owned(),
+    };
+    (name.to_owned(), row)
 }
 
 #[test]
@@ -61,17 +111,7 @@ fn no_metric_is_missing_from_the_page() {
 fn rows() -> BTreeMap<String, Row> {
     let registry = registry();
     let mut rows = collected(&registry.encode());
-    for declaration in registry.declarations().into_iter().chain([LOG_BYTES]) {
-        let Declaration { name, help, stability, kind, labels } = declaration;
-        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
-        let row = Row {
-            kind: kind.as_str().to_owned(),
-            labels: labels.join(", "),
-            stability: stability.as_str().to_owned(),
-            help: help.to_owned(),
-        };
-        rows.insert(name.to_owned(), row);
-    }
+    rows.extend(registry.declarations().into_iter().chain([LOG_BYTES]).map(row));
     rows
 }
 
@@ -104,6 +144,7 @@ fn registry() -> Registry {
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
         podobjects::Metrics::register(&registry),
+        stats::Metrics::register(&registry),
         sync::Metrics::register(&registry),
         volume::Metrics::register(&registry),
         worker::Metrics::register(&registry),

@@ -8,10 +8,11 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use crate::reading::Kind;
 
 type Flight<T> = BoxFuture<'static, T>;
+type UnderWay<T> = Vec<(Kind, WeakShared<Flight<T>>)>;
 
 /// What is being read. Whoever asks for something that a reading under way will have waits for that one.
 pub(crate) struct Flights<T: Clone> {
-    under_way: Arc<Mutex<Vec<(Kind, WeakShared<Flight<T>>)>>>,
+    under_way: Arc<Mutex<UnderWay<T>>>,
 }
 
 impl<T: Clone> Default for Flights<T> {

@@ -257,3 +257,6 @@ async fn told<T>(call: &'static str, answer: impl Future<Output = Result<T, cri:
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,10 @@ const fn declare(name: &'static str, help: &'static str, labels: &'static [&'sta
     Declaration { name, help, stability: Stability::Unstated, kind: MetricKind::Gauge, labels }
 }
 
-/// Families with one number for the machine.
-const NUMBERS: [(Declaration, fn(&Machine) -> u64); 8] = [
+/// A family with one number for the machine.
+type Number = (Declaration, fn(&Machine) -> u64);
+
+const NUMBERS: [Number; 8] = [
     (declare("machine_cpu_physical_cores", "Cores.", IDS), |machine| machine.topology.cores),
     (declare("machine_cpu_cores", "Logical CPUs.", IDS), |machine| machine.topology.cpus),
     (declare("machine_cpu_sockets", "Sockets.", IDS), |machine| machine.topology.sockets),

@@ -189,10 +189,19 @@ mod tests {
 
     #[test]
     fn the_hosts_root_uses_cpu_time() {
-        let mount_point = Path::new(crate::version::MOUNT_POINT);
-        let version = Version::detect(mount_point).unwrap();
-        let reader = UsageReader::new(Hierarchies::find(version, mount_point).unwrap());
-        let usage = reader.read("/", Detail::Full).unwrap();
-        assert!(usage.cpu.unwrap().total_ns > 0, "{usage:?}");
+        // A node with both versions has v2 as well.
+        let mount_points = [crate::version::MOUNT_POINT, "/sys/fs/cgroup/unified"].map(Path::new);
+        for mount_point in mount_points.into_iter().filter(|path| path.exists()) {
+            let version = Version::detect(mount_point).unwrap();
+            let reader = UsageReader::new(Hierarchies::find(version, mount_point).unwrap());
+            let Some(usage) = reader.read("/", Detail::Full) else { panic!("{}", mount_point.display()) };
+            // The root of v2 has it since Linux 5.9.
+            assert!(
+                usage.cpu.is_none_or(|cpu| cpu.total_ns > 0)
+                    && (version == Version::V2 || usage.cpu.is_some())
+            );
+            let accounted = mount_point.join("memory.pressure").exists();
+            assert_eq!(usage.pressure.memory.is_some(), accounted, "{usage:?}");
+        }
     }
 }
