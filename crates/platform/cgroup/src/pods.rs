@@ -93,6 +93,19 @@ impl PodCgroups {
         self.class(class)?.child(&format!("pod{uid}"))
     }
 
+    /// The path of the cgroup of all pods, below the mount points.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.cgroups.path(&self.kubepods)
+    }
+
+    /// The paths of the cgroups of the QoS classes in it: those of burstable and of best-effort pods.
+    #[must_use]
+    pub fn class_paths(&self) -> Vec<String> {
+        let classes = [QosClass::Burstable, QosClass::BestEffort].map(|class| self.class(class));
+        classes.iter().flatten().map(|name| self.cgroups.path(name)).collect()
+    }
+
     /// The cgroup parent to hand to the runtime for `pod`, without making it.
     ///
     /// # Errors

@@ -159,6 +159,10 @@ async fn a_pods_life(version: Version, driver: Driver, what: &str) {
     assert_eq!(listed.len(), 1);
     let name = listed[0].name.clone();
     assert_eq!(cgroups.path(&name), parent);
+    let burstable = &pods.class_paths()[0];
+    assert!(
+        parent.starts_with(&format!("{burstable}/")) && burstable.starts_with(&format!("{}/", pods.path()))
+    );
     assert_eq!(root.read(&name, "pids", "pids.max"), "100");
     match version {
         Version::V1 => {

@@ -18,6 +18,7 @@ pub mod error;
 mod hostpath;
 mod keys;
 mod kind;
+mod measured;
 mod metrics;
 mod nested;
 pub mod ownership;
@@ -31,6 +32,7 @@ mod volumes;
 
 pub use error::{Problem, VolumeError, VolumeFailure};
 pub use kind::references;
+pub use measured::{Measurable, measurable};
 pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};
