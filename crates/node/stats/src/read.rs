@@ -1,16 +1,14 @@
 //! Reading the kernel's files. All of it blocks, and is called where that is allowed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use cgroup::UsageReader;
 use cgroup::usage::Detail;
-use linux::diskuse::{self, DiskUse};
+use linux::diskstats;
 use linux::mountinfo::MountTable;
 use linux::netdev::{self, Interface};
 use linux::openfiles;
 use linux::proc::{self, Process};
-use linux::{diskstats, fs};
 
 use crate::machine::{self, Beside};
 use crate::moment::Moment;
@@ -87,9 +85,6 @@ impl Reader<'_> {
         }
         // All containers share the network of their sandbox, which need not have a process.
         pod.network = pid.and_then(|pid| interfaces(Process::Pid(pid)));
-        if self.kind == Kind::Summary {
-            read_logs(pod);
-        }
     }
 
     fn system(&self, view: &NodeView) -> BTreeMap<SystemContainer, Member> {
@@ -144,32 +139,6 @@ fn interfaces(process: Process) -> Option<Vec<Interface>> {
     let mut found = netdev::of(process).ok()?;
     found.retain(|interface| !IGNORED_INTERFACES.iter().any(|prefix| interface.name.starts_with(prefix)));
     Some(found)
-}
-
-/// Measures what a pod has written to its logs, and its hosts file.
-fn read_logs(pod: &mut PodReading) {
-    let logs = pod.view.logs.clone();
-    for (observed, container) in pod.containers_mut() {
-        container.logs = diskuse::of(&logs.join(&*observed.name)).ok();
-    }
-    pod.other_logs = files_in(&logs);
-    pod.etc_hosts = diskuse::of(&pod.view.dir.join("etc-hosts")).ok();
-}
-
-/// What the files in a directory take, without those in directories; none if the directory is not there.
-fn files_in(directory: &Path) -> Option<DiskUse> {
-    let mut sum = DiskUse::default();
-    for entry in std::fs::read_dir(directory).ok()?.flatten() {
-        let is_directory =
-            || fs::FileKind::of_link(&entry.path()).is_ok_and(|kind| kind == fs::FileKind::Directory);
-        if !is_directory()
-            && let Ok(found) = diskuse::of(&entry.path())
-        {
-            sum.bytes += found.bytes;
-            sum.inodes += found.inodes;
-        }
-    }
-    Some(sum)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use cgroup::Usage;
 use cgroup::usage::Detail;
 use linux::diskstats::Disk;
-use linux::diskuse::DiskUse;
 use linux::mountinfo::MountTable;
 use linux::netdev::Interface;
 use linux::openfiles::OpenFiles;
@@ -21,7 +20,7 @@ pub(crate) enum Kind {
     Resource,
     /// The summary with `only_cpu_and_memory`: pressure as well.
     CpuAndMemory,
-    /// The whole summary: networks, processes and logs as well.
+    /// The whole summary: networks and processes as well.
     Summary,
     /// `/metrics/cadvisor`: everything that the kernel counts.
     Cadvisor,
@@ -84,8 +83,6 @@ pub(crate) struct ContainerReading {
     index: usize,
     /// Its cgroup; none if the runtime keeps it out of sight, as those with virtual machines do.
     pub(crate) member: Option<Member>,
-    /// Its logs; only for [`Kind::Summary`].
-    pub(crate) logs: Option<DiskUse>,
 }
 
 /// One pod with at least one container that runs.
@@ -98,10 +95,6 @@ pub(crate) struct PodReading {
     pub(crate) containers: Vec<ContainerReading>,
     /// The interfaces of its network; none where no process of it is in sight.
     pub(crate) network: Option<Vec<Interface>>,
-    /// Log files that are no container's; only for [`Kind::Summary`].
-    pub(crate) other_logs: Option<DiskUse>,
-    /// Its hosts file; only for [`Kind::Summary`].
-    pub(crate) etc_hosts: Option<DiskUse>,
 }
 
 impl PodReading {
@@ -113,21 +106,13 @@ impl PodReading {
         for (index, container) in view.observed.containers.iter().enumerate() {
             if container.state.is_running() && !names.contains(&&*container.name) {
                 names.push(&container.name);
-                containers.push(ContainerReading { index, member: None, logs: None });
+                containers.push(ContainerReading { index, member: None });
             }
         }
         if containers.is_empty() {
             return None;
         }
-        Some(Self {
-            view,
-            group: None,
-            sandbox: None,
-            containers,
-            network: None,
-            other_logs: None,
-            etc_hosts: None,
-        })
+        Some(Self { view, group: None, sandbox: None, containers, network: None })
     }
 
     /// Its containers, with what the runtime has of them.

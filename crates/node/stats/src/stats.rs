@@ -10,15 +10,17 @@ use cri::{ImageFsInfo, v1};
 use task::blocking::{Abandoned, with_deadline};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use types::PodUid;
 
 use crate::disks::{self, Ask, Disks, Finds};
 use crate::flights::Flights;
+use crate::logs::LogUse;
 use crate::machine::Machine;
 use crate::needs::Needs;
 use crate::rates::Rates;
 use crate::reading::{Kind, Reading};
 use crate::summary::{self, Inputs, Storage, Summary};
-use crate::{Metrics, cadvisor, read, resource};
+use crate::{Metrics, cadvisor, logs, read, resource};
 
 /// How long the kernel's files may take, which is usually some milliseconds.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
@@ -76,6 +78,8 @@ struct Shared<N> {
     readings: Flights<Result<Arc<Taken>, StatsError>>,
     /// For the one thread that reads; it keeps its place while it hangs.
     reader: Arc<Semaphore>,
+    /// The same for the one that looks at logs.
+    log_reader: Arc<Semaphore>,
 }
 
 /// A reading, with what belongs to it and is not the kernel's.
@@ -84,6 +88,7 @@ struct Taken {
     finds: Finds,
     told: HashMap<String, v1::ContainerStats>,
     image_fs: Option<ImageFsInfo>,
+    logs: HashMap<PodUid, LogUse>,
 }
 
 impl<N: Needs> Stats<N> {
@@ -102,6 +107,7 @@ impl<N: Needs> Stats<N> {
             rates: Mutex::default(),
             readings: Flights::default(),
             reader: Arc::new(Semaphore::new(1)),
+            log_reader: Arc::new(Semaphore::new(1)),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -118,25 +124,28 @@ impl<N: Needs> Stats<N> {
 
     /// The text of `/metrics/resource`.
     pub async fn resource_metrics(&self) -> String {
-        match self.take(Kind::Resource).await {
-            Ok(taken) => resource::text(Some(&self.shared.summary(&taken, Kind::Resource))),
-            Err(error) => {
-                tracing::error!(error = %telemetry::chain(&error), "There are no resource metrics");
-                resource::text(None)
-            }
-        }
+        let taken = told_error(self.take(Kind::Resource).await);
+        self.written(move |shared| {
+            resource::text(taken.map(|taken| shared.summary(&taken, Kind::Resource)).as_ref())
+        })
+        .await
     }
 
     /// The text of `/metrics/cadvisor`.
     pub async fn cadvisor_metrics(&self) -> String {
-        let machine = &self.shared.machine;
-        match self.take(Kind::Cadvisor).await {
-            Ok(taken) => cadvisor::text(machine, Some(&taken.reading), &taken.finds),
-            Err(error) => {
-                tracing::error!(error = %telemetry::chain(&error), "There are no metrics of containers");
-                cadvisor::text(machine, None, &Finds::new())
-            }
-        }
+        let taken = told_error(self.take(Kind::Cadvisor).await);
+        self.written(move |shared| match taken {
+            Some(taken) => cadvisor::text(&shared.machine, Some(&taken.reading), &taken.finds),
+            None => cadvisor::text(&shared.machine, None, &Finds::new()),
+        })
+        .await
+    }
+
+    /// Writes a text, which takes some milliseconds for hundreds of pods, where that holds up nobody.
+    async fn written(&self, write: impl FnOnce(&Shared<N>) -> String + Send + 'static) -> String {
+        let shared = Arc::clone(&self.shared);
+        // There is none only when the program ends, or when writing panicked.
+        tokio::task::spawn_blocking(move || write(&shared)).await.unwrap_or_default()
     }
 
     async fn take(&self, kind: Kind) -> Result<Arc<Taken>, StatsError> {
@@ -168,8 +177,24 @@ impl<N: Needs> Shared<N> {
             stats.filter_map(|stats| Some((stats.attributes.as_ref()?.id.clone(), stats))).collect()
         };
         let asks = self.asks(kind, &reading, image_fs.as_ref());
-        let (told, finds): (HashMap<_, _>, _) = tokio::join!(told, self.disks.measure(asks, DISK_PATIENCE));
-        Ok(Taken { reading, finds, told, image_fs })
+        let disks = self.disks.measure(asks, DISK_PATIENCE);
+        let (told, finds, logs): (HashMap<_, _>, _, _) = tokio::join!(told, disks, self.logs(kind, &reading));
+        Ok(Taken { reading, finds, told, image_fs, logs })
+    }
+
+    async fn logs(&self, kind: Kind, reading: &Reading) -> HashMap<PodUid, LogUse> {
+        let place = Arc::clone(&self.log_reader).try_acquire_owned();
+        let (Ok(place), Kind::Summary) = (place, kind) else { return HashMap::new() };
+        let places = logs::places(reading);
+        let measure = move || {
+            let found = logs::measure(places);
+            drop(place);
+            found
+        };
+        with_deadline("logs", DISK_PATIENCE, measure).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "The logs of pods could not be measured");
+            HashMap::new()
+        })
     }
 
     async fn read(&self, kind: Kind) -> Result<Reading, StatsError> {
@@ -220,6 +245,7 @@ impl<N: Needs> Shared<N> {
             node: taken.finds.get(&self.root_dir),
             image_fs: taken.image_fs.as_ref(),
             finds: &taken.finds,
+            logs: &taken.logs,
         });
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         summary::build(&Inputs {
@@ -230,6 +256,14 @@ impl<N: Needs> Shared<N> {
             storage,
         })
     }
+}
+
+/// What was taken. Scrapers are told of an error by a sample, and the operator here.
+fn told_error(taken: Result<Arc<Taken>, StatsError>) -> Option<Arc<Taken>> {
+    let tell = |error: &StatsError| {
+        tracing::error!(error = %telemetry::chain(error), "There are no metrics of pods and containers");
+    };
+    taken.inspect_err(tell).ok()
 }
 
 /// Whether the runtime has to be asked what containers use: for their writable layers, for those whose cgroups it keeps

@@ -1,6 +1,6 @@
 //! A node with one pod, written by hand, and needs that answer with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -24,6 +24,7 @@ use types::observed::NamespaceMode;
 use types::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, PodName, PodRef, SandboxState};
 
 use crate::disks::{Finds, Found};
+use crate::logs::LogUse;
 use crate::moment::Moment;
 use crate::needs::{Needs, NodeView, PodView, SystemContainer, VolumeView};
 use crate::reading::{Measured, Member, NodeReading, PodReading, Processes, Reading};
@@ -180,16 +181,12 @@ pub(crate) fn disks() -> Vec<Disk> {
 /// What was read of that pod on a node with one disk. The container `vm` has no cgroup.
 pub(crate) fn reading() -> Reading {
     let mut pod = PodReading::of(pod_view(Path::new("/r"))).unwrap();
-    let used = |bytes, inodes| Some(DiskUse { bytes, inodes });
     pod.group = Some(group("/kubepods/poduid1", 3));
     pod.sandbox = Some(member("/kubepods/poduid1/sandbox1", 1));
     pod.network = Some(vec![interface("eth0", 1), interface("eth1", 2)]);
-    pod.other_logs = used(100, 1);
-    pod.etc_hosts = used(10, 1);
     for (observed, container) in pod.containers_mut() {
         if &*observed.name == "web" {
             container.member = Some(member("/kubepods/poduid1/web1", 2));
-            container.logs = used(1000, 2);
         }
     }
     let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:5 / /proc rw - proc proc rw\n";
@@ -210,6 +207,14 @@ pub(crate) fn reading() -> Reading {
         classes: vec![group("/kubepods/burstable", 4)],
         pods: vec![pod],
     }
+}
+
+/// What that pod has written.
+pub(crate) fn logs() -> HashMap<types::PodUid, LogUse> {
+    let used = |bytes, inodes| DiskUse { bytes, inodes };
+    let containers = HashMap::from([("web".to_owned(), used(1000, 2))]);
+    let found = LogUse { containers, others: Some(used(100, 1)), etc_hosts: Some(used(10, 1)) };
+    HashMap::from([("uid1".into(), found)])
 }
 
 pub(crate) fn found(n: u64, below: Option<(u64, u64)>) -> Found {

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use cri::{FilesystemUsage, ImageFsInfo, v1};
 use jiff::Timestamp;
+use types::PodUid;
 
 use super::{ContainerStats, FsStats, NodeStats, RlimitStats, RuntimeStats, Summary, convert, pods};
 use crate::disks::{Finds, Found};
+use crate::logs::LogUse;
 use crate::needs::SystemContainer;
 use crate::rates::Rates;
 use crate::reading::{Member, Reading};
@@ -31,6 +33,8 @@ pub(crate) struct Storage<'a> {
     pub(crate) image_fs: Option<&'a ImageFsInfo>,
     /// What was found at the runtime's mount points and in volumes.
     pub(crate) finds: &'a Finds,
+    /// What pods have written to their logs.
+    pub(crate) logs: &'a HashMap<PodUid, LogUse>,
 }
 
 /// Makes the summary.

@@ -1,17 +1,21 @@
 //! What pods and their containers use.
 
-use cri::v1;
-use jiff::Timestamp;
 use types::ObservedContainer;
 
-use super::build::{Inputs, Storage};
+use super::build::Inputs;
 use super::{ContainerStats, CpuStats, MemoryStats, PodReference, PodStats, ProcessStats, convert, storage};
 use crate::reading::{ContainerReading, PodReading};
 
 pub(super) fn pod(pod: &PodReading, inputs: &Inputs<'_>) -> PodStats {
     let observed = &pod.view.observed;
     let now = inputs.reading.moment.at;
-    let containers = pod.containers().map(|(observed, reading)| container(observed, reading, inputs));
+    let logs = inputs.storage.and_then(|storage| storage.logs.get(&observed.pod.uid));
+    let containers = pod.containers().map(|(observed, reading)| ContainerStats {
+        logs: inputs.storage.and_then(|storage| {
+            Some(storage::on_node(*logs?.containers.get(&*observed.name)?, storage, now))
+        }),
+        ..container(observed, reading, inputs)
+    });
     let mut containers: Vec<ContainerStats> = containers.collect();
     containers.sort_by(|a, b| a.name.cmp(&b.name));
     let group = pod.group.as_ref();
@@ -42,9 +46,9 @@ pub(super) fn pod(pod: &PodReading, inputs: &Inputs<'_>) -> PodStats {
             (Some(network), Some(_)) => Some(convert::network(network, now)),
             _ => None,
         },
-        ephemeral_storage: inputs
-            .storage
-            .and_then(|storage| storage::ephemeral(pod, &containers, volumes.as_deref()?, storage)),
+        ephemeral_storage: inputs.storage.and_then(|storage| {
+            storage::ephemeral(&pod.view, &containers, volumes.as_deref()?, logs, storage)
+        }),
         volumes: volumes.unwrap_or_default(),
         process_stats: processes(pod).filter(|_| inputs.storage.is_some()),
         swap: group.and_then(convert::swap),
@@ -75,18 +79,14 @@ fn container(
             told.and_then(|told| told.io.as_ref()).and_then(|io| convert::told_io(io, now)),
         ),
     };
-    let of_storage =
-        |stats: fn(&ContainerReading, Option<&v1::ContainerStats>, Storage<'_>, Timestamp) -> _| {
-            inputs.storage.and_then(|storage| stats(reading, told, storage, now))
-        };
     ContainerStats {
         name: observed.name.to_string(),
         start_time: observed.created_at,
         cpu,
         memory,
         io: io.filter(|_| inputs.storage.is_some()),
-        rootfs: of_storage(storage::rootfs),
-        logs: of_storage(storage::logs),
+        rootfs: inputs.storage.and_then(|storage| storage::rootfs(told?, storage, now)),
+        logs: None,
         swap,
     }
 }

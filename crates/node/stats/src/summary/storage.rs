@@ -10,17 +10,12 @@ use super::build::Storage;
 use super::pods::sum;
 use super::{ClaimReference, ContainerStats, FsStats, VolumeStats, convert};
 use crate::disks::Found;
+use crate::logs::LogUse;
 use crate::needs::PodView;
-use crate::reading::{ContainerReading, PodReading};
 
 /// A container's writable layer, as the runtime tells it.
-pub(super) fn rootfs(
-    _: &ContainerReading,
-    told: Option<&v1::ContainerStats>,
-    storage: Storage<'_>,
-    now: Timestamp,
-) -> Option<FsStats> {
-    let layer = told?.writable_layer.as_ref()?;
+pub(super) fn rootfs(told: &v1::ContainerStats, storage: Storage<'_>, now: Timestamp) -> Option<FsStats> {
+    let layer = told.writable_layer.as_ref()?;
     let mount_point = layer.fs_id.as_ref().map(|id| Path::new(&id.mountpoint));
     let found = mount_point.and_then(|path| storage.finds.get(path));
     let place = found.map_or_else(|| convert::nowhere(now), convert::room);
@@ -32,17 +27,8 @@ pub(super) fn rootfs(
     })
 }
 
-/// A container's logs, which are on the file system of the node.
-pub(super) fn logs(
-    reading: &ContainerReading,
-    _: Option<&v1::ContainerStats>,
-    storage: Storage<'_>,
-    now: Timestamp,
-) -> Option<FsStats> {
-    Some(on_node(reading.logs?, storage, now))
-}
-
-fn on_node(used: DiskUse, storage: Storage<'_>, now: Timestamp) -> FsStats {
+/// Something on the file system of the node, as logs are.
+pub(super) fn on_node(used: DiskUse, storage: Storage<'_>, now: Timestamp) -> FsStats {
     let place = storage.node.map_or_else(|| convert::nowhere(now), convert::room);
     FsStats { time: now, used_bytes: Some(used.bytes), inodes_used: Some(used.inodes), ..place }
 }
@@ -73,17 +59,18 @@ fn volume_fs(found: &Found) -> FsStats {
 
 /// What counts towards a pod's limit of ephemeral storage: writable layers, logs, and volumes that live as long as it.
 pub(super) fn ephemeral(
-    pod: &PodReading,
+    pod: &PodView,
     containers: &[ContainerStats],
     volumes: &[VolumeStats],
+    logs: Option<&LogUse>,
     storage: Storage<'_>,
 ) -> Option<FsStats> {
     let place = convert::room(storage.node?);
     let layers = containers.iter().flat_map(|container| [&container.rootfs, &container.logs]).flatten();
-    let counts = |name: &str| pod.view.volumes.iter().any(|volume| volume.ephemeral && volume.name == name);
+    let counts = |name: &str| pod.volumes.iter().any(|volume| volume.ephemeral && volume.name == name);
     let volumes = volumes.iter().filter(|volume| counts(&volume.name)).map(|volume| &volume.fs);
     let parts: Vec<&FsStats> = layers.chain(volumes).collect();
-    let others = [pod.other_logs, pod.etc_hosts].into_iter().flatten();
+    let others = logs.into_iter().flat_map(|logs| [logs.others, logs.etc_hosts]).flatten();
     let (bytes, inodes): (Vec<_>, Vec<_>) = others.map(|used| (Some(used.bytes), Some(used.inodes))).unzip();
     Some(FsStats {
         time: parts.iter().map(|part| part.time).fold(place.time, Timestamp::max),

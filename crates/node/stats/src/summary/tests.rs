@@ -7,7 +7,7 @@ use super::*;
 use crate::disks::Finds;
 use crate::rates::Rates;
 use crate::reading::{Measured, Reading};
-use crate::testing::{finds, group, image_fs, moment, reading, told};
+use crate::testing::{finds, group, image_fs, logs, moment, reading, told};
 
 /// Rates after two readings, `secs` apart.
 fn rates(reading: &Reading, secs: u64) -> Rates {
@@ -32,13 +32,14 @@ struct Made {
     rates: Rates,
     told: HashMap<String, cri::v1::ContainerStats>,
     finds: Finds,
+    logs: HashMap<types::PodUid, crate::logs::LogUse>,
 }
 
 impl Made {
     fn new() -> Self {
         let reading = reading();
         let told = [told("web1", 2), told("vm1", 3)].map(|told| (told.attributes.clone().unwrap().id, told));
-        Self { rates: rates(&reading, 20), reading, told: told.into(), finds: finds() }
+        Self { rates: rates(&reading, 20), reading, told: told.into(), finds: finds(), logs: logs() }
     }
 
     fn build(&self, whole: bool) -> Summary {
@@ -47,6 +48,7 @@ impl Made {
             node: self.finds.get(std::path::Path::new("/r")),
             image_fs: Some(&image_fs),
             finds: &self.finds,
+            logs: &self.logs,
         });
         build(&Inputs {
             node_name: "node1",
@@ -154,7 +156,7 @@ fn writable_layers_kept_apart() {
     let apart =
         cri::FilesystemUsage { mountpoint: "/layers".into(), used_bytes: 5, ..info.images[0].clone() };
     info.containers.push(apart);
-    let storage = Storage { node: None, image_fs: Some(&info), finds: &made.finds };
+    let storage = Storage { node: None, image_fs: Some(&info), finds: &made.finds, logs: &made.logs };
     let summary = build(&Inputs {
         node_name: "",
         reading: &made.reading,
