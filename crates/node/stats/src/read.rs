@@ -42,15 +42,16 @@ impl Reader<'_> {
         Some(Measured { path: path.to_owned(), moment, usage })
     }
 
-    /// A cgroup with its processes, of which the first one is looked for by `pid`.
+    /// A cgroup with its processes, of which the first one becomes `pid` if that is not known yet.
     fn member(&self, path: &str, pid: &mut Option<u32>) -> Option<Member> {
-        let group = self.group(path)?;
-        let processes = self.kind.has_processes().then(|| {
-            let pids = self.cgroups.processes(path);
-            *pid = pid.or(pids.first().copied());
-            self.processes(&pids)
-        });
-        Some(Member { group, processes })
+        if !self.kind.has_processes() {
+            return Some(Member { group: self.group(path)?, processes: None });
+        }
+        let moment = Moment::now();
+        let (usage, pids) = self.cgroups.read_with_processes(path, self.kind.detail())?;
+        *pid = pid.or(pids.first().copied());
+        let group = Measured { path: path.to_owned(), moment, usage };
+        Some(Member { group, processes: Some(self.processes(&pids)) })
     }
 
     fn processes(&self, pids: &[u32]) -> Processes {

@@ -206,10 +206,10 @@ fn nothing_could_be_read() {
 #[test]
 fn without_a_quota_nothing_is_throttled() {
     let mut reading = reading();
-    for container in &mut reading.pods[0].containers {
-        if let Some(member) = &mut container.member {
-            member.group.usage.cpu_limits.as_mut().unwrap().quota_us = None;
-        }
+    for member in reading.pods[0].containers.iter_mut().filter_map(|container| container.member.as_mut()) {
+        let usage = &mut member.group.usage;
+        usage.cpu_limits.as_mut().unwrap().quota_us = None;
+        usage.cpu.as_mut().unwrap().throttling = None;
     }
     let web = lines(&text(&machine(), Some(&reading), &finds()), "name=\"web1\"");
     assert!(!web.contains("cfs") && !web.contains("container_spec_cpu_quota"), "{web}");

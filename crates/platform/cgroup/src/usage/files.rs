@@ -18,6 +18,8 @@ pub(super) trait Files {
 
 /// The largest file that is read whole. The kernel's are a few KiB.
 const LIMIT: usize = 1 << 20;
+/// The kernel hands out whole pages of a longer file: whatever is shorter than this is all of it.
+const SHORT: usize = 1024;
 
 /// The directories of a cgroup, one per hierarchy, opened when first needed: what lies above is then looked up once.
 pub(super) struct OpenCgroup<'a> {
@@ -75,7 +77,7 @@ fn read_whole(directory: &OwnedFd, file: &str, buffer: &mut Vec<u8>) -> io::Resu
     loop {
         let count = retry_on_intr(|| read(&fd, &mut buffer[length..]))?;
         length += count;
-        if count == 0 {
+        if count == 0 || length < SHORT {
             break;
         }
         if length == buffer.len() {

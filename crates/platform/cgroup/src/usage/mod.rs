@@ -49,11 +49,11 @@ pub struct Usage {
 pub struct CpuUsage {
     /// All, in ns.
     pub total_ns: u64,
-    /// Of it in user mode, in ns.
+    /// Of it in user mode, in ns; 0 unless read in full.
     pub user_ns: u64,
-    /// Of it in kernel mode, in ns.
+    /// Of it in kernel mode, in ns; 0 unless read in full.
     pub system_ns: u64,
-    /// What the quota did; absent unless read in full, and where the cgroup has no CPU controller.
+    /// What the quota did; absent unless read in full, and where there is no quota.
     pub throttling: Option<Throttling>,
 }
 

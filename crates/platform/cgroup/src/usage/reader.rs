@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Dir, Mode, OFlags, Stat, fstat, openat};
 
 use super::files::{Files, OpenCgroup, main_controller};
-use super::{Detail, Pressures, Usage, v1, v2};
+use super::{CpuUsage, Detail, Pressures, Usage, v1, v2};
 use crate::{Hierarchies, Version};
 
 /// How deep cgroups below a container's are followed for its processes.
@@ -34,35 +34,51 @@ impl UsageReader {
     /// What the cgroup uses; none if there is no such cgroup.
     #[must_use]
     pub fn read(&self, path: &str, detail: Detail) -> Option<Usage> {
+        self.read_open(&mut OpenCgroup::new(&self.hierarchies, path), detail)
+    }
+
+    /// What the cgroup uses, with its processes as [`UsageReader::processes`] has them.
+    #[must_use]
+    pub fn read_with_processes(&self, path: &str, detail: Detail) -> Option<(Usage, Vec<u32>)> {
         let mut files = OpenCgroup::new(&self.hierarchies, path);
+        let usage = self.read_open(&mut files, detail)?;
+        let mut processes = Vec::new();
+        self.add_processes(&mut files, path, &mut processes, 0);
+        Some((usage, processes))
+    }
+
+    fn read_open(&self, files: &mut OpenCgroup<'_>, detail: Detail) -> Option<Usage> {
         let since = changed_at(&fstat(files.main_directory()?).ok()?);
         Some(match self.version() {
-            Version::V1 => self.read_v1(&mut files, detail, since),
-            Version::V2 => self.read_v2(&mut files, detail, since),
+            Version::V1 => self.read_v1(files, detail, since),
+            Version::V2 => self.read_v2(files, detail, since),
         })
     }
 
-    fn read_v1(&self, files: &mut impl Files, detail: Detail, since: SystemTime) -> Usage {
+    fn read_v1(&self, files: &mut OpenCgroup<'_>, detail: Detail, since: SystemTime) -> Usage {
         let full = detail == Detail::Full;
+        let cpu_limits = if full { v1::cpu_limits(files) } else { None };
+        let throttling = v1::throttling(files, cpu_limits.as_ref());
         Usage {
             since,
-            cpu: v1::cpu(files, detail),
+            cpu: v1::cpu(files, detail).map(|cpu| CpuUsage { throttling, ..cpu }),
             memory: v1::memory(files, detail),
             pressure: Pressures::default(),
-            cpu_limits: if full { v1::cpu_limits(files) } else { None },
+            cpu_limits,
             tasks: if full { v1::tasks(files) } else { None },
             io: if full { v1::io(files) } else { Vec::new() },
         }
     }
 
-    fn read_v2(&self, files: &mut impl Files, detail: Detail, since: SystemTime) -> Usage {
+    fn read_v2(&self, files: &mut OpenCgroup<'_>, detail: Detail, since: SystemTime) -> Usage {
         let full = detail == Detail::Full;
+        let cpu_limits = if full { v2::cpu_limits(files) } else { None };
         Usage {
             since,
-            cpu: v2::cpu(files, detail),
+            cpu: v2::cpu(files, detail, cpu_limits.as_ref()),
             memory: v2::memory(files, detail),
             pressure: if detail >= Detail::Pressure { v2::pressures(files) } else { Pressures::default() },
-            cpu_limits: if full { v2::cpu_limits(files) } else { None },
+            cpu_limits,
             tasks: if full { v2::tasks(files) } else { None },
             io: if full { v2::io(files) } else { Vec::new() },
         }
@@ -72,12 +88,11 @@ impl UsageReader {
     #[must_use]
     pub fn processes(&self, path: &str) -> Vec<u32> {
         let mut found = Vec::new();
-        self.add_processes(path, &mut found, 0);
+        self.add_processes(&mut OpenCgroup::new(&self.hierarchies, path), path, &mut found, 0);
         found
     }
 
-    fn add_processes(&self, path: &str, found: &mut Vec<u32>, depth: usize) {
-        let mut files = OpenCgroup::new(&self.hierarchies, path);
+    fn add_processes(&self, files: &mut OpenCgroup<'_>, path: &str, found: &mut Vec<u32>, depth: usize) {
         let main = main_controller(self.version());
         if let Some(text) = files.read(main, "cgroup.procs") {
             found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
@@ -86,7 +101,9 @@ impl UsageReader {
         let links = files.main_directory().and_then(|dir| fstat(dir).ok()).map_or(0, |stat| stat.st_nlink);
         if depth < MAX_DEPTH && links > 2 {
             for child in self.children(path) {
-                self.add_processes(&format!("{}/{child}", path.trim_end_matches('/')), found, depth + 1);
+                let path = format!("{}/{child}", path.trim_end_matches('/'));
+                let mut files = OpenCgroup::new(&self.hierarchies, &path);
+                self.add_processes(&mut files, &path, found, depth + 1);
             }
         }
     }

@@ -11,25 +11,27 @@ const UNLIMITED: u64 = 1 << 62;
 
 pub(super) fn cpu(files: &mut impl Files, detail: Detail) -> Option<CpuUsage> {
     let total_ns = number(files.read("cpuacct", "cpuacct.usage")?)?;
-    let (mut user, mut system) = (0, 0);
+    let mut found = CpuUsage { total_ns, ..CpuUsage::default() };
+    if detail < Detail::Full {
+        return Some(found);
+    }
     for (key, ticks) in files.read("cpuacct", "cpuacct.stat").into_iter().flat_map(pairs) {
         match key {
-            "user" => user = ticks,
-            "system" => system = ticks,
+            "user" => found.user_ns = ticks.saturating_mul(TICK_NS),
+            "system" => found.system_ns = ticks.saturating_mul(TICK_NS),
             _ => {}
         }
     }
-    let throttling =
-        if detail == Detail::Full { files.read("cpu", "cpu.stat").map(throttling) } else { None };
-    Some(CpuUsage {
-        total_ns,
-        user_ns: user.saturating_mul(TICK_NS),
-        system_ns: system.saturating_mul(TICK_NS),
-        throttling,
-    })
+    Some(found)
 }
 
-fn throttling(text: &str) -> Throttling {
+/// What the quota does, where there is one.
+pub(super) fn throttling(files: &mut impl Files, limits: Option<&CpuLimits>) -> Option<Throttling> {
+    limits?.quota_us?;
+    files.read("cpu", "cpu.stat").map(parse_throttling)
+}
+
+fn parse_throttling(text: &str) -> Throttling {
     let mut found = Throttling::default();
     for (key, value) in pairs(text) {
         match key {
@@ -100,21 +102,21 @@ pub(super) fn tasks(files: &mut impl Files) -> Option<TaskUsage> {
 }
 
 pub(super) fn io(files: &mut impl Files) -> Vec<DeviceIo> {
-    // The scheduler BFQ counts on its own, and only what goes through it. Files without devices have a line `Total 0`.
+    // Throttling counts everything; where the kernel was built without, the scheduler BFQ counts what goes through it.
     for [bytes, requests] in [
-        ["blkio.bfq.io_service_bytes_recursive", "blkio.bfq.io_serviced_recursive"],
         ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_serviced_recursive"],
+        ["blkio.bfq.io_service_bytes_recursive", "blkio.bfq.io_serviced_recursive"],
         ["blkio.throttle.io_service_bytes", "blkio.throttle.io_serviced"],
     ] {
         let mut devices = Vec::new();
-        for (text, counted) in [(bytes, Counted::Bytes), (requests, Counted::Requests)] {
-            if let Some(text) = files.read("blkio", text) {
-                add_transfers(&mut devices, text, counted);
-            }
+        let Some(text) = files.read("blkio", bytes) else { continue };
+        add_transfers(&mut devices, text, Counted::Bytes);
+        if !devices.is_empty()
+            && let Some(text) = files.read("blkio", requests)
+        {
+            add_transfers(&mut devices, text, Counted::Requests);
         }
-        if !devices.is_empty() {
-            return devices;
-        }
+        return devices;
     }
     Vec::new()
 }
@@ -156,22 +158,27 @@ mod tests {
 
     #[test]
     fn cpu_time() {
-        let mut files = Texts::new([
-            ("cpuacct.usage", "919809941988\n"),
-            ("cpuacct.stat", "user 74433\nsystem 17547\n"),
-            ("cpu.stat", "nr_periods 5\nnr_throttled 2\nthrottled_time 70\nnr_bursts 1\nburst_time 9\n"),
-        ]);
-        let basic = CpuUsage {
-            total_ns: 919_809_941_988,
-            user_ns: 744_330_000_000,
-            system_ns: 175_470_000_000,
-            throttling: None,
-        };
+        let mut files =
+            Texts::new([("cpuacct.usage", "919809941988\n"), ("cpuacct.stat", "user 74433\nsystem 17547\n")]);
+        let basic = CpuUsage { total_ns: 919_809_941_988, ..CpuUsage::default() };
         assert_eq!(cpu(&mut files, Detail::Basic), Some(basic));
-        let throttling =
-            Throttling { periods: 5, throttled_periods: 2, throttled_ns: 70, bursts: 1, burst_ns: 9 };
-        assert_eq!(cpu(&mut files, Detail::Full), Some(CpuUsage { throttling: Some(throttling), ..basic }));
+        let full = CpuUsage { user_ns: 744_330_000_000, system_ns: 175_470_000_000, ..basic };
+        assert_eq!(cpu(&mut files, Detail::Full), Some(full));
         assert_eq!(cpu(&mut Texts::default(), Detail::Full), None);
+    }
+
+    #[test]
+    fn throttling_by_a_quota() {
+        let text = "nr_periods 5\nnr_throttled 2\nthrottled_time 70\nnr_bursts 1\nburst_time 9\n";
+        let mut files = Texts::new([("cpu.stat", text)]);
+        let limits = |quota_us| CpuLimits { shares: 2, period_us: 100_000, quota_us };
+        let expected =
+            Throttling { periods: 5, throttled_periods: 2, throttled_ns: 70, bursts: 1, burst_ns: 9 };
+        for (limits, expected) in
+            [(None, None), (Some(limits(None)), None), (Some(limits(Some(1))), Some(expected))]
+        {
+            assert_eq!(throttling(&mut files, limits.as_ref()), expected);
+        }
     }
 
     #[test]
@@ -281,12 +288,11 @@ total_active_file 250
     #[test]
     fn disks() {
         let mut files = Texts::new([
-            ("blkio.bfq.io_service_bytes_recursive", "Total 0\n"),
             (
-                "blkio.throttle.io_service_bytes_recursive",
+                "blkio.bfq.io_service_bytes_recursive",
                 "8:0 Read 4096\n8:0 Write 8192\n8:0 Total 12288\n8:16 Read 1\n8:16 Odd 1\nTotal 12289\n",
             ),
-            ("blkio.throttle.io_serviced_recursive", "8:0 Read 1\n8:0 Write 2\n7:0 Read x\nTotal 3\n"),
+            ("blkio.bfq.io_serviced_recursive", "8:0 Read 1\n8:0 Write 2\n7:0 Read x\nTotal 3\n"),
         ]);
         let count =
             |read, write| Transfers::default().with(Transfer::Read, read).with(Transfer::Write, write);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::cpu::shares_of_weight;
 
-pub(super) fn cpu(files: &mut impl Files, detail: Detail) -> Option<CpuUsage> {
+pub(super) fn cpu(files: &mut impl Files, detail: Detail, limits: Option<&CpuLimits>) -> Option<CpuUsage> {
     let text = files.read("cpu", "cpu.stat")?;
     let (mut found, mut throttling) = (CpuUsage::default(), None);
     let ns = |us: u64| us.saturating_mul(1000);
@@ -27,7 +27,8 @@ pub(super) fn cpu(files: &mut impl Files, detail: Detail) -> Option<CpuUsage> {
             _ => {}
         }
     }
-    found.throttling = throttling.filter(|_| detail == Detail::Full);
+    let has_quota = limits.is_some_and(|limits| limits.quota_us.is_some());
+    found.throttling = throttling.filter(|_| has_quota && detail == Detail::Full);
     Some(found)
 }
 
@@ -151,13 +152,17 @@ nice_usec 161946999
         let throttling =
             Throttling { periods: 5, throttled_periods: 2, throttled_ns: 70_000, bursts: 1, burst_ns: 9000 };
         let with = CpuUsage { throttling: Some(throttling), ..basic };
-        for (more, detail, expected) in
-            [("", Detail::Full, basic), (limited, Detail::Basic, basic), (limited, Detail::Full, with)]
-        {
+        let quota = |quota_us| CpuLimits { shares: 2, period_us: 100_000, quota_us };
+        for (more, detail, limits, expected) in [
+            ("", Detail::Full, Some(quota(Some(1))), basic),
+            (limited, Detail::Basic, None, basic),
+            (limited, Detail::Full, Some(quota(None)), basic),
+            (limited, Detail::Full, Some(quota(Some(1))), with),
+        ] {
             let mut files = Texts([("cpu.stat", format!("{CPU}{more}"))].into());
-            assert_eq!(cpu(&mut files, detail), Some(expected));
+            assert_eq!(cpu(&mut files, detail, limits.as_ref()), Some(expected));
         }
-        assert_eq!(cpu(&mut Texts::default(), Detail::Full), None);
+        assert_eq!(cpu(&mut Texts::default(), Detail::Full, None), None);
     }
 
     #[test]
