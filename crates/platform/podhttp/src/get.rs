@@ -1,10 +1,13 @@
 //! Making a GET, and those that answers redirect it to.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 use crate::hop::Hop;
 use crate::socket::{DialError, connect};
@@ -47,7 +50,7 @@ pub enum GetError {
     #[error("tls: {0}")]
     Tls(String),
     /// The server answered the beginning of an encrypted connection in HTTP.
-    #[error("the server gave an HTTP response to an HTTPS client")]
+    #[error("http: server gave HTTP response to HTTPS client")]
     SpeaksHttp,
     /// The server does not answer in HTTP, or hung up.
     #[error("no answer in HTTP")]
@@ -58,22 +61,28 @@ pub enum GetError {
     /// It is redirected again and again.
     #[error("stopped after {MOST_REQUESTS} redirects")]
     Redirects,
+    /// No answer began in time.
+    #[error("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")]
+    Timeout,
     /// The answer began, and its body broke off.
     #[error("the answer's body broke off")]
     Body(#[source] hyper::Error),
+    /// The answer began, and its body did not end in time.
+    #[error("context deadline exceeded (Client.Timeout or context cancellation while reading body)")]
+    BodyTimeout,
 }
 
 impl Get {
-    /// Makes the request, and those that answers redirect it to on the same host, ten in all. There is no deadline: drop
-    /// the future.
+    /// Makes the request, and those that answers redirect it to on the same host, ten in all, within `limit` (`None`: it
+    /// may take as long as it wants).
     ///
     /// # Errors
     /// There is no answer, or redirects come to no end.
-    pub async fn answer(&self) -> Result<Answer, GetError> {
+    pub async fn answer(&self, limit: Option<Duration>) -> Result<Answer, GetError> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
         let mut hop = Hop::first(self);
         for _ in 0..MOST_REQUESTS {
-            // Boxed, because the state of a TLS connection is large.
-            match Box::pin(self.ask(&hop)).await? {
+            match self.ask(&hop, deadline).await? {
                 Heard::Answer(answer) => return Ok(answer),
                 Heard::Redirect(next) => hop = next,
             }
@@ -81,14 +90,33 @@ impl Get {
         Err(GetError::Redirects)
     }
 
-    async fn ask(&self, hop: &Hop) -> Result<Heard, GetError> {
+    async fn ask(&self, hop: &Hop, deadline: Option<Instant>) -> Result<Heard, GetError> {
         let request = hop.request(self, Empty::<Bytes>::new()).map_err(GetError::Header)?;
-        let socket = connect(&hop.address()).await.map_err(GetError::Dial)?;
-        if hop.is_encrypted() {
-            let secured = secure(socket, hop.host()).await?;
-            exchange(secured, request, hop, self.body_limit).await
-        } else {
-            exchange(socket, request, hop, self.body_limit).await
+        let (mut sender, connection) = within(deadline, GetError::Timeout, async {
+            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(open(hop).await?));
+            handshake.await.map_err(GetError::Exchange)
+        })
+        .await?;
+        let talk = async {
+            let asked = async { sender.send_request(request).await.map_err(GetError::Exchange) };
+            let answer = within(deadline, GetError::Timeout, asked).await?;
+            if let Some(location) = Hop::location(&answer) {
+                let next = hop.next(&location).ok_or(GetError::Location(location))?;
+                if next.host() == hop.host() {
+                    return Ok(Heard::Redirect(next));
+                }
+            }
+            let status = answer.status().as_u16();
+            let body = beginning(answer.into_body(), self.body_limit);
+            let body = within(deadline, GetError::BodyTimeout, body).await?;
+            Ok(Heard::Answer(Answer { status, body }))
+        };
+        let mut talk = std::pin::pin!(talk);
+        // The connection is driven here, so that it ends with the request. What ended it is told to `talk` too.
+        tokio::select! {
+            biased;
+            heard = &mut talk => heard,
+            _ = connection => talk.await,
         }
     }
 }
@@ -99,36 +127,29 @@ enum Heard {
     Redirect(Hop),
 }
 
-/// Sends `request` and waits for the answer, as much of it as matters.
-async fn exchange<S>(
-    stream: S,
-    request: http::Request<Empty<Bytes>>,
-    hop: &Hop,
-    body_limit: usize,
-) -> Result<Heard, GetError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(GetError::Exchange)?;
-    let talk = async {
-        let answer = sender.send_request(request).await.map_err(GetError::Exchange)?;
-        if let Some(location) = Hop::location(&answer) {
-            let next = hop.next(&location).ok_or(GetError::Location(location))?;
-            if next.host() == hop.host() {
-                return Ok(Heard::Redirect(next));
-            }
-        }
-        let status = answer.status().as_u16();
-        let body = beginning(answer.into_body(), body_limit).await?;
-        Ok(Heard::Answer(Answer { status, body }))
-    };
-    let mut talk = std::pin::pin!(talk);
-    // The connection is driven here, so that it ends with the request. What ended it is told to `talk` too.
-    tokio::select! {
-        biased;
-        heard = &mut talk => heard,
-        _ = connection => talk.await,
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Connects to where `hop` goes.
+async fn open(hop: &Hop) -> Result<Box<dyn Stream>, GetError> {
+    let socket = connect(&hop.address()).await.map_err(GetError::Dial)?;
+    if !hop.is_encrypted() {
+        return Ok(Box::new(socket));
+    }
+    // Boxed, because the state of a handshake is large.
+    Ok(Box::new(Box::pin(secure(socket, hop.host())).await?))
+}
+
+/// What comes out of `step` before `deadline`.
+async fn within<T>(
+    deadline: Option<Instant>,
+    late: GetError,
+    step: impl Future<Output = Result<T, GetError>>,
+) -> Result<T, GetError> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, step).await.unwrap_or(Err(late)),
+        None => step.await,
     }
 }
 

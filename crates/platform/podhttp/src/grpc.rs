@@ -61,38 +61,47 @@ pub enum HealthError {
     },
 }
 
-/// Asks the server at `target`, in clear text, how `service` is (empty: the server as a whole). There is no deadline:
-/// drop the future.
-///
-/// # Errors
-/// Nobody answers there, or the server does not know the protocol.
-pub async fn health(target: &Target, service: &str) -> Result<ServingStatus, HealthError> {
-    let mut client = HealthClient::new(channel(target).await?);
-    let request = HealthCheckRequest { service: service.to_owned() };
-    let answer = client.check(request).await.map_err(|status| {
-        let message = status.message().to_owned();
-        match status.code() {
-            Code::Unimplemented => HealthError::Unimplemented(message),
-            code => HealthError::Call { code, message },
-        }
-    })?;
-    Ok(match answer.into_inner().status() {
-        Status::Unknown => ServingStatus::Unknown,
-        Status::Serving => ServingStatus::Serving,
-        Status::NotServing => ServingStatus::NotServing,
-        Status::ServiceUnknown => ServingStatus::ServiceUnknown,
-    })
-}
+/// A connection to a gRPC server, in clear text. There are no deadlines: drop the futures.
+#[derive(Debug)]
+pub struct Health(HealthClient<Channel>);
 
-async fn channel(target: &Target) -> Result<Channel, HealthError> {
-    let address = target.to_string();
-    let named = address.clone();
-    let failed = |source| HealthError::Connect { address: named.clone(), source };
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(failed)?;
-    let endpoint = endpoint.user_agent(Caller::Probe.user_agent()).map_err(failed)?;
-    let connector = service_fn(move |_: Uri| {
-        let address = address.clone();
-        async move { Ok::<_, DialError>(TokioIo::new(connect(&address).await?)) }
-    });
-    endpoint.connect_with_connector(connector).await.map_err(failed)
+impl Health {
+    /// Connects to the server at `target`.
+    ///
+    /// # Errors
+    /// Nobody accepts there.
+    pub async fn connect(target: &Target) -> Result<Self, HealthError> {
+        let address = target.to_string();
+        let named = address.clone();
+        let failed = |source| HealthError::Connect { address: named.clone(), source };
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(failed)?;
+        let endpoint = endpoint.user_agent(Caller::Probe.user_agent()).map_err(failed)?;
+        let connector = service_fn(move |_: Uri| {
+            let address = address.clone();
+            async move { Ok::<_, DialError>(TokioIo::new(connect(&address).await?)) }
+        });
+        let channel = endpoint.connect_with_connector(connector).await.map_err(failed)?;
+        Ok(Self(HealthClient::new(channel)))
+    }
+
+    /// Asks how `service` is (empty: the server as a whole).
+    ///
+    /// # Errors
+    /// There is no answer, or the server does not know the protocol.
+    pub async fn check(&mut self, service: &str) -> Result<ServingStatus, HealthError> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = self.0.check(request).await.map_err(|status| {
+            let message = status.message().to_owned();
+            match status.code() {
+                Code::Unimplemented => HealthError::Unimplemented(message),
+                code => HealthError::Call { code, message },
+            }
+        })?;
+        Ok(match answer.into_inner().status() {
+            Status::Unknown => ServingStatus::Unknown,
+            Status::Serving => ServingStatus::Serving,
+            Status::NotServing => ServingStatus::NotServing,
+            Status::ServiceUnknown => ServingStatus::ServiceUnknown,
+        })
+    }
 }

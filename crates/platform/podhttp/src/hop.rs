@@ -24,7 +24,8 @@ impl Hop {
 
     /// Where an answer redirects a GET to, if it does.
     pub(crate) fn location<B>(answer: &http::Response<B>) -> Option<String> {
-        let location = answer.headers().get(http::header::LOCATION).filter(|location| !location.is_empty())?;
+        let location =
+            answer.headers().get(http::header::LOCATION).filter(|location| !location.is_empty())?;
         let redirects = REDIRECTS.contains(&answer.status().as_u16());
         redirects.then(|| String::from_utf8_lossy(location.as_bytes()).into_owned())
     }

@@ -4,8 +4,8 @@
 //!
 //! Decides: where a request goes and what goes with it, and which redirects are followed.
 //!
-//! Tasks: none of its own. Whoever asks sets the deadline and drops the future when it is over; a connection whose other
-//! side has gone silent is then closed where that holds up nobody.
+//! Tasks: none of its own. Whoever asks says how long it may take, or drops the future; a connection whose other side has
+//! gone silent is then closed where that holds up nobody.
 //!
 //! Does not: judge an answer (`probe`, `sync`), check certificates (pods sign their own), use proxies, or keep
 //! connections.
@@ -19,9 +19,9 @@ mod target;
 mod tls;
 
 pub use get::{Answer, GetError};
-pub use grpc::{HealthError, ServingStatus, health};
+pub use grpc::{Health, HealthError, ServingStatus};
 pub use request::{Caller, Get};
-pub use socket::{DialError, Socket, connect};
+pub use socket::{DialError, Refusal, Socket, connect};
 pub use target::{Target, TargetError};
 
 /// The messages, client and server of gRPC's health protocol, generated from `proto/health.proto`.

@@ -136,7 +136,10 @@ mod tests {
             (json!({"port": 80}), "http://10.0.0.1:80/"),
             (json!({"port": 80, "path": "healthz?a=b"}), "http://10.0.0.1:80/healthz?a=b"),
             (json!({"port": 443, "scheme": "HTTPS", "path": "/"}), "https://10.0.0.1:443/"),
-            (json!({"port": 80, "host": "fd00::1", "path": "/é {x}"}), "http://[fd00::1]:80/%C3%A9%20%7Bx%7D"),
+            (
+                json!({"port": 80, "host": "fd00::1", "path": "/é {x}"}),
+                "http://[fd00::1]:80/%C3%A9%20%7Bx%7D",
+            ),
         ] {
             assert_eq!(get(action, Caller::Probe).url(), url);
         }
@@ -162,6 +165,9 @@ mod tests {
             with(json!([header("Accept", ""), header("User-Agent", "mine"), header("Host", "")])),
             (None, "User-Agent: mine".to_owned())
         );
-        assert_eq!(with(json!([header("accept", "text/plain")])).1, "accept: text/plain, user-agent: kube-probe/1.36");
+        assert_eq!(
+            with(json!([header("accept", "text/plain")])).1,
+            "accept: text/plain, user-agent: kube-probe/1.36"
+        );
     }
 }

@@ -20,7 +20,21 @@ pub struct DialError {
     /// Where to.
     pub address: String,
     /// Why.
-    pub source: io::Error,
+    pub source: Refusal,
+}
+
+/// Why a connection could not be made, in the words of Go programs, which people look for.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", said(.0))]
+pub struct Refusal(io::Error);
+
+/// `connect: connection refused` for `Connection refused (os error 111)`.
+fn said(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.split_once(" (os error")) {
+        (Some(_), Some((text, _))) => format!("connect: {}", text.to_lowercase()),
+        _ => text,
+    }
 }
 
 /// Connects to `address` (`host:port`).
@@ -28,7 +42,7 @@ pub struct DialError {
 /// # Errors
 /// The name is unknown, or nobody accepts there.
 pub async fn connect(address: &str) -> Result<Socket, DialError> {
-    let failed = |source| DialError { address: address.to_owned(), source };
+    let failed = |source| DialError { address: address.to_owned(), source: Refusal(source) };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     sockopt::set_socket_linger(&stream, Some(LINGER)).map_err(|errno| failed(errno.into()))?;
     Ok(Socket { stream: Some(stream), unanswered: false })
@@ -122,6 +136,6 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         let error = connect(&address).await.unwrap_err();
-        assert!(telemetry::chain(&error).starts_with(&format!("dial tcp {address}: Connection refused")));
+        assert_eq!(telemetry::chain(&error), format!("dial tcp {address}: connect: connection refused"));
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podhttp::v1::health_check_response::ServingStatus as Wire;
-use podhttp::v1::health_server::{Health, HealthServer};
+use podhttp::v1::health_server::{Health as Service, HealthServer};
 use podhttp::v1::{HealthCheckRequest, HealthCheckResponse};
-use podhttp::{Answer, Caller, Get, GetError, HealthError, ServingStatus, Target, health};
+use podhttp::{Answer, Caller, Get, GetError, Health, HealthError, ServingStatus, Target};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
@@ -37,11 +37,12 @@ fn get(port: u16, more: Value) -> Get {
     let mut action = json!({"port": port, "path": "/healthz"});
     action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let ip = Some("127.0.0.1".parse().unwrap());
-    Get::new(&serde_json::from_value(action).unwrap(), &Container::default(), ip, Caller::Probe, LIMIT).unwrap()
+    Get::new(&serde_json::from_value(action).unwrap(), &Container::default(), ip, Caller::Probe, LIMIT)
+        .unwrap()
 }
 
 async fn answer(get: &Get) -> Result<Answer, GetError> {
-    timeout(DEADLINE, get.answer()).await.expect("an answer in time")
+    timeout(DEADLINE, get.answer(None)).await.expect("an answer in time")
 }
 
 /// Reads the head of a request and answers it with `answer`; the head as it was sent.
@@ -146,7 +147,8 @@ async fn redirects_on_the_same_host_are_followed() {
     let heads = served.await.unwrap();
     let lines: Vec<_> = heads.iter().map(|head| head.lines().next().unwrap()).collect();
     assert_eq!(lines, ["GET /healthz HTTP/1.1", "GET /live?a=b HTTP/1.1", "GET /x HTTP/1.1"]);
-    let own_host: Vec<_> = heads.iter().map(|head| head.to_lowercase().contains("host: web.example")).collect();
+    let own_host: Vec<_> =
+        heads.iter().map(|head| head.to_lowercase().contains("host: web.example")).collect();
     assert_eq!(own_host, [true, true, false], "a whole URL names its host itself");
 }
 
@@ -227,16 +229,40 @@ async fn an_answer_that_never_comes_is_dropped() {
     };
     let mut stream = tokio::select! {
         stream = accepted => stream,
-        _ = get.answer() => panic!("nobody answered"),
+        _ = get.answer(None) => panic!("nobody answered"),
     };
     // What is dropped hangs up.
     timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await.expect("it hangs up").unwrap();
 }
 
+#[tokio::test]
+async fn time_is_up() {
+    let (listener, port) = listen().await;
+    let get = get(port, json!({}));
+    let limit = Some(Duration::from_millis(50));
+    // The kernel accepts, and nobody reads.
+    let error = get.answer(limit).await.unwrap_err();
+    assert!(matches!(error, GetError::Timeout), "{error}");
+    let (silent, _) = listener.accept().await.unwrap();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nno").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let error = get.answer(limit).await.unwrap_err();
+    assert!(matches!(error, GetError::BodyTimeout), "{error}");
+    served.await.unwrap();
+    drop(silent);
+}
+
 struct Server;
 
 #[tonic::async_trait]
-impl Health for Server {
+impl Service for Server {
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
@@ -257,7 +283,8 @@ impl Health for Server {
 async fn ask(port: u16, service: &str) -> Result<ServingStatus, HealthError> {
     let ip = Some("127.0.0.1".parse().unwrap());
     let target = Target::of(None, &IntOrString::Int(port.into()), &Container::default(), ip).unwrap();
-    timeout(DEADLINE, health(&target, service)).await.expect("an answer in time")
+    let asked = async { Health::connect(&target).await?.check(service).await };
+    timeout(DEADLINE, asked).await.expect("an answer in time")
 }
 
 #[tokio::test]
@@ -279,7 +306,7 @@ async fn grpc() {
     serving.abort();
     assert!(serving.await.is_err());
     let error = ask(port, "").await.unwrap_err();
-    assert!(telemetry::chain(&error).contains("Connection refused"), "{error}");
+    assert!(telemetry::chain(&error).contains("connection refused"), "{error}");
 }
 
 #[tokio::test]

@@ -132,14 +132,14 @@ async fn run_unbounded(
 async fn http_get(action: &HTTPGetAction, context: &HookContext<'_>) -> Result<(), HookError> {
     let get = Get::new(action, context.container, context.ip, Caller::Hook, 0).map_err(HookError::Request)?;
     let url = get.url();
-    let source = match get.answer().await {
+    let source = match get.answer(None).await {
         Ok(_) => return Ok(()),
         Err(error @ GetError::SpeaksHttp) => error,
         Err(source) => return Err(HookError::Http { url, source }),
     };
     let address = get.address();
     // If that fails, too, the server was meant to be asked otherwise.
-    get.in_clear().answer().await.map_err(|_| HookError::Http { url, source })?;
+    get.in_clear().answer(None).await.map_err(|_| HookError::Http { url, source })?;
     context.metrics.http_fallbacks.inc(&[]);
     let text =
         format!("request to HTTPS lifecycle hook {address} got HTTP response, retry with HTTP succeeded");
