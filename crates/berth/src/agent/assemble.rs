@@ -11,6 +11,7 @@ use image::{Access, Images, NodeCredentials};
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
+use probe::Prober;
 use server::{Local, healthz, local_api, serve_tcp, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
@@ -38,6 +39,7 @@ use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
 use super::nodeobject::NodeObject;
 use super::podobjects::{self, PodObjects};
+use super::probes::Commands;
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
@@ -49,6 +51,8 @@ use crate::process::StopSignals;
 const PARALLEL_STARTS_PER_CORE: usize = 2;
 /// And at least so many: a start also waits for disks and networks.
 const PARALLEL_STARTS: usize = 4;
+/// Commands of probes that are started at once, for each core: like a start, each is a process that the runtime makes.
+const PARALLEL_COMMANDS_PER_CORE: usize = 2;
 /// How long one volume may take.
 const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 /// How long tasks that have something to finish have for it.
@@ -201,8 +205,16 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             cgroup: settings::pod_cgroup(config, &here.machine),
         },
     );
+    let probe_registry = metrics::of_probes();
+    let (prober, wheel) = Prober::new(
+        probe::Options { commands: cores() * PARALLEL_COMMANDS_PER_CORE },
+        recorder.clone(),
+        probe::Metrics::register(&probe_registry),
+    );
+    supervisor.spawn("probes", wheel.run(Commands { runtime: runtime.clone() }));
     let lifecycle = Arc::new(PodLifecycle {
         executor,
+        prober: prober.clone(),
         pleg: pleg.clone(),
         statuses: statuses.clone(),
         objects: objects.clone(),
@@ -253,7 +265,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
         pleg: pleg.clone(),
         events: events.clone(),
+        prober,
         registry: registry.clone(),
+        probe_registry,
     });
     serve(loaded, &local, supervisor)?;
 
@@ -286,9 +300,12 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     Ok(())
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn parallel_starts() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
+    (cores() * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
 }
 
 fn source_config(loaded: &Loaded) -> SourceConfig {
