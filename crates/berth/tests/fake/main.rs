@@ -29,6 +29,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod probes;
 mod replacement;
 mod restart_policy;
 mod restart_safety;
