@@ -108,6 +108,7 @@ fn advice_for(reason: &str) -> Option<&'static str> {
             "A probe fails: the message says what the container answers. `berth logs` shows what it does; correct it, or the \
              probe."
         }
+        "ProbeHangs" => "The runtime does not end the probe's command. Look at the runtime's log.",
         "ProbeLate" => {
             "The node has no time for its probes: look at its load, at the runtime's log, and at how many probes run commands."
         }

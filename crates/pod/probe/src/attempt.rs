@@ -13,7 +13,7 @@ use types::k8s::apimachinery::pkg::util::intstr::IntOrString;
 use types::{Container, ContainerId, Pod, pod};
 
 use crate::exec::{Exec, Ran};
-use crate::kind::{Kind, time_limit};
+use crate::kind::{Kind, Timing};
 use crate::machine::{Answer, Run};
 use crate::table::Key;
 
@@ -97,7 +97,7 @@ impl Errand {
     }
 
     async fn try_once<E: Exec>(&self, probe: &Probe, container: &Container, exec: &E) -> Outcome {
-        let limit = time_limit(probe);
+        let limit = Timing::of(probe).limit;
         if let Some(action) = &probe.exec {
             command(action, container, &self.id, limit, exec).await
         } else if let Some(action) = &probe.http_get {

@@ -96,12 +96,12 @@ impl Group {
     fn renew(&mut self, sight: &Sight) {
         for (kind, machine) in Kind::ALL.into_iter().zip(&mut self.machines) {
             let Some(machine) = machine else { continue };
-            let known = match (&sight.past, kind) {
-                (Past::Known { started: true, .. }, Kind::Startup) => Some(true),
-                (Past::Known { ready: true, .. }, Kind::Readiness) => Some(true),
-                _ => None,
+            let known = match (sight.past, kind) {
+                (Past::Known { started, .. }, Kind::Startup) => started,
+                (Past::Known { ready, .. }, Kind::Readiness) => ready,
+                _ => false,
             };
-            machine.renew(known);
+            machine.renew(known.then_some(true));
         }
         self.instance = Some(Instance { id: sight.id.clone(), running: false, past: sight.past });
     }

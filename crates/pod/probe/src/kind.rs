@@ -46,6 +46,8 @@ impl Kind {
 pub(crate) struct Timing {
     pub(crate) initial_delay: Duration,
     pub(crate) period: Duration,
+    /// How long one attempt may take.
+    pub(crate) limit: Duration,
     pub(crate) success_threshold: u32,
     pub(crate) failure_threshold: u32,
 }
@@ -60,14 +62,9 @@ impl Timing {
         Self {
             initial_delay: seconds(probe.initial_delay_seconds, 0),
             period: seconds(probe.period_seconds, 10),
+            limit: seconds(probe.timeout_seconds, 1),
             success_threshold: or(probe.success_threshold, 1),
             failure_threshold: or(probe.failure_threshold, 3),
         }
     }
-}
-
-/// How long one attempt of `probe` may take.
-pub(crate) fn time_limit(probe: &Probe) -> Duration {
-    let seconds = probe.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    Duration::from_secs(seconds.filter(|seconds| *seconds > 0).unwrap_or(1))
 }

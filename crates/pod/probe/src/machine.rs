@@ -58,8 +58,8 @@ enum State {
     Idle,
     /// It asks then.
     Due(Instant),
-    /// It was due then, and an attempt is being made.
-    Busy { due: Instant, begun: bool },
+    /// It was due then, and an attempt is to be made, or has begun.
+    Busy { due: Instant, begun: Option<Instant> },
 }
 
 impl Machine {
@@ -130,24 +130,32 @@ impl Machine {
     /// Since when an attempt ought to be under way that has not begun.
     pub(crate) fn overdue(&self) -> Option<Instant> {
         match self.state {
-            State::Due(at) | State::Busy { due: at, begun: false } => Some(at),
+            State::Due(at) | State::Busy { due: at, begun: None } => Some(at),
             State::Idle | State::Busy { .. } => None,
+        }
+    }
+
+    /// Since when an attempt has been under way that ought to have ended by `now`.
+    pub(crate) fn hanging(&self, now: Instant) -> Option<Instant> {
+        match self.state {
+            State::Busy { begun, .. } => begun.filter(|begun| *begun + self.timing.limit < now),
+            State::Idle | State::Due(_) => None,
         }
     }
 
     /// It is due: an attempt is to be made. `None` if it is not.
     pub(crate) fn start(&mut self, now: Instant) -> Option<(Run, Instant)> {
         let due = self.due().filter(|due| *due <= now)?;
-        self.state = State::Busy { due, begun: false };
+        self.state = State::Busy { due, begun: None };
         self.runs += 1;
         Some((self.runs, due))
     }
 
-    /// The attempt has begun. False if it is no longer wanted.
-    pub(crate) fn begun(&mut self, run: Run) -> bool {
+    /// The attempt begins now. False if it is no longer wanted.
+    pub(crate) fn begun(&mut self, run: Run, now: Instant) -> bool {
         match &mut self.state {
             State::Busy { begun, .. } if self.runs == run => {
-                *begun = true;
+                *begun = Some(now);
                 true
             }
             _ => false,

@@ -16,11 +16,11 @@ use types::{
 use crate::attempt::{Errand, Outcome};
 use crate::group::{Group, Sight, Stage};
 use crate::kind::Kind;
-use crate::machine::Run;
+use crate::machine::{Machine, Run};
 use crate::past::Past;
 use crate::prober::Seen;
 
-/// How late an attempt may be before it is spoken of.
+/// How late an attempt may begin or end before it is spoken of.
 const LATE: Duration = Duration::from_secs(1);
 
 /// One probe.
@@ -36,7 +36,8 @@ pub(crate) struct Key {
 pub struct Trouble {
     /// The container.
     pub container: String,
-    /// `Unhealthy`: its latest attempts failed. `ProbeLate`: they begin later than they should.
+    /// `Unhealthy`: its latest attempts failed. `ProbeLate`: they begin later than they should. `ProbeHangs`: one has not
+    /// ended though its time is up.
     pub reason: &'static str,
     /// What happened.
     pub message: String,
@@ -178,7 +179,7 @@ impl Table {
     pub(crate) fn begun(&mut self, errand: &Errand, now: Instant) -> Option<Duration> {
         let Errand { key, run, due, .. } = errand;
         let probed = self.pods.get_mut(&key.pod)?.containers.get_mut(&key.container)?;
-        probed.group.machine_mut(key.kind)?.begun(*run).then(|| {
+        probed.group.machine_mut(key.kind)?.begun(*run, now).then(|| {
             let lateness = now.duration_since(*due);
             probed.latest[key.kind as usize].lateness = lateness;
             lateness
@@ -215,7 +216,16 @@ impl Table {
                 if let Some((text, times)) = &latest.failure {
                     tell("Unhealthy", format!("{text} ({times} in a row)"));
                 }
-                let waits = group.machine(kind).and_then(|machine| machine.overdue());
+                let hanging = group.machine(kind).and_then(|machine| machine.hanging(now));
+                let hanging = hanging.map(|begun| now.duration_since(begun)).filter(|took| *took >= LATE);
+                if let Some(took) = hanging {
+                    let (kind, seconds) = (kind.as_str(), took.as_secs_f64());
+                    tell(
+                        "ProbeHangs",
+                        format!("{kind} probe has run for {seconds:.1} s and has not come back"),
+                    );
+                }
+                let waits = group.machine(kind).and_then(Machine::overdue);
                 let waits = waits.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
                 let lateness = waits.max(latest.lateness);
                 if lateness >= LATE {
@@ -289,5 +299,5 @@ fn keys(pod: &PodUid, container: &Arc<str>) -> impl Iterator<Item = Key> {
 }
 
 fn dues(group: &Group) -> [Option<Instant>; 3] {
-    Kind::ALL.map(|kind| group.machine(kind).and_then(|machine| machine.due()))
+    Kind::ALL.map(|kind| group.machine(kind).and_then(Machine::due))
 }

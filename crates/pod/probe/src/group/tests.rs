@@ -61,7 +61,7 @@ impl Sim {
             let Some((at, kind)) = next.filter(|(at, _)| *at < end) else { break };
             self.now = self.now.max(at);
             let (run, _) = self.group.machine_mut(kind).unwrap().start(self.now).expect("it is due");
-            assert!(self.group.machine_mut(kind).unwrap().begun(run));
+            assert!(self.group.machine_mut(kind).unwrap().begun(run, self.now));
             self.asked.push(format!("{}{}", (self.now - self.begun).as_secs(), &kind.as_str()[..1]));
             let answer = (self.answers)(kind);
             assert!(self.group.finish(kind, run, answer, self.now));
@@ -94,9 +94,8 @@ fn each(probe: &Value) -> Value {
 fn what_is_missing_is_as_the_api_server_sets_it() {
     let timing = Timing::of(&types::corev1::Probe::default());
     let seconds = Duration::from_secs;
-    assert_eq!((timing.initial_delay, timing.period), (seconds(0), seconds(10)));
+    assert_eq!((timing.initial_delay, timing.period, timing.limit), (seconds(0), seconds(10), seconds(1)));
     assert_eq!((timing.success_threshold, timing.failure_threshold), (1, 3));
-    assert_eq!(crate::kind::time_limit(&types::corev1::Probe::default()), seconds(1));
     let container = serde_json::from_value(json!({"name": "web", "startupProbe": {}})).unwrap();
     assert!(Group::new("uid", ContainerKind::Init, &container).is_none(), "init containers end");
     assert!(Group::new("uid", ContainerKind::Regular, &Container::default()).is_none());
@@ -357,7 +356,7 @@ fn late_answers_are_about_what_is_gone() {
     sim.starts("2");
     assert!(!sim.group.finish(Kind::Readiness, old, Answer::Fail, sim.now));
     let new = start(&mut sim);
-    assert!(!sim.group.machine_mut(Kind::Readiness).unwrap().begun(old));
+    assert!(!sim.group.machine_mut(Kind::Readiness).unwrap().begun(old, sim.now));
     assert!(!sim.group.finish(Kind::Readiness, old, Answer::Fail, sim.now));
     assert_eq!(sim.verdict(), "???");
     assert!(sim.group.finish(Kind::Readiness, new, Answer::Pass, sim.now));
