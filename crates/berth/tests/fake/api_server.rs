@@ -191,9 +191,14 @@ impl Server {
         }
     }
 
+    /// Deletes the pod as a user would. It may have gone by itself, before or in between.
     pub(crate) async fn delete(&self, name: &str, grace_seconds: Option<u32>) {
-        let pod: Pod = serde_json::from_value(self.pod(name).await).unwrap();
-        self.client.delete_pod(&PodRef::of(&pod), grace_seconds).await.unwrap();
+        let Ok(pod) = serde_json::from_value::<Pod>(self.pod(name).await) else { return };
+        match self.client.delete_pod(&PodRef::of(&pod), grace_seconds).await {
+            Ok(_) => {}
+            Err(error) if error.kind == ApiErrorKind::NotFound => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) async fn patch(&self, name: &str, subresource: Option<&str>, patch: Value) {
