@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use kubeapi::{ApiErrorKind, Client, Deletion, Kubeconfig, Limits, Object, Options, Selection, Store};
 use serde_json::{Value, json};
@@ -66,6 +67,8 @@ struct Fault {
 struct Between {
     requests: Vec<String>,
     faults: Vec<Fault>,
+    /// The only bearer token that is good, if one is asked for.
+    token: Option<String>,
     /// The server behind this one, if there is another.
     real: Option<Arc<RealServer>>,
 }
@@ -128,6 +131,11 @@ impl Server {
         let code = StatusCode::from_u16(code).unwrap();
         let fault = Fault { method, part: part.to_owned(), code, left: times };
         self.between.lock().unwrap().faults.push(fault);
+    }
+
+    /// From now on only requests with this bearer token are answered; watches that are under way go on.
+    pub(crate) fn require_token(&self, token: &str) {
+        self.between.lock().unwrap().token = Some(format!("Bearer {token}"));
     }
 
     /// Has all requests answered by the server again.
@@ -325,7 +333,7 @@ async fn serve(
 }
 
 /// Counts a request, and answers it in the server's place if the test says so.
-async fn pass(between: Arc<Mutex<Between>>, request: Request, next: Next) -> Response {
+async fn pass(between: Arc<Mutex<Between>>, mut request: Request, next: Next) -> Response {
     let agent = request.headers().get("user-agent").and_then(|agent| agent.to_str().ok());
     let tester = agent == Some(TESTER);
     let real = between.lock().unwrap().real.clone();
@@ -337,16 +345,20 @@ async fn pass(between: Arc<Mutex<Between>>, request: Request, next: Next) -> Res
         return answer(request).await;
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // The server behind knows the client by its certificate.
+    let shown_token = request.headers_mut().remove(AUTHORIZATION);
     let fault = {
         let mut between = between.lock().unwrap();
+        let good = between.token.as_ref().is_none_or(|good| shown_token.is_some_and(|shown| shown == good));
         let shown = path.strip_prefix("/api/v1/namespaces/").unwrap_or(&path);
         between.requests.push(format!("{method} {shown}"));
         let fits =
             |fault: &&mut Fault| fault.left > 0 && fault.method == method && path.contains(&fault.part);
-        between.faults.iter_mut().find(fits).map(|fault| {
+        let fault = between.faults.iter_mut().find(fits).map(|fault| {
             fault.left -= 1;
             fault.code
-        })
+        });
+        if good { fault } else { Some(StatusCode::UNAUTHORIZED) }
     };
     match fault {
         Some(code) => code.into_response(),
