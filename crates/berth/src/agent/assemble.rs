@@ -296,6 +296,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let watched = Arc::clone(&local);
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
     tracing::info!(node = here.name, "berth is up");
+    if let Err(error) = linux::memory::forget_code() {
+        tracing::debug!(%error, "The code that only the start needed stays in memory");
+    }
     Ok(())
 }
 

@@ -57,6 +57,8 @@ impl PodLifecycle {
         let previous = self.statuses.get(&cell.pod.uid);
         // Right after a start, what was said last is what the API server has.
         let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
+        // A mirror may show the end of a static pod whose manifest was taken away and is back.
+        let object = object.filter(|object| !(pod::is_static(pod) && pod::is_terminal(object)));
         let server = object.as_ref().and_then(|object| object.status.as_ref());
         let runtime_name = self.runtime_name.borrow().clone();
         Some(question(&DeriveInput {

@@ -11,6 +11,7 @@
 
 mod api_admission;
 mod api_chaos;
+mod api_clock;
 mod api_deletion;
 mod api_failures;
 mod api_mirror;
