@@ -56,9 +56,7 @@ impl PodLifecycle {
         let probes = cell.probes.borrow().clone();
         let previous = self.statuses.get(&cell.pod.uid);
         // Right after a start, what was said last is what the API server has.
-        let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
-        // A mirror may show the end of a static pod whose manifest was taken away and is back.
-        let object = object.filter(|object| !(pod::is_static(pod) && pod::is_terminal(object)));
+        let object = self.object_of(pod);
         let server = object.as_ref().and_then(|object| object.status.as_ref());
         let runtime_name = self.runtime_name.borrow().clone();
         Some(question(&DeriveInput {
@@ -76,6 +74,13 @@ impl PodLifecycle {
         }))
     }
 
+    /// What the API server shows of the pod. A mirror that shows an end does not count: it may be that of a manifest that
+    /// was taken away and is back.
+    fn object_of(&self, pod: &Pod) -> Option<Arc<Pod>> {
+        let object = self.objects.as_ref()?.of(pod)?;
+        (!(pod::is_static(pod) && pod::is_terminal(&object))).then_some(object)
+    }
+
     /// Has the pod probed as it is now; it is no longer once nothing of it runs.
     fn probe(&self, pod: &Arc<Pod>, cell: &Arc<PodCell>) {
         let stage = match *cell.phase.borrow() {
@@ -85,7 +90,7 @@ impl PodLifecycle {
         };
         let Some(observed) = self.pleg.known(&cell.pod) else { return };
         let previous = self.statuses.get(&cell.pod.uid);
-        let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
+        let object = self.object_of(pod);
         let server = object.as_ref().and_then(|object| object.status.as_ref());
         self.prober.see(&Seen {
             pod,

@@ -32,7 +32,7 @@ async fn a_node_whose_clock_is_early_does_its_work() {
 
 async fn node_with_clock(offset: &str) {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: tokens are in a tmpfs, which takes root");
+        eprintln!("skipped: tokens are in a tmpfs, which takes root");
         return;
     }
     ensure(&[FAKETIME]).unwrap();
