@@ -77,7 +77,9 @@ fn install(names: &[&str]) -> Result<bool> {
 }
 
 fn apt(args: &[&str]) -> Result<bool> {
+    // Somebody else may be installing something.
     let status = Command::new("apt-get")
+        .arg("--option=DPkg::Lock::Timeout=120")
         .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())

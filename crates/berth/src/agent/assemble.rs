@@ -11,6 +11,7 @@ use image::{Access, Images, NodeCredentials};
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
+use probe::Prober;
 use server::{Local, healthz, local_api, serve_tcp, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
@@ -38,6 +39,7 @@ use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
 use super::nodeobject::NodeObject;
 use super::podobjects::{self, PodObjects};
+use super::probes::Commands;
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
@@ -201,8 +203,17 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
             cgroup: settings::pod_cgroup(config, &here.machine),
         },
     );
+    let probe_registry = metrics::of_probes();
+    let (prober, wheel) = Prober::new(
+        // Like a start, each is a process that the runtime makes.
+        probe::Options { commands: parallel_starts() },
+        recorder.clone(),
+        probe::Metrics::register(&probe_registry),
+    );
+    supervisor.spawn("probes", wheel.run(Commands { runtime: runtime.clone() }));
     let lifecycle = Arc::new(PodLifecycle {
         executor,
+        prober: prober.clone(),
         pleg: pleg.clone(),
         statuses: statuses.clone(),
         objects: objects.clone(),
@@ -253,7 +264,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
         pleg: pleg.clone(),
         events: events.clone(),
+        prober,
         registry: registry.clone(),
+        probe_registry,
     });
     serve(loaded, &local, supervisor)?;
 
@@ -283,6 +296,9 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let watched = Arc::clone(&local);
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
     tracing::info!(node = here.name, "berth is up");
+    if let Err(error) = linux::memory::forget_code() {
+        tracing::debug!(%error, "The code that only the start needed stays in memory");
+    }
     Ok(())
 }
 

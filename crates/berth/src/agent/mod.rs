@@ -17,6 +17,7 @@ mod nodeapi;
 mod nodeobject;
 mod notify;
 mod podobjects;
+mod probes;
 mod problem;
 mod referred;
 mod rotation;

@@ -1,9 +1,10 @@
 //! Whatever happens in whatever order: in the end the API server, the runtime and berth agree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::fake::Store;
 use testkit::pod::pod;
 
@@ -14,6 +15,8 @@ use crate::rig::{container, full, is_ready};
 const ROUNDS: usize = 100;
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const FIXED: &str = "fixed";
+/// Longer than the first back-off of a container that crashed, which is 10 s.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Numbers that look random and are the same each time (xorshift).
 struct Dice(u64);
@@ -42,8 +45,8 @@ impl World {
         let name = NAMES[usize::try_from(self.dice.roll(6)).unwrap()];
         match self.dice.roll(12) {
             0..3 if self.served => self.create(name).await,
-            3 if self.served => self.delete(name, None).await,
-            4 if self.served => self.delete(name, Some(0)).await,
+            3 if self.served => self.bed.server.delete(name, None).await,
+            4 if self.served => self.bed.server.delete(name, Some(0)).await,
             5 => self.crash(name),
             6 | 7 if self.up => {
                 self.bed.rig.kill();
@@ -84,12 +87,6 @@ impl World {
         }
     }
 
-    async fn delete(&mut self, name: &str, grace_seconds: Option<u32>) {
-        if !self.bed.server.pod(name).await.is_null() {
-            self.bed.server.delete(name, grace_seconds).await;
-        }
-    }
-
     fn crash(&mut self, name: &str) {
         let runs = self.bed.rig.runtime.read(|store| store.is_running(name, "main"));
         if runs && self.crashed.insert(name.to_owned()) {
@@ -106,34 +103,49 @@ impl World {
         if !self.up {
             self.bed.rig.launch();
         }
-        let mut wanted = BTreeMap::new();
-        for name in NAMES {
-            let settled = |pod: &Value| pod.is_null() || is_ready(pod);
-            let object = self.bed.server.until_pod(name, "ready or gone", settled).await;
-            if !object.is_null() {
-                wanted.insert(name.to_owned(), object);
-            }
-        }
-        let mirror = full(FIXED);
-        if self.fixed {
-            let object = self.bed.server.until_ready(&mirror).await;
-            wanted.insert(mirror, object);
-        } else {
-            self.bed.server.until_gone(&mirror).await;
-        }
-        let agrees = |store: &Store| {
-            let sandboxes: Vec<_> = store.all_sandboxes().map(|sandbox| sandbox.pod().to_owned()).collect();
-            sandboxes.iter().all(|pod| wanted.contains_key(pod))
-                && wanted.iter().all(|(name, object)| {
-                    let shown = container(object, "main")["containerID"].as_str().unwrap_or_default();
-                    let runs = store.all_containers().find(|container| shown.ends_with(&container.id));
-                    store.running_containers(name).len() == 1
-                        && runs.is_some_and(testkit::fake::Container::is_running)
-                })
-        };
-        self.bed.rig.until_store("what the server says", agrees).await;
+        // A status may be of before a crash that berth did not live to see: all is looked at anew each time.
+        self.bed
+            .rig
+            .until("all agree", SETTLED_WITHIN, || self.disagreements(), |found| *found == json!([]))
+            .await;
         self.bed.rig.assert_proper();
     }
+
+    /// What the API server, the runtime and the manifests do not agree about.
+    async fn disagreements(&self) -> Value {
+        let mirror = full(FIXED);
+        let mut objects = BTreeMap::new();
+        for name in NAMES.into_iter().chain([mirror.as_str()]) {
+            let object = self.bed.server.pod(name).await;
+            if !object.is_null() {
+                objects.insert(name.to_owned(), object);
+            }
+        }
+        let mut found = Vec::new();
+        if objects.contains_key(&mirror) != self.fixed {
+            found.push(format!("{mirror}: manifest {}, mirror pod {}", self.fixed, !self.fixed));
+        }
+        self.bed.rig.runtime.read(|store| {
+            let unknown = store.all_sandboxes().filter(|sandbox| !objects.contains_key(sandbox.pod()));
+            found.extend(unknown.map(|sandbox| format!("{}: a sandbox without an object", sandbox.pod())));
+            found.extend(objects.iter().filter_map(|(name, object)| disagreement(store, name, object)));
+        });
+        json!(found)
+    }
+}
+
+/// What the runtime and the pod's object do not agree about.
+fn disagreement(store: &Store, name: &str, object: &Value) -> Option<String> {
+    if !object["metadata"]["deletionTimestamp"].is_null() {
+        return Some(format!("{name}: being deleted"));
+    }
+    if !is_ready(object) {
+        return Some(format!("{name}: not ready: {}", object["status"]));
+    }
+    let shown = container(object, "main")["containerID"].as_str().unwrap_or_default();
+    let running: Vec<_> = store.all_containers().filter(|one| one.pod == name && one.is_running()).collect();
+    let agrees = running.len() == 1 && running.iter().all(|container| shown.ends_with(&container.id));
+    (!agrees).then(|| format!("{name}: {} containers run, and the object shows {shown}", running.len()))
 }
 
 async fn chaos(seed: u64) {

@@ -1,5 +1,7 @@
 //! An API server that is away, or not well.
 
+use std::fs;
+
 use http::Method;
 use serde_json::json;
 use testkit::pod::pod;
@@ -98,4 +100,48 @@ async fn what_is_no_pod_disturbs_nobody() {
     bed.server.until_ready("web").await;
     bed.server.delete("odd", None).await;
     bed.server.until_gone("odd").await;
+}
+
+#[tokio::test]
+async fn an_expired_token_stops_nothing_and_a_new_one_is_used_at_once() {
+    let mut bed = ApiRig::prepare("").await;
+    let (kubeconfig, token) = (bed.server.dir().join("node.kubeconfig"), bed.server.dir().join("token"));
+    let with_token = |text: String| {
+        let user = format!("tokenFile: {}\n    client-certificate", token.display());
+        text.replacen("client-certificate", &user, 1)
+    };
+    fs::write(&kubeconfig, with_token(fs::read_to_string(&kubeconfig).unwrap())).unwrap();
+    fs::write(&token, "first").unwrap();
+    bed.server.require_token("first");
+    bed.rig.launch();
+    for name in ["crashes", "steady"] {
+        bed.server.create(&pod(name).container("main", &["run"])).await;
+        bed.server.until_ready(name).await;
+    }
+
+    bed.server.require_token("second");
+    // Connections end as well, and what was watched has to be asked for again.
+    bed.server.stop().await;
+    bed.server.come_back().await;
+    bed.server.forget_requests();
+    bed.rig.runtime.exit_container("crashes", "main", 1);
+    bed.rig.until_store("started again", |store| store.starts("crashes", "main") == 2).await;
+    bed.rig
+        .until_why("crashes", "who does not know", |why| {
+            let failure = &why["failures"][0];
+            failure["reason"] == "StatusNotWritten" && failure["message"].to_string().contains("401")
+        })
+        .await;
+    assert_eq!(bed.rig.runtime.starts("steady", "main"), 1);
+
+    fs::write(&token, "second").unwrap();
+    bed.server
+        .until_pod("crashes", "caught up with", |pod| {
+            container(pod, "main")["restartCount"] == 1 && container(pod, "main")["ready"] == true
+        })
+        .await;
+    bed.server.delete("crashes", None).await;
+    bed.server.until_gone("crashes").await;
+    assert_eq!(bed.rig.runtime.starts("steady", "main"), 1);
+    bed.rig.assert_proper();
 }

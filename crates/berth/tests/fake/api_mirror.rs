@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::pod::pod;
 
 use crate::api_server::ApiRig;
-use crate::rig::{container, full};
+use crate::rig::{container, full, is_ready};
 
 fn uid(pod: &Value) -> &str {
     pod["metadata"]["uid"].as_str().unwrap_or_default()
@@ -58,6 +58,21 @@ async fn a_static_pod_is_shown_by_the_server() {
     bed.rig.remove("web");
     bed.server.until_gone(&full("web")).await;
     bed.rig.until_gone("web").await;
+    bed.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_static_pod_whose_manifest_is_back_runs_whatever_its_mirror_still_says() {
+    let mut bed = ApiRig::start().await;
+    bed.rig.put(&pod("web").container("main", &["run"]));
+    bed.server.until_ready(&full("web")).await;
+    bed.rig.kill();
+    bed.rig.runtime.exit_container("web-node", "main", 137);
+    bed.server.patch(&full("web"), Some("status"), json!({"status": {"phase": "Failed"}})).await;
+    bed.rig.launch();
+    bed.rig.until_store("it is started again", |store| store.starts("web-node", "main") == 2).await;
+    let runs = |pod: &Value| pod["status"]["phase"] == "Running" && is_ready(pod);
+    bed.server.until_pod(&full("web"), "shown as it runs", runs).await;
     bed.rig.assert_proper();
 }
 

@@ -42,7 +42,7 @@ fn variable(api: &ApiRig, name: &str, variable: &str) -> Option<String> {
 
 /// What users do with objects of the namespace `default`.
 impl Server {
-    async fn make<K: Object>(&self, object: Value) {
+    pub(crate) async fn make<K: Object>(&self, object: Value) {
         let object: K = serde_json::from_value(object).unwrap();
         self.client.create(Some("default"), &object).await.unwrap();
     }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use kubeapi::{ApiErrorKind, Client, Deletion, Kubeconfig, Limits, Object, Options, Selection, Store};
 use serde_json::{Value, json};
@@ -66,6 +67,8 @@ struct Fault {
 struct Between {
     requests: Vec<String>,
     faults: Vec<Fault>,
+    /// The only bearer token that is good, if one is asked for.
+    token: Option<String>,
     /// The server behind this one, if there is another.
     real: Option<Arc<RealServer>>,
 }
@@ -130,6 +133,11 @@ impl Server {
         self.between.lock().unwrap().faults.push(fault);
     }
 
+    /// From now on only requests with this bearer token are answered; watches that are under way go on.
+    pub(crate) fn require_token(&self, token: &str) {
+        self.between.lock().unwrap().token = Some(format!("Bearer {token}"));
+    }
+
     /// Has all requests answered by the server again.
     pub(crate) fn heal(&self) {
         self.between.lock().unwrap().faults.clear();
@@ -191,9 +199,14 @@ impl Server {
         }
     }
 
+    /// Deletes the pod as a user would. It may have gone by itself, before or in between.
     pub(crate) async fn delete(&self, name: &str, grace_seconds: Option<u32>) {
-        let pod: Pod = serde_json::from_value(self.pod(name).await).unwrap();
-        self.client.delete_pod(&PodRef::of(&pod), grace_seconds).await.unwrap();
+        let Ok(pod) = serde_json::from_value::<Pod>(self.pod(name).await) else { return };
+        match self.client.delete_pod(&PodRef::of(&pod), grace_seconds).await {
+            Ok(_) => {}
+            Err(error) if error.kind == ApiErrorKind::NotFound => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) async fn patch(&self, name: &str, subresource: Option<&str>, patch: Value) {
@@ -320,7 +333,7 @@ async fn serve(
 }
 
 /// Counts a request, and answers it in the server's place if the test says so.
-async fn pass(between: Arc<Mutex<Between>>, request: Request, next: Next) -> Response {
+async fn pass(between: Arc<Mutex<Between>>, mut request: Request, next: Next) -> Response {
     let agent = request.headers().get("user-agent").and_then(|agent| agent.to_str().ok());
     let tester = agent == Some(TESTER);
     let real = between.lock().unwrap().real.clone();
@@ -332,16 +345,20 @@ async fn pass(between: Arc<Mutex<Between>>, request: Request, next: Next) -> Res
         return answer(request).await;
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // The server behind knows the client by its certificate.
+    let shown_token = request.headers_mut().remove(AUTHORIZATION);
     let fault = {
         let mut between = between.lock().unwrap();
+        let good = between.token.as_ref().is_none_or(|good| shown_token.is_some_and(|shown| shown == good));
         let shown = path.strip_prefix("/api/v1/namespaces/").unwrap_or(&path);
         between.requests.push(format!("{method} {shown}"));
         let fits =
             |fault: &&mut Fault| fault.left > 0 && fault.method == method && path.contains(&fault.part);
-        between.faults.iter_mut().find(fits).map(|fault| {
+        let fault = between.faults.iter_mut().find(fits).map(|fault| {
             fault.left -= 1;
             fault.code
-        })
+        });
+        if good { fault } else { Some(StatusCode::UNAUTHORIZED) }
     };
     match fault {
         Some(code) => code.into_response(),

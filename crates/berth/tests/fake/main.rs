@@ -11,6 +11,7 @@
 
 mod api_admission;
 mod api_chaos;
+mod api_clock;
 mod api_deletion;
 mod api_failures;
 mod api_mirror;
@@ -29,6 +30,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod probes;
 mod replacement;
 mod restart_policy;
 mod restart_safety;

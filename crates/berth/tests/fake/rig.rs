@@ -35,6 +35,8 @@ pub(crate) struct Rig {
     berth: Option<Child>,
     /// More flags.
     pub(crate) flags: Vec<String>,
+    /// More environment variables.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Rig {
@@ -49,7 +51,7 @@ impl Rig {
     pub(crate) async fn prepare(more: &str) -> Self {
         let runtime = FakeRuntime::start().await.unwrap();
         let dir = tempfile::Builder::new().prefix("berth-fake").tempdir().unwrap();
-        let rig = Self { runtime, dir, berth: None, flags: Vec::new() };
+        let rig = Self { runtime, dir, berth: None, flags: Vec::new(), environment: Vec::new() };
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
@@ -115,6 +117,7 @@ impl Rig {
             .arg(format!("--root-dir={}", self.root().display()))
             .args(["--hostname-override=node", "-v=4"])
             .args(&self.flags)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

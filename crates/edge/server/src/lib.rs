@@ -11,4 +11,4 @@ mod local;
 pub mod why;
 
 pub use listen::{ListenError, serve_tcp, serve_unix};
-pub use local::{Local, LogFile, LogQuery, Problem, healthz, local_api};
+pub use local::{Local, LogFile, LogQuery, MetricsPage, Problem, healthz, local_api};

@@ -55,6 +55,15 @@ pub struct LogQuery {
 /// A log to be read: the stream of its bytes.
 pub type LogFile = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Vec<u8>>> + Send>>;
 
+/// A page of metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricsPage {
+    /// `/metrics`: the agent's own.
+    Agent,
+    /// `/metrics/probes`: what probes find, with a series for each pod.
+    Probes,
+}
+
 /// What the local API needs of the agent.
 pub trait Local: Send + Sync + 'static {
     /// All pods, with their status.
@@ -65,10 +74,10 @@ pub trait Local: Send + Sync + 'static {
     fn problems(&self) -> Vec<Problem>;
     /// The log of a container; the error is told to the client as it is.
     fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String>;
-    /// What is wrong with the agent itself; and its metrics in Prometheus' text format.
+    /// What is wrong with the agent itself.
     fn health(&self) -> Result<(), String>;
-    /// The metrics in Prometheus' text format.
-    fn metrics(&self) -> String;
+    /// The metrics of a page in Prometheus' text format.
+    fn metrics(&self, page: MetricsPage) -> String;
 }
 
 /// The routes of the local socket.
@@ -79,7 +88,8 @@ pub fn local_api(local: Arc<dyn Local>) -> Router {
         .route("/problems", get(problems))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_log))
         .route("/healthz", get(health))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(async |local| metrics(local, MetricsPage::Agent)))
+        .route("/metrics/probes", get(async |local| metrics(local, MetricsPage::Probes)))
         .with_state(local)
 }
 
@@ -139,6 +149,6 @@ async fn health(State(local): State<Arc<dyn Local>>) -> Response {
     }
 }
 
-async fn metrics(State(local): State<Arc<dyn Local>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics())
+fn metrics(State(local): State<Arc<dyn Local>>, page: MetricsPage) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics(page))
 }

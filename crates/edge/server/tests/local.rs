@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use server::why::Why;
-use server::{ListenError, Local, LogFile, LogQuery, Problem, local_api, serve_unix};
+use server::{ListenError, Local, LogFile, LogQuery, MetricsPage, Problem, local_api, serve_unix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +41,11 @@ impl Local for Fake {
         Err("the made-up agent is never well".to_owned())
     }
 
-    fn metrics(&self) -> String {
-        "up 1\n".to_owned()
+    fn metrics(&self, page: MetricsPage) -> String {
+        match page {
+            MetricsPage::Agent => "up 1\n".to_owned(),
+            MetricsPage::Probes => "probed 1\n".to_owned(),
+        }
     }
 }
 
@@ -81,6 +84,7 @@ async fn answers_on_a_socket_that_only_its_owner_may_open() {
         ("/why?pod=web", "200 OK", "[]"),
         ("/healthz", "500 Internal Server Error", "never well"),
         ("/metrics", "200 OK", "up 1"),
+        ("/metrics/probes", "200 OK", "probed 1"),
         ("/containerLogs/ns/web/c?tailLines=3", "200 OK", "ns/web/c tail Some(3)"),
         ("/containerLogs/ns/web/none", "404 Not Found", "is not in the pod"),
         ("/nothing", "404 Not Found", ""),

@@ -59,15 +59,18 @@ impl CrashBackOff {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The back-off of each container of `observed` whose newest instance has ended.
+    /// The back-off of each container of `observed` whose newest instance has ended. An end that is still to come `now` is
+    /// of before the clock was set back, and waits for nothing.
     #[must_use]
-    pub fn of_pod(&self, observed: &ObservedPod) -> BTreeMap<String, BackOff> {
+    pub fn of_pod(&self, observed: &ObservedPod, now: Timestamp) -> BTreeMap<String, BackOff> {
         let memories = self.lock();
         let mut all = BTreeMap::new();
         for container in &observed.containers {
             let name = &*container.name;
             let newest = observed.newest(name).is_some_and(|newest| newest.id == container.id);
-            let Some(exit) = container.state.exit().filter(|_| newest) else { continue };
+            let Some(exit) = container.state.exit().filter(|exit| newest && exit.finished_at <= now) else {
+                continue;
+            };
             let memory = memories.get(&(observed.pod.uid.clone(), name.to_owned()));
             let delay = self.delay(memory, container, exit);
             if let Some(until) = later(exit.finished_at, delay) {
@@ -160,7 +163,8 @@ mod tests {
     }
 
     fn delay(back_off: &CrashBackOff, container: ObservedContainer) -> u64 {
-        back_off.of_pod(&pod(container))["web"].delay.as_secs()
+        let finished_at = container.state.exit().unwrap().finished_at;
+        back_off.of_pod(&pod(container), finished_at)["web"].delay.as_secs()
     }
 
     #[test]
@@ -175,6 +179,14 @@ mod tests {
             back_off.restarted(&uid, &container, "busybox", at(now));
         }
         assert_eq!(delays, [0, 10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn an_end_by_a_clock_that_was_set_back_delays_nothing() {
+        let back_off = CrashBackOff::new(CrashDelays::default());
+        let crashed = pod(ended(7200, 7201, 3));
+        assert!(back_off.of_pod(&crashed, at(1)).is_empty());
+        assert_eq!(back_off.of_pod(&crashed, at(7201)).len(), 1);
     }
 
     #[test]

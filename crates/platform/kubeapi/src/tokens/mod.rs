@@ -99,8 +99,8 @@ impl Tokens {
     /// not be replaced yet. One that is known already is preferred.
     pub fn adopt(&self, spec: &TokenSpec, token: &str) {
         let Some(age) = claims::age_of(token, spec) else { return };
-        let refresh = age.refresh(jitter::fraction());
-        if Timestamp::now() < refresh {
+        let (refresh, now) = (age.refresh(jitter::fraction()), Timestamp::now());
+        if age.is_of_before(now) && now < refresh {
             let token = Token { token: token.to_owned().into(), expires: age.expires, refresh };
             self.lock().entry(spec.clone()).or_insert(token);
         }
@@ -134,7 +134,7 @@ impl Tokens {
             return Err(ApiError::new(ApiErrorKind::Malformed, "the API server gave no token"));
         };
         let seconds = answer.spec.and_then(|spec| spec.expiration_seconds);
-        let age = Age { expires: expires.0, seconds };
+        let age = Age { expires: expires.0, seconds }.received(Timestamp::now());
         Ok(Token { token: token.into(), expires: age.expires, refresh: age.refresh(jitter::fraction()) })
     }
 
