@@ -155,7 +155,11 @@ impl Server {
     {
         let activity = Activity::new();
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).max_buf_size(HEAD);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.idle)
+            .max_header_size(HEAD)
+            .max_buf_size(HEAD);
         let service = service(self.router.clone(), connection, activity.clone());
         let served = builder.serve_connection(TokioIo::new(stream), service_fn(service)).with_upgrades();
         self.drive(served, |served| served.graceful_shutdown(), &activity).await

@@ -18,7 +18,7 @@ async fn answers_that_do_not_end_are_cut_off_when_the_server_ends() {
         let mut body = client.send(request).await.unwrap().into_body();
         let word = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(word, "word");
-        tokio::spawn(async move { while body.frame().await.is_some() {} });
+        tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
     }
     let idle = rig.client(None).connect().await.unwrap();
     rig.stop.cancel();
