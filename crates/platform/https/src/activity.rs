@@ -1,14 +1,8 @@
 //! Whether a connection is in use.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -64,39 +58,6 @@ impl Activity {
                 return;
             }
         }
-    }
-}
-
-/// The body of an answer, whose request counts until it is sent or given up.
-pub(crate) struct Counted {
-    body: Body,
-    _request: Answering,
-}
-
-impl Counted {
-    pub(crate) fn new(body: Body, request: Answering) -> Self {
-        Self { body, _request: request }
-    }
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut frame = self.body.frame();
-        Pin::new(&mut frame).poll(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use crate::activity::{Activity, Counted};
+use crate::activity::Activity;
 use crate::bind::prepare;
-use crate::{Connection, Tls};
+use crate::{Connection, Tls, held};
 
 /// The largest head of a request, in bytes. Commands of exec are in the URL, which may have 64 KiB.
 const HEAD: usize = 128 * 1024;
@@ -205,7 +205,7 @@ impl Server {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Counted>, Infallible>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 fn service(
     router: Router,
@@ -217,6 +217,6 @@ fn service(
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
         let answer = router.clone().oneshot(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Counted::new(body, counted))) })
+        Box::pin(async move { Ok(answer.await?.map(|body| held(body, counted))) })
     }
 }
