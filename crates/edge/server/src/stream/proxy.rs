@@ -69,9 +69,10 @@ pub(super) async fn proxy(mut request: Request, url: &str, idle: Duration) -> Re
                 }
             };
             tokio::select! {
-                Err(error) = streamed => debug!(error = telemetry::chain(&error), "A stream did not begin"),
+                streamed = streamed => if let Err(error) = streamed {
+                    debug!(error = telemetry::chain(&error), "A stream did not begin");
+                },
                 () = stopping => {}
-                else => {}
             }
             drop(counted);
         });
