@@ -78,6 +78,15 @@ impl Metrics {
     }
 }
 
+/// The registry of what `/metrics/probes` shows, which says when the process started as well.
+pub(super) fn probes() -> Registry {
+    let registry = Registry::new();
+    let start = started_at().as_duration().as_secs_f64();
+    let (name, help) = ("process_start_time_seconds", "Unix time at which the process started.");
+    registry.gauge(name, help, Stability::Alpha, &[]).set(&[], start);
+    registry
+}
+
 /// Says how many families there are, once all are registered.
 pub(super) fn count_families(registry: &Registry) {
     let families = registry.counter(

@@ -103,6 +103,7 @@ fn registry() -> Registry {
         kubeapi::Metrics::register(&registry),
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
+        server::Metrics::register(&registry),
         podobjects::Metrics::register(&registry),
         sync::Metrics::register(&registry),
         volume::Metrics::register(&registry),

@@ -18,6 +18,15 @@ const UNSTATED: &str = "";
 
 #[rustfmt::skip]
 const FAMILIES: &[Row] = &[
+    ("apiserver_client_certificate_expiration_seconds", "histogram", &[], ALPHA, true),
+    ("apiserver_delegated_authn_request_duration_seconds", "histogram", &["code"], ALPHA, false),
+    ("apiserver_delegated_authn_request_total", "counter", &["code"], ALPHA, false),
+    ("apiserver_delegated_authz_request_duration_seconds", "histogram", &["code"], ALPHA, false),
+    ("apiserver_delegated_authz_request_total", "counter", &["code"], ALPHA, false),
+    ("authentication_token_cache_active_fetch_count", "gauge", &["status"], ALPHA, false),
+    ("authentication_token_cache_fetch_total", "counter", &["status"], ALPHA, false),
+    ("authentication_token_cache_request_duration_seconds", "histogram", &["status"], ALPHA, false),
+    ("authentication_token_cache_request_total", "counter", &["status"], ALPHA, false),
     ("disabled_metrics_total", "counter", &[], BETA, true),
     ("hidden_metrics_total", "counter", &[], BETA, true),
     ("kubelet_active_pods", "gauge", &["static"], ALPHA, true),
@@ -31,6 +40,9 @@ const FAMILIES: &[Row] = &[
     ("kubelet_evented_pleg_connection_error_count", "counter", &[], ALPHA, true),
     ("kubelet_evented_pleg_connection_latency_seconds", "histogram", &[], ALPHA, true),
     ("kubelet_evented_pleg_connection_success_count", "counter", &[], ALPHA, true),
+    ("kubelet_http_inflight_requests", "gauge", &["long_running", "method", "path", "server_type"], ALPHA, false),
+    ("kubelet_http_requests_duration_seconds", "histogram", &["long_running", "method", "path", "server_type"], ALPHA, false),
+    ("kubelet_http_requests_total", "counter", &["long_running", "method", "path", "server_type"], ALPHA, false),
     ("kubelet_image_garbage_collected_total", "counter", &["reason"], ALPHA, false),
     ("kubelet_image_manager_ensure_image_requests_total", "counter", &["present_locally", "pull_policy", "pull_required"], ALPHA, true),
     ("kubelet_image_pull_duration_seconds", "histogram", &["image_size_in_bytes"], ALPHA, false),
@@ -79,6 +91,7 @@ const FAMILIES: &[Row] = &[
     ("kubelet_started_user_namespaced_pods_errors_total", "counter", &[], ALPHA, true),
     ("kubelet_started_user_namespaced_pods_total", "counter", &[], ALPHA, true),
     ("kubelet_terminated_containers_total", "counter", &["container_type", "exit_code", "reason"], ALPHA, true),
+    ("kubelet_websocket_streaming_requests_total", "counter", &["subresource"], ALPHA, false),
     ("kubelet_working_pods", "gauge", &["config", "lifecycle", "static"], ALPHA, true),
     ("kubernetes_build_info", "gauge", &["build_date", "compiler", "git_commit", "git_tree_state", "git_version", "go_version", "major", "minor", "platform"], BETA, true),
     ("kubernetes_feature_enabled", "gauge", &["name", "stage"], BETA, true),
