@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
-use types::{Ended, Failure, Failures, PodRef, Progress, Step, StepFailure};
+use types::{Ended, Failure, Failures, PodRef, Probes, Progress, Step, StepFailure};
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -31,6 +31,8 @@ pub struct PodCell {
     pub progress: watch::Sender<Progress>,
     /// Containers whose next start failed.
     pub failures: watch::Sender<Arc<Failures>>,
+    /// What its probes found.
+    pub probes: watch::Sender<Arc<Probes>>,
     /// Where it is in its life.
     pub phase: watch::Sender<Phase>,
     /// Why the node ended it, if it did.
@@ -47,6 +49,7 @@ impl PodCell {
             pod,
             progress: watch::Sender::new(Progress::at(step, Timestamp::now())),
             failures: watch::Sender::default(),
+            probes: watch::Sender::default(),
             phase: watch::Sender::new(phase),
             ended: watch::Sender::new(None),
             woken: Notify::new(),

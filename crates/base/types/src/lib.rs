@@ -8,6 +8,7 @@
 pub mod change;
 pub mod downward;
 pub mod event;
+pub mod expand;
 pub mod hash;
 pub mod ids;
 pub mod labels;

@@ -168,6 +168,10 @@ pub mod event {
         FAILED_POST_START_HOOK = "FailedPostStartHook";
         /// A preStop hook failed.
         FAILED_PRE_STOP_HOOK = "FailedPreStopHook";
+        /// A probe failed, or could not be made.
+        UNHEALTHY = "Unhealthy";
+        /// A probe succeeded, and somebody should look at its answer.
+        PROBE_WARNING = "ProbeWarning";
         /// An HTTPS hook was answered in HTTP and tried again so.
         LIFECYCLE_HTTP_FALLBACK = "LifecycleHTTPFallback";
         /// `activeDeadlineSeconds` is over.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
+use probe::Prober;
 use server::{Local, healthz, local_api, serve_port, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
@@ -41,6 +42,7 @@ use super::metrics::{self, Metrics, Milestones};
 use super::nodeobject::NodeObject;
 use super::podaccess::PodAccess;
 use super::podobjects::{self, PodObjects};
+use super::probes::Commands;
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
@@ -52,6 +54,8 @@ use crate::process::StopSignals;
 const PARALLEL_STARTS_PER_CORE: usize = 2;
 /// And at least so many: a start also waits for disks and networks.
 const PARALLEL_STARTS: usize = 4;
+/// Commands of probes that are started at once, for each core: like a start, each is a process that the runtime makes.
+const PARALLEL_COMMANDS_PER_CORE: usize = 2;
 /// How long one volume may take.
 const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 /// How long tasks that have something to finish have for it.
@@ -205,8 +209,16 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
             cgroup: settings::pod_cgroup(config, &here.machine),
         },
     );
+    let probe_registry = metrics::of_probes();
+    let (prober, wheel) = Prober::new(
+        probe::Options { commands: cores() * PARALLEL_COMMANDS_PER_CORE },
+        recorder.clone(),
+        probe::Metrics::register(&probe_registry),
+    );
+    supervisor.spawn("probes", wheel.run(Commands { runtime: runtime.clone() }));
     let lifecycle = Arc::new(PodLifecycle {
         executor,
+        prober: prober.clone(),
         pleg: pleg.clone(),
         statuses: statuses.clone(),
         objects: objects.clone(),
@@ -250,7 +262,8 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("image collection", collector.run(in_use));
 
     let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };
-    let troubles = cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
+    let troubles =
+        cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
     let local: Arc<dyn Local> = Arc::new(LocalAnswers {
         table: table.clone(),
         statuses: statuses.clone(),
@@ -259,13 +272,14 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         cluster: troubles,
         pleg: pleg.clone(),
         events: events.clone(),
+        prober,
         registry: registry.clone(),
+        probe_registry,
     });
     serve(loaded, &local, supervisor)?;
     let answers = port::Answers {
         local: Arc::clone(&local),
         containers: Arc::new(access),
-        probes: metrics::probes(),
         metrics: server::Metrics::register(&registry),
         log,
         started,
@@ -301,9 +315,12 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     Ok(())
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn parallel_starts() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
+    (cores() * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
 }
 
 fn source_config(loaded: &Loaded) -> SourceConfig {
@@ -333,7 +350,9 @@ fn serve(loaded: &Loaded, local: &Arc<dyn Local>, supervisor: &mut Supervisor) -
             loaded.config.healthz_bind_address.parse().context("healthzBindAddress")?;
         let router = healthz(Arc::clone(local));
         supervisor.spawn_finishing("healthz", |shutdown| async move {
-            serve_port((ip, port).into(), None, router, shutdown).await.map_err(|error| telemetry::chain(&error))
+            serve_port((ip, port).into(), None, router, shutdown)
+                .await
+                .map_err(|error| telemetry::chain(&error))
         });
     }
     Ok(())

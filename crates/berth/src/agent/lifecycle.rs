@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use node::RuntimeHealth;
 use pleg::Pleg;
+use probe::{Prober, Seen, Stage};
 use status::{DeriveInput, Life, StatusStore, derive, is_over};
 use sync::{Executor, SyncError};
 use task::cell::{Phase, PodCell};
 use tokio::sync::watch;
 use types::reason::{event, pod as pod_reason};
-use types::{Ended, Event, ObservedPod, Pod, PodRef, Probes, Step, pod};
+use types::{Ended, Event, ObservedPod, Pod, PodRef, Step, pod};
 use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
@@ -23,6 +24,7 @@ use super::termination::TerminationMessages;
 /// The steps of a pod's life, with everything they need.
 pub(super) struct PodLifecycle {
     pub(super) executor: Executor,
+    pub(super) prober: Prober,
     pub(super) pleg: Pleg,
     pub(super) statuses: StatusStore,
     /// What the API server has of the pods, if there is one.
@@ -51,6 +53,7 @@ impl PodLifecycle {
         };
         let failures = cell.failures.borrow().clone();
         let ended = cell.ended.borrow().clone();
+        let probes = cell.probes.borrow().clone();
         let previous = self.statuses.get(&cell.pod.uid);
         // Right after a start, what was said last is what the API server has.
         let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
@@ -61,7 +64,7 @@ impl PodLifecycle {
         Some(question(&DeriveInput {
             pod,
             observed: &observed,
-            probes: &Probes::default(),
+            probes: &probes,
             failures: &failures,
             previous: previous.as_deref().or(server),
             server,
@@ -71,6 +74,27 @@ impl PodLifecycle {
             runtime_name: &runtime_name,
             now: Timestamp::now(),
         }))
+    }
+
+    /// Has the pod probed as it is now; it is no longer once nothing of it runs.
+    fn probe(&self, pod: &Arc<Pod>, cell: &Arc<PodCell>) {
+        let stage = match *cell.phase.borrow() {
+            Phase::Queued | Phase::Running => Stage::Running,
+            Phase::Terminating => Stage::Terminating,
+            Phase::Terminated | Phase::Finished => return self.prober.forget(&cell.pod.uid),
+        };
+        let Some(observed) = self.pleg.known(&cell.pod) else { return };
+        let previous = self.statuses.get(&cell.pod.uid);
+        let object = self.objects.as_ref().and_then(|objects| objects.of(pod));
+        let server = object.as_ref().and_then(|object| object.status.as_ref());
+        self.prober.see(&Seen {
+            pod,
+            cell,
+            observed: &observed,
+            node_ip: self.facts.borrow().host_ips.first().copied(),
+            last: previous.as_deref().or(server),
+            stage,
+        });
     }
 
     /// What is left of `activeDeadlineSeconds`, if the pod has such a deadline.
@@ -173,6 +197,11 @@ impl Lifecycle for PodLifecycle {
 
     fn publish(&self, job: &Job) {
         let Some(pod) = job.target.pod() else { return };
+        self.probe(pod, &job.cell);
+        // A container that was ready must not look as if it were not, just because berth was restarted.
+        if job.cell.probes.borrow().awaited {
+            return;
+        }
         let Some(status) = self.ask(pod, &job.cell, |input| {
             self.milestones.count(pod, input.observed);
             derive(input)
@@ -187,6 +216,7 @@ impl Lifecycle for PodLifecycle {
 
     fn forget(&self, pod: &PodRef) {
         self.forget_references(pod);
+        self.prober.forget(&pod.uid);
         self.statuses.remove(&pod.uid);
         self.admission.forget(&pod.uid);
         self.messages.forget(&pod.uid);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt as _};
 use jiff::{SignedDuration, Timestamp};
 use pleg::Pleg;
+use probe::Prober;
 use server::why::{Why, WhyFailure, advice};
-use server::{Local, LogFile, LogQuery, Pods, Problem, Refusal};
+use server::{Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal};
 use source::ManifestProblem;
 use status::StatusStore;
 use telemetry::metrics::Registry;
@@ -37,7 +38,9 @@ pub(super) struct LocalAnswers {
     pub(super) objects: Option<ObjectTroubles>,
     pub(super) pleg: Pleg,
     pub(super) events: EventLog,
+    pub(super) prober: Prober,
     pub(super) registry: Registry,
+    pub(super) probe_registry: Registry,
 }
 
 impl LocalAnswers {
@@ -74,6 +77,12 @@ impl LocalAnswers {
                 retry_at: None,
             }));
         }
+        failures.extend(self.prober.troubles(&cell.pod.uid).into_iter().map(|trouble| WhyFailure {
+            container: Some(trouble.container),
+            reason: trouble.reason.to_owned(),
+            message: trouble.message,
+            retry_at: None,
+        }));
         let unshown = self.objects.iter().flat_map(|objects| objects.of(&cell.pod));
         failures.extend(unshown.map(|failure| WhyFailure {
             container: None,
@@ -235,7 +244,10 @@ impl Local for LocalAnswers {
         }
     }
 
-    fn metrics(&self) -> String {
-        self.registry.encode()
+    fn metrics(&self, page: MetricsPage) -> String {
+        match page {
+            MetricsPage::Agent => self.registry.encode(),
+            MetricsPage::Probes => self.probe_registry.encode(),
+        }
     }
 }

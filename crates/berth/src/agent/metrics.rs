@@ -78,15 +78,6 @@ impl Metrics {
     }
 }
 
-/// The registry of what `/metrics/probes` shows, which says when the process started as well.
-pub(super) fn probes() -> Registry {
-    let registry = Registry::new();
-    let start = started_at().as_duration().as_secs_f64();
-    let (name, help) = ("process_start_time_seconds", "Unix time at which the process started.");
-    registry.gauge(name, help, Stability::Alpha, &[]).set(&[], start);
-    registry
-}
-
 /// Says how many families there are, once all are registered.
 pub(super) fn count_families(registry: &Registry) {
     let families = registry.counter(
@@ -148,6 +139,20 @@ fn started_at() -> Timestamp {
     Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// The page of metrics of probes, which has nothing else on it than when the process started.
+pub(super) fn of_probes() -> Registry {
+    let registry = Registry::new();
+    let started_at = started_at();
+    registry.collector(Box::new(move |encoder| process_start(encoder, started_at)));
+    registry
+}
+
+fn process_start(encoder: &mut Encoder, started_at: Timestamp) {
+    let (name, help) = ("process_start_time_seconds", "Unix time at which the process started.");
+    let start = started_at.as_duration().as_secs_f64();
+    encoder.family(name, help, Stability::Unstated, MetricKind::Gauge).sample(&[], start);
+}
+
 /// What Prometheus' clients tell of a process.
 fn process(encoder: &mut Encoder, started_at: Timestamp) {
     let mut tell = |name, help, kind, value: f64| {
@@ -164,12 +169,11 @@ fn process(encoder: &mut Encoder, started_at: Timestamp) {
     }
     let most_files = proc::max_open_files().unwrap_or(u64::MAX);
     tell("process_max_fds", "The most file descriptors that may be open.", gauge, number(most_files));
-    let start = started_at.as_duration().as_secs_f64();
-    tell("process_start_time_seconds", "Unix time at which the process started.", gauge, start);
     if let Ok((received, sent)) = proc::ip_octets() {
         tell("process_network_receive_bytes_total", "Bytes received over IP.", counter, number(received));
         tell("process_network_transmit_bytes_total", "Bytes sent over IP.", counter, number(sent));
     }
+    process_start(encoder, started_at);
 }
 
 /// The family of [`collect_logs`].

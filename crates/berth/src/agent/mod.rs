@@ -20,6 +20,7 @@ mod podaccess;
 mod podlogs;
 mod podobjects;
 mod port;
+mod probes;
 mod problem;
 mod referred;
 mod reviews;

@@ -12,7 +12,6 @@ use server::auth::{Authenticator, Authorizer, Guard, Reviews};
 use server::{Containers, Local, Metrics, Needs, Process, Settings, port, read_only_port, serve_port};
 use task::supervisor::Supervisor;
 use telemetry::logging::LogHandle;
-use telemetry::metrics::Registry;
 
 use super::cluster::Cluster;
 use super::reviews::ApiReviews;
@@ -25,8 +24,6 @@ const LOG_DIR: &str = "/var/log";
 pub(super) struct Answers {
     pub(super) local: Arc<dyn Local>,
     pub(super) containers: Arc<dyn Containers>,
-    /// The metrics of probes.
-    pub(super) probes: Registry,
     pub(super) metrics: Metrics,
     pub(super) log: LogHandle,
     pub(super) started: Timestamp,
@@ -83,7 +80,6 @@ fn needs(loaded: &Loaded, answers: &Answers) -> Needs {
             started: answers.started,
             set_verbosity: Box::new(move |verbosity| log.set_verbosity(verbosity)),
         },
-        probes: answers.probes.clone(),
         metrics: answers.metrics.clone(),
         settings: Settings {
             debugging: config.enable_debugging_handlers,
@@ -123,11 +119,8 @@ fn authorities(loaded: &Loaded) -> anyhow::Result<Option<Arc<Authorities>>> {
 
 fn tls(loaded: &Loaded, name: &str, clients: Option<Arc<Authorities>>) -> anyhow::Result<Arc<Tls>> {
     let (config, flags) = (&loaded.config, &loaded.flags);
-    let policy = TlsPolicy::new(
-        &config.tls_min_version,
-        &config.tls_cipher_suites,
-        &config.tls_curve_preferences,
-    )?;
+    let policy =
+        TlsPolicy::new(&config.tls_min_version, &config.tls_cipher_suites, &config.tls_curve_preferences)?;
     if !policy.left_out.is_empty() {
         let settings = policy.left_out.join(", ");
         tracing::warn!(settings, "These settings of TLS are not supported, and left out");
@@ -151,7 +144,8 @@ fn guard(
     metrics: &Metrics,
 ) -> Guard {
     let (authentication, authorization) = (&loaded.config.authentication, &loaded.config.authorization);
-    let reviews: Option<Arc<dyn Reviews>> = cluster.map(|cluster| Arc::new(ApiReviews::new(&cluster.client)) as _);
+    let reviews: Option<Arc<dyn Reviews>> =
+        cluster.map(|cluster| Arc::new(ApiReviews::new(&cluster.client)) as _);
     let mut authenticator = Authenticator::new(metrics.clone());
     if let Some(clients) = clients {
         authenticator = authenticator.certificates(clients);

@@ -17,8 +17,9 @@ const HEAD: &str = "\
 <!-- Derived from the code by `cargo xtask codegen`: change the code. -->
 # Metrics
 
-What `/metrics` shows, under the kubelet's names. Stability is as in Kubernetes' *Metrics for Kubernetes System Components*;
-metrics of the process have none.
+What `/metrics` shows, and `/metrics/probes` (the metrics of probes, and when the process started), under the kubelet's names;
+those that begin with `berth_` are our own. Stability is as in Kubernetes' *Metrics for Kubernetes System Components*; metrics of
+the process have none.
 
 | Metric | Type | Labels | Stability | What it says |
 | --- | --- | --- | --- | --- |
@@ -49,7 +50,8 @@ fn no_metric_is_missing_from_the_page() {
         for room in layer.unwrap().path().read_dir().unwrap() {
             let text =
                 std::fs::read_to_string(room.unwrap().path().join("src/metrics.rs")).unwrap_or_default();
-            let names = text.split('"').filter(|text| text.starts_with("kubelet_"));
+            let ours = ["kubelet_", "prober_", "berth_"];
+            let names = text.split('"').filter(|text| ours.iter().any(|own| text.starts_with(own)));
             for name in names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
                 assert!(rows.contains_key(name), "{name}: have `registry` register the crate's metrics");
             }
@@ -104,6 +106,7 @@ fn registry() -> Registry {
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
         server::Metrics::register(&registry),
+        probe::Metrics::register(&registry),
         podobjects::Metrics::register(&registry),
         sync::Metrics::register(&registry),
         volume::Metrics::register(&registry),

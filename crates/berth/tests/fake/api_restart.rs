@@ -14,8 +14,15 @@ async fn a_restart_writes_nothing_that_is_no_news() {
     let mut bed = ApiRig::start().await;
     let requests = json!({"resources": {"requests": {"cpu": "0.01"}, "limits": {"memory": "1024Ki"}}});
     let names: Vec<_> = (0..PODS).map(|index| format!("web-{index}")).collect();
-    for name in &names {
-        let web = pod(name).container("main", &["run"]).with_container("main", &requests);
+    // Asked every second: a readiness that berth forgot would show.
+    let probe = json!({"exec": {"command": ["well"]}, "periodSeconds": 1});
+    let probes = json!({"startupProbe": probe, "readinessProbe": probe, "livenessProbe": probe});
+    for (index, name) in names.iter().enumerate() {
+        let probes = if index % 3 == 0 { &probes } else { &json!({}) };
+        let web = pod(name)
+            .container("main", &["run"])
+            .with_container("main", &requests)
+            .with_container("main", probes);
         bed.server.create(&web).await;
     }
     let init = pod("prepared").init_container("prepare", &["true"]).container("main", &["run"]);

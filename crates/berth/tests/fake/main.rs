@@ -33,6 +33,7 @@ mod metrics;
 mod port;
 mod port_api;
 mod port_rig;
+mod probes;
 mod replacement;
 mod restart_policy;
 mod restart_safety;

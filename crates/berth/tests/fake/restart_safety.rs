@@ -60,7 +60,15 @@ impl Churn {
 }
 
 fn steady() -> PodBuilder {
-    pod("steady").init_container("quick", &["true"]).sidecar("proxy", &["nc"]).container("app", &["httpd"])
+    let probe = json!({"exec": {"command": ["well"]}, "periodSeconds": 1, "failureThreshold": 1});
+    let probes = json!({"startupProbe": probe, "readinessProbe": probe, "livenessProbe": probe});
+    let pod = pod("steady").init_container("quick", &["true"]).sidecar("proxy", &["nc"]);
+    pod.container("app", &["httpd"]).with_container("proxy", &probes).with_container("app", &probes)
+}
+
+/// What was done to the steady pod, without being asked how it is.
+fn touched(rig: &Rig) -> Vec<String> {
+    rig.journal("steady").into_iter().filter(|call| !call.starts_with("ExecSync")).collect()
 }
 
 fn versioned(version: u64) -> PodBuilder {
@@ -91,7 +99,7 @@ async fn storm(seed: u64) {
     for name in ["steady", "job"] {
         rig.until_ready(name).await;
     }
-    let begun = rig.journal("steady");
+    let begun = touched(&rig);
     let crashing_since = Instant::now();
 
     let mut churn = Churn::default();
@@ -143,7 +151,7 @@ async fn storm(seed: u64) {
         ["steady", "lossy", "again", "versioned"].into_iter().all(|name| ready(name) == 1)
     })
     .await;
-    assert_eq!(rig.journal("steady"), begun, "seed {seed}: a healthy pod was touched");
+    assert_eq!(touched(&rig), begun, "seed {seed}: a healthy pod was touched");
     let done = rig.until_phase("job", "Succeeded").await;
     assert_eq!(container(&done, "main")["restartCount"], 0);
     assert_eq!(rig.runtime.starts("job-node", "main"), 1, "seed {seed}");
@@ -255,6 +263,7 @@ async fn a_restart_changes_nothing_that_is_shown() {
         rig.until_pod(name, &format!("as it was: {before:#}"), |pod| shown(pod) == before).await;
         // The network of a sandbox that is not ready may still be there.
         let done = rig.journal(name).into_iter().filter(|call| name != "job" || call != "StopPodSandbox");
+        let done = done.filter(|call| !call.starts_with("ExecSync"));
         assert_eq!(done.collect::<Vec<_>>(), [""; 0], "{name}");
     }
     rig.assert_proper();

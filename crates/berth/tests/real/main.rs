@@ -17,6 +17,7 @@ mod lifecycle;
 mod machine;
 mod namespaces;
 mod objects;
+mod probes;
 mod resources;
 mod restart_safety;
 mod rig;

@@ -20,7 +20,7 @@ mod stream;
 pub mod why;
 
 pub use listen::{ListenError, serve_port, serve_unix};
-pub use local::{Local, Problem, healthz, local_api};
+pub use local::{Local, MetricsPage, Problem, healthz, local_api};
 pub use metrics::Metrics;
 pub use pods::{LogFile, LogQuery, LogStream, Pods, Refusal};
 pub use port::{Needs, Process, Settings, port, read_only_port};

@@ -33,16 +33,25 @@ pub struct Problem {
     pub warning: bool,
 }
 
+/// A page of metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricsPage {
+    /// `/metrics`: the agent's own.
+    Agent,
+    /// `/metrics/probes`: what probes find, with a series for each pod.
+    Probes,
+}
+
 /// What the local API needs of the agent.
 pub trait Local: Pods {
     /// Why pods are where they are; of all of them, or of those called `name` (`[namespace/]name`).
     fn why(&self, name: Option<&str>) -> Vec<Why>;
     /// What is wrong with manifests and with the API server.
     fn problems(&self) -> Vec<Problem>;
-    /// What is wrong with the agent itself; and its metrics in Prometheus' text format.
+    /// What is wrong with the agent itself.
     fn health(&self) -> Result<(), String>;
-    /// The metrics in Prometheus' text format.
-    fn metrics(&self) -> String;
+    /// The metrics of a page in Prometheus' text format.
+    fn metrics(&self, page: MetricsPage) -> String;
 }
 
 /// The routes of the local socket.
@@ -53,7 +62,8 @@ pub fn local_api(local: Arc<dyn Local>) -> Router {
         .route("/problems", get(problems))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_log))
         .route("/healthz", get(health))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(async |local| metrics(local, MetricsPage::Agent)))
+        .route("/metrics/probes", get(async |local| metrics(local, MetricsPage::Probes)))
         .with_state(local)
 }
 
@@ -99,6 +109,6 @@ async fn health(State(local): State<Arc<dyn Local>>) -> Response {
     }
 }
 
-async fn metrics(State(local): State<Arc<dyn Local>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics())
+fn metrics(State(local): State<Arc<dyn Local>>, page: MetricsPage) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics(page))
 }

@@ -104,6 +104,14 @@ fn advice_for(reason: &str) -> Option<&'static str> {
             "The runtime refused the container; its message says why. Check command, mounts and security context."
         }
         "PostStartHookError" => "Correct the postStart hook: the container is killed when it fails.",
+        "Unhealthy" => {
+            "A probe fails: the message says what the container answers. `berth logs` shows what it does; correct it, or the \
+             probe."
+        }
+        "ProbeHangs" => "The runtime does not end the probe's command. Look at the runtime's log.",
+        "ProbeLate" => {
+            "The node has no time for its probes: look at its load, at the runtime's log, and at how many probes run commands."
+        }
         "FailedMount" => "Create the object, or check the path on the node, that the message names.",
         "StatusNotWritten" => {
             "The pod is as `berth pods` shows it; only the API server does not show it so. Check the API server, and what it \

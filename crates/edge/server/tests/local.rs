@@ -9,7 +9,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use server::why::Why;
-use server::{ListenError, Local, LogFile, LogQuery, Pods, Problem, Refusal, local_api, serve_unix};
+use server::{
+    ListenError, Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal, local_api, serve_unix,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -55,8 +57,11 @@ impl Local for Fake {
         Err("the made-up agent is never well".to_owned())
     }
 
-    fn metrics(&self) -> String {
-        "up 1\n".to_owned()
+    fn metrics(&self, page: MetricsPage) -> String {
+        match page {
+            MetricsPage::Agent => "up 1\n".to_owned(),
+            MetricsPage::Probes => "probed 1\n".to_owned(),
+        }
     }
 }
 
@@ -95,6 +100,7 @@ async fn answers_on_a_socket_that_only_its_owner_may_open() {
         ("/why?pod=web", "200 OK", "[]"),
         ("/healthz", "500 Internal Server Error", "never well"),
         ("/metrics", "200 OK", "up 1"),
+        ("/metrics/probes", "200 OK", "probed 1"),
         ("/containerLogs/ns/web/c?tailLines=3", "200 OK", "ns/web/c tail Some(3)"),
         ("/containerLogs/ns/web/none", "404 Not Found", "is not in the pod"),
         ("/nothing", "404 Not Found", ""),

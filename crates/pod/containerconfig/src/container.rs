@@ -4,10 +4,10 @@ use std::path::Path;
 
 use cri::v1::{CdiDevice, ContainerConfig, ContainerMetadata, ImageSpec, LinuxContainerConfig, Signal};
 use types::corev1::Container;
+use types::expand::expand;
 use types::{ContainerKind, Pod};
 
 use crate::env::{self, Variable};
-use crate::expand::expand;
 use crate::mounts::{self, ResolvedDevice, ResolvedMount};
 use crate::security::{ImageUser, SecurityInput, container_context};
 use crate::{ConfigError, IdMappings, NodeFacts, hosts, labels, logpath, resources};

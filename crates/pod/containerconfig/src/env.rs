@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use cri::v1::KeyValue;
 use types::corev1::{ConfigMap, Container, EnvFromSource, EnvVarSource, FileKeySelector, Secret};
 use types::downward::{DownwardError, metadata_field, resource_field};
+use types::expand::expand;
 use types::objects::{Found, ObjectError, Objects};
 use types::{Pod, pod};
 
 use crate::NodeFacts;
-use crate::expand::expand;
 use crate::services::{ServiceLink, service_variables};
 
 /// One variable.

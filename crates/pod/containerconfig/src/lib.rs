@@ -13,7 +13,6 @@
 pub mod dns;
 pub mod env;
 pub mod envfile;
-pub mod expand;
 pub mod hostname;
 pub mod hosts;
 pub mod labels;

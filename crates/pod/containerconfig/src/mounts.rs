@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use cri::v1::{Device, ImageSpec, Mount, MountPropagation};
 use types::corev1::VolumeMount;
+use types::expand::expand;
 
 use crate::IdMappings;
 use crate::env::{self, Variable};
-use crate::expand::expand;
 
 /// What is mounted.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -102,7 +102,7 @@ impl Case {
         Self {
             pod: pod(spec),
             observed: observed(line),
-            probes: Probes::Off,
+            probes: Probes::default(),
             failures: Failures::new(),
             previous: None,
             server: None,
@@ -422,7 +422,7 @@ fn conditions() {
             .map(|kind| condition(&status, kind))
     };
     let mut case = Case::new(spec(), "init=run");
-    case.probes = Probes::On([].into());
+    case.probes = Probes::default();
     let unready = "False ContainersNotReady containers with unready status: [side web other]";
     let incomplete = "False ContainersNotInitialized containers with incomplete status: [init side]";
     assert_eq!(all(&case), ["True", incomplete, unready, unready]);
@@ -431,13 +431,12 @@ fn conditions() {
     let incomplete = "False ContainersNotInitialized containers with incomplete status: [side]";
     assert_eq!(all(&case), ["True", incomplete, unready, unready], "not started");
 
-    case.probes = Probes::On([verdict("side.0", Some(true), None)].into());
+    case.probes = [verdict("side.0", Some(true), None)].into();
     case.observed = observed("init=0 side=run web=run other=run");
     let unready = "False ContainersNotReady containers with unready status: [web]";
     assert_eq!(all(&case), ["True", "True", unready, unready]);
 
-    case.probes =
-        Probes::On([verdict("side.0", Some(true), None), verdict("web.0", None, Some(true))].into());
+    case.probes = [verdict("side.0", Some(true), None), verdict("web.0", None, Some(true))].into();
     let [_, _, containers, ready] = all(&case);
     assert_eq!(containers, "True");
     assert!(ready.starts_with("False ReadinessGatesNotReady"), "{ready}");

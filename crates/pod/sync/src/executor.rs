@@ -19,7 +19,7 @@ use task::slots::Slots;
 use tokio::sync::watch;
 use types::objects::ObjectError;
 use types::reason::{event, waiting};
-use types::{ContainerId, Event, Failure, ObservedPod, Pod, PodUid, Probes, Step, pod};
+use types::{ContainerId, Event, Failure, ObservedPod, Pod, PodUid, Step, pod};
 use volume::Volumes;
 
 use crate::crash::{CrashBackOff, CrashDelays};
@@ -220,10 +220,11 @@ impl Executor {
     pub async fn sync(&self, pod: &Arc<Pod>, cell: &PodCell) -> Result<Synced, SyncError> {
         let (observed, now) = (self.known(cell).await?, Timestamp::now());
         let back_off = self.crash.of_pod(&observed, now);
+        let probes = cell.probes.borrow().clone();
         let plan = plan(&PlanInput {
             pod,
             observed: &observed,
-            probes: &Probes::default(),
+            probes: &probes,
             back_off: &back_off,
             terminating: false,
             now,

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use cri::Runtime;
-use tokio::net::TcpStream;
-use types::corev1::{Container, LifecycleHandler};
-use types::k8s::apimachinery::pkg::util::intstr::IntOrString;
-use types::{ContainerId, PodRef};
+use podhttp::{Caller, DialError, Get, GetError, Target, TargetError};
+use types::corev1::{Container, HTTPGetAction, LifecycleHandler};
+use types::{ContainerId, Event, PodRef};
 
 use crate::metrics::Metrics;
-
-mod http;
 
 /// How much of a failed command's output is shown.
 const SHOWN_OUTPUT: usize = 1024;
@@ -37,24 +34,22 @@ pub(crate) enum HookError {
         output: String,
     },
     /// The request could not be made or was not answered.
-    #[error("HTTP lifecycle hook ({url}) failed: {problem}")]
+    #[error("HTTP lifecycle hook ({url}) failed")]
     Http {
         /// Where it went.
         url: String,
         /// What happened.
-        problem: String,
+        source: GetError,
     },
     /// The connection could not be made.
-    #[error("TCP lifecycle hook ({address}) failed")]
-    Tcp {
-        /// Where it went.
-        address: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("TCP lifecycle hook failed")]
+    Tcp(#[from] DialError),
     /// The hook names a port that the container does not have, or the pod has no address yet.
-    #[error("lifecycle hook cannot be aimed: {0}")]
-    Target(String),
+    #[error("lifecycle hook cannot be aimed")]
+    Target(#[from] TargetError),
+    /// The hook's URL cannot be made.
+    #[error("HTTP lifecycle hook cannot be made")]
+    Request(#[source] GetError),
     /// It did not end in time.
     #[error("lifecycle hook did not end within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -118,14 +113,13 @@ async fn run_unbounded(
         }
         return Ok(());
     }
-    if let Some(get) = &handler.http_get {
-        // Boxed, because the state of a TLS connection is large.
-        return Box::pin(http::get(get, context)).await;
+    if let Some(action) = &handler.http_get {
+        return http_get(action, context).await;
     }
     if let Some(tcp) = &handler.tcp_socket {
-        let address = aim(tcp.host.as_deref(), &tcp.port, context)?;
-        let connected = TcpStream::connect(&*address).await;
-        return connected.map(drop).map_err(|source| HookError::Tcp { address, source });
+        let target = Target::of(tcp.host.as_deref(), &tcp.port, context.container, context.ip)?;
+        podhttp::connect(&target.to_string()).await?;
+        return Ok(());
     }
     if let Some(sleep) = &handler.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
@@ -133,29 +127,25 @@ async fn run_unbounded(
     Ok(())
 }
 
-/// `host:port` that a hook goes to.
-fn aim(host: Option<&str>, port: &IntOrString, context: &HookContext<'_>) -> Result<String, HookError> {
-    let port = match port {
-        IntOrString::Int(port) => *port,
-        IntOrString::String(name) => {
-            let ports = context.container.ports.as_deref().unwrap_or_default();
-            let named =
-                ports.iter().find(|port| port.name.as_ref() == Some(name)).map(|port| port.container_port);
-            named.or_else(|| name.parse().ok()).ok_or_else(|| {
-                HookError::Target(format!(
-                    "container {:?} has no port named {name:?}",
-                    context.container.name
-                ))
-            })?
-        }
+/// Makes the request. Any answer is a success, whatever its status: that is the contract of lifecycle hooks, unlike that of
+/// probes. A server that answers a TLS handshake in HTTP is asked again in clear text.
+async fn http_get(action: &HTTPGetAction, context: &HookContext<'_>) -> Result<(), HookError> {
+    let get = Get::new(action, context.container, context.ip, Caller::Hook, 0).map_err(HookError::Request)?;
+    let url = get.url();
+    let source = match get.answer(None).await {
+        Ok(_) => return Ok(()),
+        Err(error @ GetError::SpeaksHttp) => error,
+        Err(source) => return Err(HookError::Http { url, source }),
     };
-    let host = match (host.filter(|host| !host.is_empty()), context.ip) {
-        (Some(host), _) => host.to_owned(),
-        (None, Some(ip)) => ip.to_string(),
-        (None, None) => return Err(HookError::Target("the pod has no IP".to_owned())),
-    };
-    let v6 = host.contains(':') && !host.starts_with('[');
-    Ok(if v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    let address = get.address();
+    // If that fails, too, the server was meant to be asked otherwise.
+    get.in_clear().answer(None).await.map_err(|_| HookError::Http { url, source })?;
+    context.metrics.http_fallbacks.inc(&[]);
+    let text =
+        format!("request to HTTPS lifecycle hook {address} got HTTP response, retry with HTTP succeeded");
+    let event = Event::warning(context.pod, types::reason::event::LIFECYCLE_HTTP_FALLBACK, text);
+    context.recorder.record(event);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ impl<L: Lifecycle> Actor<L> {
     /// Brings the pod towards its spec until it has ended or is to be stopped.
     async fn keep_running(&mut self, observed: &mut watch::Receiver<Arc<ObservedPod>>) {
         let mut operation = "create";
+        let mut probes = self.cell.probes.subscribe();
         loop {
             let order = self.orders.borrow_and_update().clone();
             let Order::Run(pod) = &order else { return };
@@ -65,6 +66,7 @@ impl<L: Lifecycle> Actor<L> {
             self.cell.phase.send_replace(Phase::Running);
             let job = self.job();
             observed.borrow_and_update();
+            probes.borrow_and_update();
             self.lifecycle.publish(&job);
 
             let started = Instant::now();
@@ -91,6 +93,7 @@ impl<L: Lifecycle> Actor<L> {
                     "update"
                 }
                 _ = observed.changed() => "sync",
+                Ok(()) = probes.changed() => "sync",
                 () = self.cell.woken() => "sync",
                 () = sleep_until(Instant::now() + wake) => "sync",
             };
@@ -161,7 +164,7 @@ impl<L: Lifecycle> Actor<L> {
     }
 }
 
-/// Runs `step`, publishing the pod's status whenever its observed state or its failures change meanwhile. `None`
+/// Runs `step`, publishing the pod's status whenever its observed state, its failures or its probes' results change meanwhile. `None`
 /// when an order came that interrupts it; the step is dropped then. The receivers are looked at through clones: what
 /// they have seen here is still news to the caller.
 async fn accompany<L: Lifecycle, T>(
@@ -175,6 +178,7 @@ async fn accompany<L: Lifecycle, T>(
     let mut orders = orders.clone();
     let mut observed = observed.clone();
     let mut failures = job.cell.failures.subscribe();
+    let mut probes = job.cell.probes.subscribe();
     let mut step = std::pin::pin!(step);
     loop {
         tokio::select! {
@@ -187,6 +191,7 @@ async fn accompany<L: Lifecycle, T>(
             }
             Ok(()) = observed.changed() => lifecycle.publish(job),
             Ok(()) = failures.changed() => lifecycle.publish(job),
+            Ok(()) = probes.changed() => lifecycle.publish(job),
         }
     }
 }

@@ -19,11 +19,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, on, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use telemetry::metrics::{Registry, TEXT_FORMAT};
+use telemetry::metrics::TEXT_FORMAT;
 
 use crate::auth::Guard;
 use crate::pods::PodList;
-use crate::{Containers, Local, Metrics, nodelogs, stream};
+use crate::{Containers, Local, Metrics, MetricsPage, nodelogs, stream};
 
 pub(crate) use count::Counted;
 pub use process::Process;
@@ -67,8 +67,6 @@ pub struct Needs {
     pub containers: Arc<dyn Containers>,
     /// What is told of this program.
     pub process: Process,
-    /// The metrics of probes, which have a path of their own.
-    pub probes: Registry,
     /// What is counted.
     pub metrics: Metrics,
     /// How it behaves.
@@ -190,11 +188,11 @@ async fn running_pods(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    exposed(shared.needs.local.metrics())
+    exposed(shared.needs.local.metrics(MetricsPage::Agent))
 }
 
 async fn probe_metrics(State(shared): State<Arc<Shared>>) -> Response {
-    exposed(shared.needs.probes.encode())
+    exposed(shared.needs.local.metrics(MetricsPage::Probes))
 }
 
 fn exposed(text: String) -> Response {

@@ -55,9 +55,14 @@ pub trait Containers: Send + Sync + 'static {
     /// The URL at which a container's first process can be talked to. Whether it has a terminal is for its spec to say.
     fn attach<'a>(&'a self, target: &'a Target, streams: Streams) -> BoxFuture<'a, Result<String, Refusal>>;
     /// The URL at which ports of a pod can be reached.
-    fn port_forward<'a>(&'a self, target: &'a Target, ports: Vec<u16>) -> BoxFuture<'a, Result<String, Refusal>>;
+    fn port_forward<'a>(
+        &'a self,
+        target: &'a Target,
+        ports: Vec<u16>,
+    ) -> BoxFuture<'a, Result<String, Refusal>>;
     /// What a command writes, once it has ended well.
-    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>) -> BoxFuture<'a, Result<Vec<u8>, Refusal>>;
+    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>)
+    -> BoxFuture<'a, Result<Vec<u8>, Refusal>>;
     /// Writes a checkpoint of a container to the archive `location`, within `timeout` seconds (0: the usual deadline).
     fn checkpoint<'a>(
         &'a self,
@@ -86,7 +91,12 @@ fn named_with_uid(Path((namespace, pod, uid, container)): NamedWithUid) -> Targe
 
 type Answer = Result<Response, Refusal>;
 
-pub(crate) async fn exec(State(shared): State<Arc<Shared>>, path: Named, pairs: Pairs, request: Request) -> Answer {
+pub(crate) async fn exec(
+    State(shared): State<Arc<Shared>>,
+    path: Named,
+    pairs: Pairs,
+    request: Request,
+) -> Answer {
     executed(&shared, &named(path), &pairs, request).await
 }
 
@@ -106,7 +116,12 @@ async fn executed(shared: &Shared, target: &Target, pairs: &Pairs, request: Requ
     connected(shared, &url, request).await
 }
 
-pub(crate) async fn attach(State(shared): State<Arc<Shared>>, path: Named, pairs: Pairs, request: Request) -> Answer {
+pub(crate) async fn attach(
+    State(shared): State<Arc<Shared>>,
+    path: Named,
+    pairs: Pairs,
+    request: Request,
+) -> Answer {
     attached(&shared, &named(path), &pairs, request).await
 }
 

@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Refuses what is not meant to become a stream.
 pub(super) fn wanted(request: &Request) -> Result<(), Refusal> {
     let tokens = request.headers().get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrade = tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let upgrade =
+        tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
     if upgrade { Ok(()) } else { Err(Refusal::bad_request("Upgrade request required")) }
 }
 
@@ -36,7 +37,8 @@ pub(super) async fn proxy(mut request: Request, url: &str, idle: Duration) -> Re
     let place = Place::of(url)?;
     let onward = place.request(&request)?;
     let asked = async {
-        let stream = TcpStream::connect((place.host.as_str(), place.port)).await.map_err(|e| place.away(&e))?;
+        let stream =
+            TcpStream::connect((place.host.as_str(), place.port)).await.map_err(|e| place.away(&e))?;
         let _ = stream.set_nodelay(true);
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| place.away(&error))?;
@@ -45,7 +47,10 @@ pub(super) async fn proxy(mut request: Request, url: &str, idle: Duration) -> Re
         sender.send_request(onward).await.map_err(|error| place.away(&error))
     };
     let Ok(answer) = timeout(PATIENCE, asked).await else {
-        return Err(Refusal::failed(format!("the runtime's streaming server {} does not answer", place.name())));
+        return Err(Refusal::failed(format!(
+            "the runtime's streaming server {} does not answer",
+            place.name()
+        )));
     };
     let mut answer = answer?;
     let (status, headers) = (answer.status(), answer.headers().clone());
@@ -100,7 +105,9 @@ impl Place {
         let bad = |why: &str| Refusal::failed(format!("the runtime's URL of a stream {why}"));
         let uri: Uri = url.parse().map_err(|_| bad("cannot be read"))?;
         if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(bad("is not HTTP: turn off TLS of its streaming server, which listens on this machine alone"));
+            return Err(bad(
+                "is not HTTP: turn off TLS of its streaming server, which listens on this machine alone",
+            ));
         }
         let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
         let host = authority.host();

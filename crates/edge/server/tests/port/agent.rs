@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use http::StatusCode;
 use server::why::Why;
-use server::{Containers, Local, LogFile, LogQuery, Pods, Problem, Refusal, Streams, Target};
+use server::{Containers, Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal, Streams, Target};
 use telemetry::metrics::Registry;
 use types::Pod;
 
@@ -58,7 +58,8 @@ impl Pods for Agent {
         let reader = Reader(Arc::clone(&self.readers));
         let text = format!("{query:?}\n").into_bytes();
         let first = futures::stream::iter([Ok(text)]);
-        let more = if query.follow { futures::stream::pending().boxed() } else { futures::stream::empty().boxed() };
+        let more =
+            if query.follow { futures::stream::pending().boxed() } else { futures::stream::empty().boxed() };
         let log: LogFile = first.chain(more).inspect(move |_| _ = &reader).boxed();
         ready(Ok(log)).boxed()
     }
@@ -77,8 +78,11 @@ impl Local for Agent {
         self.health.lock().unwrap().clone()
     }
 
-    fn metrics(&self) -> String {
-        self.registry.encode()
+    fn metrics(&self, page: MetricsPage) -> String {
+        match page {
+            MetricsPage::Agent => self.registry.encode(),
+            MetricsPage::Probes => "probe 0\n".to_owned(),
+        }
     }
 }
 
@@ -118,7 +122,11 @@ impl Containers for Agent {
         self.url(&format!("port_forward {ports:?}"), target)
     }
 
-    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>) -> BoxFuture<'a, Result<Vec<u8>, Refusal>> {
+    fn run<'a>(
+        &'a self,
+        target: &'a Target,
+        command: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, Refusal>> {
         let output = match target.pod.as_str() {
             "none" => Err(Refusal::not_found("pod does not exist")),
             _ => Ok(format!("{command:?}").into_bytes()),

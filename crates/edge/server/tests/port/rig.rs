@@ -127,7 +127,8 @@ impl Rig {
         let quiet = async {
             loop {
                 let text = self.agent.registry.encode();
-                let mut inflight = text.lines().filter(|line| line.starts_with("kubelet_http_inflight_requests{"));
+                let mut inflight =
+                    text.lines().filter(|line| line.starts_with("kubelet_http_inflight_requests{"));
                 let idle = inflight.all(|line| line.ends_with(" 0"));
                 let readers = self.agent.readers.load(SeqCst) + self.runtime.open.load(SeqCst);
                 if idle && readers == 0 {
@@ -140,10 +141,13 @@ impl Rig {
     }
 }
 
-fn needs(agent: &Arc<Agent>, metrics: &Metrics, settings: Settings, verbosity: &Arc<Mutex<Option<u32>>>) -> Needs {
+fn needs(
+    agent: &Arc<Agent>,
+    metrics: &Metrics,
+    settings: Settings,
+    verbosity: &Arc<Mutex<Option<u32>>>,
+) -> Needs {
     let set = Arc::clone(verbosity);
-    let probes = Registry::new();
-    let _ = probes.gauge("probe", "A probe.", telemetry::metrics::Stability::Alpha, &[]);
     Needs {
         local: Arc::clone(agent) as _,
         containers: Arc::clone(agent) as _,
@@ -154,7 +158,6 @@ fn needs(agent: &Arc<Agent>, metrics: &Metrics, settings: Settings, verbosity: &
             started: jiff::Timestamp::now(),
             set_verbosity: Box::new(move |verbosity| *set.lock().unwrap() = Some(verbosity)),
         },
-        probes,
         metrics: metrics.clone(),
         settings,
     }

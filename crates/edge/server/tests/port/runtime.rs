@@ -50,7 +50,9 @@ impl Runtime {
             // Says something before it is asked, in one piece with the head.
             "eager" => stream.write_all(format!("{switch}hello").as_bytes()).await,
             "refuses" => {
-                stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-why: gone\r\n\r\nno stream").await
+                stream
+                    .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-why: gone\r\n\r\nno stream")
+                    .await
             }
             _ => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await,
         }

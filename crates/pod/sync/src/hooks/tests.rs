@@ -133,12 +133,6 @@ async fn redirects_on_the_same_host_are_followed() {
     let (ran, asked) = tokio::join!(run(), serve(vec!["301 Moved\r\nLocation: bye/", elsewhere]));
     ran.unwrap();
     assert_eq!(asked, ["GET /bye?x=1 HTTP/1.1", "GET /bye/ HTTP/1.1"]);
-    // What redirects nowhere is an answer, and a circle has an end.
-    let (ran, _) = tokio::join!(run(), serve(vec!["304 Not Modified\r\nLocation: /"]));
-    ran.unwrap();
-    let (ran, asked) = tokio::join!(run(), serve(vec!["307 Again\r\nLocation: /x"; 11]));
-    assert!(ran.unwrap_err().to_string().contains("stopped after 10 redirects"));
-    assert_eq!(asked.len(), 11);
 }
 
 #[tokio::test]
@@ -191,11 +185,11 @@ async fn tcp() {
     node.run(json!({"tcpSocket": {"port": port}}), None).await.unwrap();
     drop(listener);
     let error = node.run(json!({"tcpSocket": {"port": port}}), None).await.unwrap_err();
-    assert!(matches!(error, HookError::Tcp { .. }), "{error}");
+    assert!(matches!(error, HookError::Tcp(_)), "{error}");
     let error = node.run(json!({"tcpSocket": {"port": "none"}}), None).await.unwrap_err();
     assert!(matches!(error, HookError::Target(_)), "{error}");
     let error = node.run(json!({"tcpSocket": {"port": "admin"}}), None).await.unwrap_err();
-    assert!(matches!(error, HookError::Tcp { address, .. } if address == "127.0.0.1:1"));
+    assert!(matches!(error, HookError::Tcp(dial) if dial.address == "127.0.0.1:1"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,13 +14,14 @@ fn plan_of(pod: &Pod, observed: &ObservedPod, probes: &Probes, back_off: &BTreeM
 }
 
 fn check(case: &str, spec: &Value, observed_line: &str, expected: &str) {
-    let plan = plan_of(&pod(spec.clone()), &observed(observed_line), &Probes::Off, &BTreeMap::new());
+    let plan = plan_of(&pod(spec.clone()), &observed(observed_line), &Probes::default(), &BTreeMap::new());
     assert_eq!(line(&plan), expected, "{case}: {observed_line}");
     assert_eq!(plan.is_empty(), expected.is_empty(), "{case}");
 }
 
 fn verdicts(entries: &[(&str, Verdict)]) -> Probes {
-    Probes::On(entries.iter().map(|(id, verdict)| (ContainerId::from(*id), *verdict)).collect())
+    let verdicts = entries.iter().map(|(id, verdict)| (ContainerId::from(*id), *verdict)).collect();
+    Probes { verdicts, awaited: false }
 }
 
 const FAILED_LIVENESS: Verdict = Verdict { startup: None, liveness: Some(false), readiness: None };
@@ -82,7 +83,7 @@ fn sandbox_network() {
     let plan_with = |change: &dyn Fn(&mut ObservedPod), spec: &Value| {
         let mut state = observed("s0+ web=run");
         change(&mut state);
-        line(&plan_of(&pod(spec.clone()), &state, &Probes::Off, &BTreeMap::new()))
+        line(&plan_of(&pod(spec.clone()), &state, &Probes::default(), &BTreeMap::new()))
     };
     let replaced = "kill-pod stop:s0 create:1 start:web#1";
     assert_eq!(plan_with(&|state| state.sandboxes[0].ips.clear(), &spec), replaced, "no IP");
@@ -160,7 +161,7 @@ fn restart_rules() {
     let plan = plan_of(
         &pod(spec("RestartAllContainers")),
         &observed(&format!("{before} web=42")),
-        &Probes::Off,
+        &Probes::default(),
         &BTreeMap::new(),
     );
     assert_eq!(plan.restart_all.as_deref(), Some("web"));
@@ -174,7 +175,7 @@ fn definition_changed() {
             pod(json!({"restartPolicy": policy, "terminationGracePeriodSeconds": 7, "containers": ["web"]}));
         let mut state = observed("s0+ web=run");
         state.containers[0].hash = "1234".to_owned();
-        let plan = plan_of(&pod, &state, &Probes::Off, &BTreeMap::new());
+        let plan = plan_of(&pod, &state, &Probes::default(), &BTreeMap::new());
         assert_eq!(line(&plan), "kill:web.0(DefinitionChanged) start:web#1");
         assert_eq!(plan.kill[0].message, "Container web definition changed, will be restarted");
         assert_eq!(plan.kill[0].grace_seconds, 7);
@@ -182,7 +183,7 @@ fn definition_changed() {
         assert_eq!(plan.sandbox, Sandbox::Keep("s0".into()));
 
         state.containers[0].hash.clear();
-        assert!(plan_of(&pod, &state, &Probes::Off, &BTreeMap::new()).is_empty(), "not to be compared");
+        assert!(plan_of(&pod, &state, &Probes::default(), &BTreeMap::new()).is_empty(), "not to be compared");
     }
 }
 
@@ -332,17 +333,20 @@ fn crash_back_off() {
         (name.to_owned(), BackOff { delay: Duration::from_secs(80), until: second(until) })
     };
     let state = observed("s0+ init=0 web=1 other=1");
-    let plan = plan_of(&pod, &state, &Probes::Off, &BTreeMap::from([wait("web", 130), wait("other", 100)]));
+    let plan =
+        plan_of(&pod, &state, &Probes::default(), &BTreeMap::from([wait("web", 130), wait("other", 100)]));
     assert_eq!(line(&plan), "start:other#1 wait:web", "over when the time has come");
     assert_eq!(plan.next_wake, Some(Duration::from_secs(30)));
     assert_eq!(plan.back_off[0].message, "back-off 1m20s restarting failed container=web pod=p_ns(u)");
 
-    let plan = plan_of(&pod, &state, &Probes::Off, &BTreeMap::from([wait("web", 130), wait("other", 101)]));
+    let plan =
+        plan_of(&pod, &state, &Probes::default(), &BTreeMap::from([wait("web", 130), wait("other", 101)]));
     assert_eq!(line(&plan), "wait:web wait:other", "the pod has not ended");
     assert_eq!(plan.next_wake, Some(Duration::from_secs(1)), "the shortest");
     assert!(plan.is_empty());
 
-    let plan = plan_of(&pod, &observed("s0+ init=1"), &Probes::Off, &BTreeMap::from([wait("init", 130)]));
+    let plan =
+        plan_of(&pod, &observed("s0+ init=1"), &Probes::default(), &BTreeMap::from([wait("init", 130)]));
     assert_eq!(line(&plan), "wait:init");
 }
 
@@ -351,7 +355,7 @@ fn stopping() {
     let mut pod = pod(json!({"containers": ["web", "other"]}));
     let plan_of = |pod: &Pod, state: &str, terminating| {
         let (observed, back_off) = (observed(state), BTreeMap::new());
-        let probes = Probes::Off;
+        let probes = Probes::default();
         let input = PlanInput {
             pod,
             observed: &observed,

@@ -16,7 +16,7 @@ fn plan_of(pod: &Pod, observed: &ObservedPod) -> Plan {
     plan(&PlanInput {
         pod,
         observed,
-        probes: &Probes::Off,
+        probes: &Probes::default(),
         back_off: &back_off,
         terminating: false,
         now: second(0),
@@ -184,7 +184,7 @@ proptest! {
             simulator.disturb(disturbance.into());
         }
         let stop = |observed: &ObservedPod| {
-            let (probes, back_off) = (Probes::Off, BTreeMap::new());
+            let (probes, back_off) = (Probes::default(), BTreeMap::new());
             let input = PlanInput {
                 pod: &pod, observed, probes: &probes, back_off: &back_off, terminating: true, now: second(0),
             };
