@@ -9,4 +9,6 @@ mod reviews;
 mod rig;
 mod routes;
 mod runtime;
+mod spdy;
 mod streams;
+mod websockets;
