@@ -35,7 +35,8 @@ pub fn flags(loaded: &Loaded) -> Vec<(String, String)> {
         Target::Own => own.get(flag.name).map(text),
         Target::Nowhere => None,
     };
-    let mut flags: Vec<_> = FLAGS.iter().filter_map(|flag| Some((flag.name.to_owned(), value(flag)?))).collect();
+    let mut flags: Vec<_> =
+        FLAGS.iter().filter_map(|flag| Some((flag.name.to_owned(), value(flag)?))).collect();
     flags.sort();
     flags
 }

@@ -250,7 +250,8 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("image collection", collector.run(in_use));
 
     let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };
-    let troubles = cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
+    let troubles =
+        cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
     let local: Arc<dyn Local> = Arc::new(LocalAnswers {
         table: table.clone(),
         statuses: statuses.clone(),
@@ -333,7 +334,9 @@ fn serve(loaded: &Loaded, local: &Arc<dyn Local>, supervisor: &mut Supervisor) -
             loaded.config.healthz_bind_address.parse().context("healthzBindAddress")?;
         let router = healthz(Arc::clone(local));
         supervisor.spawn_finishing("healthz", |shutdown| async move {
-            serve_port((ip, port).into(), None, router, shutdown).await.map_err(|error| telemetry::chain(&error))
+            serve_port((ip, port).into(), None, router, shutdown)
+                .await
+                .map_err(|error| telemetry::chain(&error))
         });
     }
     Ok(())

@@ -111,7 +111,11 @@ impl Containers for PodAccess {
         .boxed()
     }
 
-    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>) -> BoxFuture<'a, Result<Vec<u8>, Refusal>> {
+    fn run<'a>(
+        &'a self,
+        target: &'a Target,
+        command: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, Refusal>> {
         async move {
             let (_, id) = self.container(target).await?;
             let shown = command.join(" ");
@@ -145,7 +149,8 @@ impl Containers for PodAccess {
             if let Some(dir) = location.parent() {
                 linux::fs::create_dir_all(dir, 0o700).map_err(|error| failed(telemetry::chain(&error)))?;
             }
-            let written = self.runtime.checkpoint_container(&id, location, Duration::from_secs(timeout)).await;
+            let written =
+                self.runtime.checkpoint_container(&id, location, Duration::from_secs(timeout)).await;
             written.map_err(|error| failed(telemetry::chain(&error)))
         }
         .boxed()

@@ -87,9 +87,9 @@ impl PodLog {
 }
 
 fn options(query: &LogQuery, now: Timestamp) -> LogOptions {
-    let ago = query.since_seconds.and_then(|seconds| {
-        now.checked_sub(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
-    });
+    let ago = query
+        .since_seconds
+        .and_then(|seconds| now.checked_sub(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok());
     LogOptions {
         tail: query.tail_lines,
         since: query.since_time.or(ago),
@@ -108,7 +108,10 @@ fn ended_watch(mut observed: watch::Receiver<Arc<ObservedPod>>, id: ContainerId)
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         let ended = |pod: &Arc<ObservedPod>| {
-            pod.containers.iter().find(|instance| instance.id == id).is_none_or(|found| !found.state.may_run())
+            pod.containers
+                .iter()
+                .find(|instance| instance.id == id)
+                .is_none_or(|found| !found.state.may_run())
         };
         tokio::select! {
             _ = observed.wait_for(ended) => { sender.send_replace(true); }

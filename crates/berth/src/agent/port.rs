@@ -123,11 +123,8 @@ fn authorities(loaded: &Loaded) -> anyhow::Result<Option<Arc<Authorities>>> {
 
 fn tls(loaded: &Loaded, name: &str, clients: Option<Arc<Authorities>>) -> anyhow::Result<Arc<Tls>> {
     let (config, flags) = (&loaded.config, &loaded.flags);
-    let policy = TlsPolicy::new(
-        &config.tls_min_version,
-        &config.tls_cipher_suites,
-        &config.tls_curve_preferences,
-    )?;
+    let policy =
+        TlsPolicy::new(&config.tls_min_version, &config.tls_cipher_suites, &config.tls_curve_preferences)?;
     if !policy.left_out.is_empty() {
         let settings = policy.left_out.join(", ");
         tracing::warn!(settings, "These settings of TLS are not supported, and left out");
@@ -151,7 +148,8 @@ fn guard(
     metrics: &Metrics,
 ) -> Guard {
     let (authentication, authorization) = (&loaded.config.authentication, &loaded.config.authorization);
-    let reviews: Option<Arc<dyn Reviews>> = cluster.map(|cluster| Arc::new(ApiReviews::new(&cluster.client)) as _);
+    let reviews: Option<Arc<dyn Reviews>> =
+        cluster.map(|cluster| Arc::new(ApiReviews::new(&cluster.client)) as _);
     let mut authenticator = Authenticator::new(metrics.clone());
     if let Some(clients) = clients {
         authenticator = authenticator.certificates(clients);

@@ -6,9 +6,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use kubeapi::{ApiError, ApiErrorKind, Client, Limits, Object};
 use server::auth::{Access, ReviewError, Reviews, User};
 use types::k8s::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
-use types::k8s::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
+use types::k8s::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 
 /// Somebody waits for each of them.
 const DEADLINE: Duration = Duration::from_secs(10);

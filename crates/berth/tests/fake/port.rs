@@ -135,7 +135,12 @@ async fn commands_run_and_streams_are_passed_on() {
         let answer = port.stream(path).await.1;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
     }
-    let answers = |code| ExecAnswer { stdout: b"out".to_vec(), stderr: b"err".to_vec(), exit_code: code, ..ExecAnswer::default() };
+    let answers = |code| ExecAnswer {
+        stdout: b"out".to_vec(),
+        stderr: b"err".to_vec(),
+        exit_code: code,
+        ..ExecAnswer::default()
+    };
     rig.runtime.on_exec(&["ls", "-l"], answers(0));
     rig.runtime.on_exec(&["false"], answers(1));
     let run = async |command: &str| {

@@ -44,7 +44,9 @@ async fn identify(State(clients): State<Arc<Authorities>>, mut request: Request,
             let user = User::of_certificate(client.name, client.groups);
             request.extensions_mut().insert(Peer(user));
         }
-        Some(Err(error)) => debug!(error = &error as &dyn std::error::Error, "A client is not known by its certificate"),
+        Some(Err(error)) => {
+            debug!(error = &error as &dyn std::error::Error, "A client is not known by its certificate")
+        }
         _ => {}
     }
     next.run(request).await

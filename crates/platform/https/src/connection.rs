@@ -106,7 +106,8 @@ impl Client {
     fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         let subject = parsed.subject();
-        let text = |entry: &x509_parser::x509::AttributeTypeAndValue<'_>| entry.as_str().ok().map(str::to_owned);
+        let text =
+            |entry: &x509_parser::x509::AttributeTypeAndValue<'_>| entry.as_str().ok().map(str::to_owned);
         Some(Self {
             // Go takes the last one, if there are several.
             name: subject.iter_common_name().last().and_then(text).unwrap_or_default(),

@@ -21,7 +21,9 @@ pub struct TlsPolicy {
 
 /// Nothing of what was asked for can be served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("none of tlsCurvePreferences is supported: name 23 (P-256), 24 (P-384) or 29 (X25519), or none at all")]
+#[error(
+    "none of tlsCurvePreferences is supported: name 23 (P-256), 24 (P-384) or 29 (X25519), or none at all"
+)]
 pub struct PolicyError;
 
 impl Default for TlsPolicy {
@@ -38,11 +40,7 @@ impl TlsPolicy {
     ///
     /// # Errors
     /// If no curve is left.
-    pub fn new(
-        min_version: &str,
-        cipher_suites: &[String],
-        curves: &[i32],
-    ) -> Result<Self, PolicyError> {
+    pub fn new(min_version: &str, cipher_suites: &[String], curves: &[i32]) -> Result<Self, PolicyError> {
         let mut provider = ring::default_provider();
         let mut left_out = Vec::new();
         if matches!(min_version, "VersionTLS10" | "VersionTLS11") {
@@ -54,7 +52,9 @@ impl TlsPolicy {
             let known = |name: &str| provider.cipher_suites.iter().any(|suite| go_name(suite) == full(name));
             left_out.extend(cipher_suites.iter().filter(|name| !known(name)).cloned());
             let wanted: Vec<String> = cipher_suites.iter().map(|name| full(name)).collect();
-            provider.cipher_suites.retain(|suite| suite.tls13().is_some() || wanted.contains(&go_name(suite)));
+            provider
+                .cipher_suites
+                .retain(|suite| suite.tls13().is_some() || wanted.contains(&go_name(suite)));
             if provider.cipher_suites.iter().all(|suite| suite.tls13().is_some()) {
                 versions = ONLY_NEW;
             }
@@ -68,9 +68,8 @@ impl TlsPolicy {
                 .into_iter()
                 .filter(|group| numbers.iter().any(|(_, number)| group.name() == NamedGroup::from(*number)))
                 .collect();
-            let served = |number: u16| {
-                provider.kx_groups.iter().any(|group| group.name() == NamedGroup::from(number))
-            };
+            let served =
+                |number: u16| provider.kx_groups.iter().any(|group| group.name() == NamedGroup::from(number));
             let missing = numbers.iter().filter(|(_, number)| !served(*number));
             left_out.extend(missing.map(|(curve, _)| format!("tlsCurvePreferences {curve}")));
             if provider.kx_groups.is_empty() {

@@ -30,7 +30,8 @@ const ACTS: [&str; 4] = ["/exec", "/attach", "/run", "/portForward"];
 
 /// What a request needs.
 pub(super) fn needed(method: &Method, path: &str) -> Needed {
-    let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below =
+        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let verb = match method.as_str() {
         _ if ACTS.iter().any(|root| below(root)) => "create",
         "GET" => "get",

@@ -75,7 +75,10 @@ impl Authenticator {
                 Ok(Some(user)) => return Some(user),
                 Ok(None) => debug!("A client has a token that is for nobody"),
                 Err(error) => {
-                    tracing::warn!(error = telemetry::chain(&error), "A client's token could not be reviewed");
+                    tracing::warn!(
+                        error = telemetry::chain(&error),
+                        "A client's token could not be reviewed"
+                    );
                 }
             }
             showed_something_bad = true;

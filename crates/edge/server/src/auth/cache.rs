@@ -19,8 +19,14 @@ pub(super) struct Cache<K, V, E> {
 
 enum Slot<V, E> {
     /// Asked for; whoever waits drives it on.
-    Asked { number: Arc<()>, answer: Asked<V, E> },
-    Kept { value: V, until: Instant },
+    Asked {
+        number: Arc<()>,
+        answer: Asked<V, E>,
+    },
+    Kept {
+        value: V,
+        until: Instant,
+    },
 }
 
 /// Where an answer came from.
@@ -118,11 +124,9 @@ mod tests {
     async fn answers_are_kept_and_failures_are_not() {
         let cache = Cache::<&str, u32, ()>::new(9);
         let asked = Arc::new(AtomicU32::new(0));
-        for (answer, origin, sofar) in [
-            (Err(()), Origin::Asked, 1),
-            (Ok(1), Origin::Asked, 2),
-            (Ok(1), Origin::Kept, 2),
-        ] {
+        for (answer, origin, sofar) in
+            [(Err(()), Origin::Asked, 1), (Ok(1), Origin::Asked, 2), (Ok(1), Origin::Kept, 2)]
+        {
             assert_eq!(cache.get(&"a", || counted(&asked, answer), |_| TTL).await, (answer, origin));
             assert_eq!(asked.load(Relaxed), sofar);
         }

@@ -35,8 +35,7 @@ async fn pass(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> 
         return (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
     };
     let needed = needed(&parts.method, parts.uri.path());
-    let mut access =
-        Access { user, verb: needed.verb, subresource: "", node: guard.node.clone() };
+    let mut access = Access { user, verb: needed.verb, subresource: "", node: guard.node.clone() };
     for subresource in needed.subresources {
         access.subresource = subresource;
         match guard.authorizer.may(&access).await {
@@ -51,8 +50,12 @@ async fn pass(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> 
             }
             Ok(false) => {}
             Err(error) => {
-                warn!(user = access.user.name, subresource, error = telemetry::chain(&error),
-                    "Whether a user may do what they ask for could not be reviewed");
+                warn!(
+                    user = access.user.name,
+                    subresource,
+                    error = telemetry::chain(&error),
+                    "Whether a user may do what they ask for could not be reviewed"
+                );
                 let Access { user: User { name, .. }, verb, .. } = &access;
                 let text = format!(
                     "Authorization error (user={name}, verb={verb}, resource=nodes, subresource={subresource})"

@@ -39,7 +39,8 @@ pub(super) fn take(headers: &mut HeaderMap) -> Option<String> {
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_owned())
         .collect();
-    let (tokens, others): (Vec<_>, Vec<_>) = protocols.into_iter().partition(|name| name.starts_with(PROTOCOL));
+    let (tokens, others): (Vec<_>, Vec<_>) =
+        protocols.into_iter().partition(|name| name.starts_with(PROTOCOL));
     // Another one has to be there, which the answer names.
     let [token] = tokens.as_slice() else { return None };
     if others.is_empty() {
@@ -121,7 +122,11 @@ mod tests {
         for (value, token, left) in [
             ("v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.dA", Some("t"), "v4.channel.k8s.io"),
             ("base64url.bearer.authorization.k8s.io.dA", None, "base64url.bearer.authorization.k8s.io.dA"),
-            ("a, base64url.bearer.authorization.k8s.io.!", None, "a, base64url.bearer.authorization.k8s.io.!"),
+            (
+                "a, base64url.bearer.authorization.k8s.io.!",
+                None,
+                "a, base64url.bearer.authorization.k8s.io.!",
+            ),
             ("a, b", None, "a, b"),
         ] {
             let found = taken(SEC_WEBSOCKET_PROTOCOL, value);

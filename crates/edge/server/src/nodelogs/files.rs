@@ -35,12 +35,14 @@ pub(super) async fn serve(root: PathBuf, path: String, slash: bool) -> Response 
     match found.unwrap_or(Ok(Found::Refused)) {
         Ok(Found::File(file, size)) => {
             let kind = if name.ends_with(".gz") { "application/gzip" } else { "text/plain; charset=utf-8" };
-            let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_LENGTH, size.to_string())];
+            let headers =
+                [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_LENGTH, size.to_string())];
             // Not more than the file had: whoever writes faster than we read must not keep us here.
             (headers, pieces(tokio::fs::File::from_std(file).take(size))).into_response()
         }
         Ok(Found::Directory(_)) if !slash => {
-            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, format!("{}/", escaped(&name)))]).into_response()
+            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, format!("{}/", escaped(&name)))])
+                .into_response()
         }
         Ok(Found::Directory(names)) => listing(&names).into_response(),
         Ok(Found::Missing) => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
@@ -126,7 +128,10 @@ fn list(dir: &Path) -> io::Result<Vec<String>> {
 
 fn listing(names: &[String]) -> Response {
     let lines = names.iter().map(|name| format!("<a href=\"{}\">{}</a>\n", escaped(name), shown(name)));
-    let page = format!("<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n{}</pre>\n", lines.collect::<String>());
+    let page = format!(
+        "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n{}</pre>\n",
+        lines.collect::<String>()
+    );
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
 
@@ -194,7 +199,8 @@ mod tests {
             assert_eq!(answer.0, status, "{path}");
             assert!(answer.1.contains(text) && !answer.1.contains("secret"), "{path}: {}", answer.1);
         }
-        rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, 0o644.into(), 0)
+            .unwrap();
         assert_eq!(ask(&root, "fifo", false).await.0, 403);
     }
 
@@ -208,6 +214,9 @@ mod tests {
         let list = "<pre>\n<a href=\"a%3Cb%3E%20c\">a&lt;b&gt; c</a>\n<a href=\"d/\">d/</a>\n</pre>";
         assert!(page.contains(list), "{page}");
         let response = serve(dir.path().to_owned(), "d".to_owned(), false).await;
-        assert_eq!((response.status().as_u16(), &*response.headers()["location"].to_str().unwrap()), (301, "d/"));
+        assert_eq!(
+            (response.status().as_u16(), &*response.headers()["location"].to_str().unwrap()),
+            (301, "d/")
+        );
     }
 }

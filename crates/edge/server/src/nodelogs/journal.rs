@@ -96,7 +96,9 @@ async fn copy(dir: &Path, query: &NodeLogQuery, out: &mut Out) -> Result<(), Gon
     }
     if !files.is_empty() && query.has_options() {
         let names = files.join(" ");
-        let text = format!("\nthe logs of [{names}] are files, of which no part can be asked for: leave the options out\n");
+        let text = format!(
+            "\nthe logs of [{names}] are files, of which no part can be asked for: leave the options out\n"
+        );
         return out.say(&text).await;
     }
     for service in files {

@@ -122,7 +122,8 @@ impl NodeLogQuery {
     pub(super) fn arguments(&self, services: &[String]) -> Vec<String> {
         let Options { since, until, tail, pattern, boot } = &self.options;
         let time = |at: &Timestamp| at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string();
-        let mut arguments = vec!["--utc".to_owned(), "--no-pager".to_owned(), "--output=short-precise".to_owned()];
+        let mut arguments =
+            vec!["--utc".to_owned(), "--no-pager".to_owned(), "--output=short-precise".to_owned()];
         arguments.extend(since.iter().map(|at| format!("--since={}", time(at))));
         arguments.extend(until.iter().map(|at| format!("--until={}", time(at))));
         if let Some(lines) = tail {

@@ -19,7 +19,9 @@ pub(super) async fn checkpoint(
 ) -> Result<Response, Refusal> {
     let timeouts = query.iter().filter(|(name, _)| name == "timeout");
     let timeout: Option<i64> = timeouts
-        .map(|(_, value)| value.parse().map_err(|_| Refusal::not_found("cannot parse value of timeout parameter")))
+        .map(|(_, value)| {
+            value.parse().map_err(|_| Refusal::not_found("cannot parse value of timeout parameter"))
+        })
         .next_back()
         .transpose()?;
     let file = file_name(&namespace, &pod, &container, Timestamp::now());

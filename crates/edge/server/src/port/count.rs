@@ -13,9 +13,29 @@ use crate::metrics::InFlight;
 
 /// First parts of paths that are told apart; all others are `other`.
 const PATHS: [&str; 23] = [
-    "attach", "checkpoint", "configz", "containerLogs", "debug", "exec", "flagz", "healthz", "logs", "metrics",
-    "metrics/cadvisor", "metrics/probes", "metrics/resource", "metrics/slis", "pods", "portForward", "pprof", "run",
-    "runningpods", "stats", "statusz", "", "other",
+    "attach",
+    "checkpoint",
+    "configz",
+    "containerLogs",
+    "debug",
+    "exec",
+    "flagz",
+    "healthz",
+    "logs",
+    "metrics",
+    "metrics/cadvisor",
+    "metrics/probes",
+    "metrics/resource",
+    "metrics/slis",
+    "pods",
+    "portForward",
+    "pprof",
+    "run",
+    "runningpods",
+    "stats",
+    "statusz",
+    "",
+    "other",
 ];
 const METHODS: [&str; 8] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE"];
 /// Requests that may take as long as they like.

@@ -43,6 +43,7 @@ pub(super) async fn cmdline() -> Vec<u8> {
 
 /// A profile that there is not.
 pub(super) async fn profile(Path(name): Path<String>) -> Response {
-    let text = format!("there is no profile {name:?}: this program has no Go runtime; profile it with perf(1)\n");
+    let text =
+        format!("there is no profile {name:?}: this program has no Go runtime; profile it with perf(1)\n");
     (StatusCode::NOT_FOUND, text).into_response()
 }

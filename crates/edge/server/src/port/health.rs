@@ -41,7 +41,8 @@ pub(super) async fn one(State(shared): State<Arc<Shared>>, Path(name): Path<Stri
 }
 
 fn plain(status: StatusCode, text: String) -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (status, headers, text).into_response()
 }
 
@@ -66,7 +67,8 @@ fn judge(checks: &[Check], excluded: &[&str], verbose: bool) -> (bool, String) {
         .map(|name| format!("{name:?}"))
         .collect();
     if !unknown.is_empty() {
-        let line = format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(","));
+        let line =
+            format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(","));
         lines.push_str(&line);
     }
     match (well, verbose) {
@@ -91,6 +93,8 @@ mod tests {
         assert_eq!(judge(&ill, &[], false), (false, lines.to_owned()));
         assert_eq!(judge(&ill, &["syncloop"], false), (true, "ok".to_owned()));
         let (well, lines) = judge(&ill, &["syncloop", "etcd"], true);
-        assert!(well && lines.contains("[+]syncloop excluded: ok\n") && lines.contains("no matches for \"etcd\""));
+        assert!(
+            well && lines.contains("[+]syncloop excluded: ok\n") && lines.contains("no matches for \"etcd\"")
+        );
     }
 }

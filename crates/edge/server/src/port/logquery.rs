@@ -83,9 +83,15 @@ mod tests {
         let all = LogQuery::default();
         for (query, expected) in [
             ("", all.clone()),
-            ("follow=true&previous=1&timestamps", LogQuery { follow: true, previous: true, timestamps: true, ..all.clone() }),
+            (
+                "follow=true&previous=1&timestamps",
+                LogQuery { follow: true, previous: true, timestamps: true, ..all.clone() },
+            ),
             ("follow=false&previous=0&timestamps=False&insecureSkipTLSVerifyBackend=true", all.clone()),
-            ("tailLines=0&limitBytes=1", LogQuery { tail_lines: Some(0), limit_bytes: Some(1), ..all.clone() }),
+            (
+                "tailLines=0&limitBytes=1",
+                LogQuery { tail_lines: Some(0), limit_bytes: Some(1), ..all.clone() },
+            ),
             ("tail=5&tailLines=9", LogQuery { tail_lines: Some(5), ..all.clone() }),
             ("tail=all&tailLines=9", all.clone()),
             ("sinceSeconds=3", LogQuery { since_seconds: Some(3), ..all.clone() }),

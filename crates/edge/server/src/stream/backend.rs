@@ -32,7 +32,9 @@ impl Backend {
         let bad = |why: &str| Refusal::failed(format!("the runtime's URL of a stream {why}"));
         let uri: Uri = url.parse().map_err(|_| bad("cannot be read"))?;
         if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(bad("is not HTTP: turn off TLS of its streaming server, which listens on this machine alone"));
+            return Err(bad(
+                "is not HTTP: turn off TLS of its streaming server, which listens on this machine alone",
+            ));
         }
         let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
         let host = authority.host();
@@ -45,14 +47,19 @@ impl Backend {
     }
 
     /// Asks for the stream, and gives the answer; what it becomes after an upgrade is for the caller to take.
-    pub(super) async fn ask(&self, method: Method, headers: HeaderMap) -> Result<Response<Incoming>, Refusal> {
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, Refusal> {
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::HOST, self.authority.clone());
         let asked = async {
-            let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| self.away(&e))?;
+            let stream =
+                TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| self.away(&e))?;
             let _ = stream.set_nodelay(true);
             let handshake = http1::handshake(TokioIo::new(stream)).await;
             let (mut sender, connection) = handshake.map_err(|error| self.away(&error))?;
@@ -60,7 +67,8 @@ impl Backend {
             tokio::spawn(connection.with_upgrades());
             sender.send_request(request).await.map_err(|error| self.away(&error))
         };
-        let late = || Refusal::failed(format!("the runtime's streaming server {} does not answer", self.name()));
+        let late =
+            || Refusal::failed(format!("the runtime's streaming server {} does not answer", self.name()));
         timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(late()))
     }
 

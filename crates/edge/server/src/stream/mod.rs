@@ -62,9 +62,14 @@ pub trait Containers: Send + Sync + 'static {
     /// The URL at which a container's first process can be talked to. Whether it has a terminal is for its spec to say.
     fn attach<'a>(&'a self, target: &'a Target, streams: Streams) -> BoxFuture<'a, Result<String, Refusal>>;
     /// The URL at which ports of a pod can be reached.
-    fn port_forward<'a>(&'a self, target: &'a Target, ports: Vec<u16>) -> BoxFuture<'a, Result<String, Refusal>>;
+    fn port_forward<'a>(
+        &'a self,
+        target: &'a Target,
+        ports: Vec<u16>,
+    ) -> BoxFuture<'a, Result<String, Refusal>>;
     /// What a command writes, once it has ended well.
-    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>) -> BoxFuture<'a, Result<Vec<u8>, Refusal>>;
+    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>)
+    -> BoxFuture<'a, Result<Vec<u8>, Refusal>>;
     /// Writes a checkpoint of a container to the archive `location`, within `timeout` seconds (0: the usual deadline).
     fn checkpoint<'a>(
         &'a self,
@@ -93,7 +98,12 @@ fn named_with_uid(Path((namespace, pod, uid, container)): NamedWithUid) -> Targe
 
 type Answer = Result<Response, Refusal>;
 
-pub(crate) async fn exec(State(shared): State<Arc<Shared>>, path: Named, pairs: Pairs, request: Request) -> Answer {
+pub(crate) async fn exec(
+    State(shared): State<Arc<Shared>>,
+    path: Named,
+    pairs: Pairs,
+    request: Request,
+) -> Answer {
     executed(&shared, &named(path), &pairs, request).await
 }
 
@@ -113,7 +123,12 @@ async fn executed(shared: &Shared, target: &Target, pairs: &Pairs, request: Requ
     connected(shared, &url, request, "exec", streams).await
 }
 
-pub(crate) async fn attach(State(shared): State<Arc<Shared>>, path: Named, pairs: Pairs, request: Request) -> Answer {
+pub(crate) async fn attach(
+    State(shared): State<Arc<Shared>>,
+    path: Named,
+    pairs: Pairs,
+    request: Request,
+) -> Answer {
     attached(&shared, &named(path), &pairs, request).await
 }
 
@@ -154,7 +169,8 @@ pub(crate) async fn port_forward_uid(
 }
 
 async fn forwarded(shared: &Shared, target: &Target, pairs: &Pairs, request: Request) -> Answer {
-    let tunnelled = shared.needs.settings.websockets && websocket::offers(request.headers(), tunnel::PROTOCOL);
+    let tunnelled =
+        shared.needs.settings.websockets && websocket::offers(request.headers(), tunnel::PROTOCOL);
     let ports = if tunnelled { Vec::new() } else { options::ports(pairs, request.headers())? };
     proxy::wanted(&request)?;
     let url = shared.needs.containers.port_forward(target, ports).await?;
@@ -168,7 +184,13 @@ async fn forwarded(shared: &Shared, target: &Target, pairs: &Pairs, request: Req
 
 /// Connects the client of exec or attach. Runtimes do not know the newest protocol over WebSockets, which API servers pass
 /// on to nodes that declare to know it (KEP-4006).
-async fn connected(shared: &Shared, url: &str, request: Request, subresource: &str, streams: Streams) -> Answer {
+async fn connected(
+    shared: &Shared,
+    url: &str,
+    request: Request,
+    subresource: &str,
+    streams: Streams,
+) -> Answer {
     let (backend, idle) = (Backend::of(url)?, shared.needs.settings.stream_idle);
     if shared.needs.settings.websockets && websocket::offers(request.headers(), translate::PROTOCOL) {
         shared.needs.metrics.websocket(subresource);

@@ -26,7 +26,8 @@ pub(super) fn command(pairs: &Pairs) -> Vec<String> {
 
 /// The ports to forward. A SPDY client names them later, in the streams that it opens; a WebSocket has to do it now.
 pub(super) fn ports(pairs: &Pairs, headers: &HeaderMap) -> Result<Vec<u16>, Refusal> {
-    let websocket = headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let websocket =
+        headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if !websocket {
         return Ok(Vec::new());
     }
@@ -34,7 +35,9 @@ pub(super) fn ports(pairs: &Pairs, headers: &HeaderMap) -> Result<Vec<u16>, Refu
     let ports: Vec<u16> = named
         .map(|port| {
             let number = port.parse().ok().filter(|port| *port > 0);
-            number.ok_or_else(|| Refusal::bad_request(format!("port {port:?} is no number between 1 and 65535")))
+            number.ok_or_else(|| {
+                Refusal::bad_request(format!("port {port:?} is no number between 1 and 65535"))
+            })
         })
         .collect::<Result<_, _>>()?;
     if ports.is_empty() {

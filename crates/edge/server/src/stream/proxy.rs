@@ -17,13 +17,18 @@ use crate::Refusal;
 /// Refuses what is not meant to become a stream.
 pub(super) fn wanted(request: &Request) -> Result<(), Refusal> {
     let tokens = request.headers().get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrade = tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let upgrade =
+        tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
     if upgrade { Ok(()) } else { Err(Refusal::bad_request("Upgrade request required")) }
 }
 
 /// Sends `request` on to `backend`, and connects its client with what answers there, byte for byte, until both have ended,
 /// nothing was said for `idle`, or the server ends.
-pub(super) async fn proxy(mut request: Request, backend: &Backend, idle: Duration) -> Result<Response, Refusal> {
+pub(super) async fn proxy(
+    mut request: Request,
+    backend: &Backend,
+    idle: Duration,
+) -> Result<Response, Refusal> {
     let headers = passed_on(request.headers());
     let mut answer = backend.ask(request.method().clone(), headers).await?;
     let status = answer.status();

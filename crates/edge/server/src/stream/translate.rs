@@ -111,7 +111,8 @@ async fn opened(backend: &Backend) -> Result<Upgraded, Refusal> {
     let status = answer.status();
     if status != StatusCode::SWITCHING_PROTOCOLS {
         let body = Limited::new(answer.into_body(), LAST_WORD).collect().await;
-        let text = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+        let text =
+            body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
         return Err(Refusal::failed(format!("the runtime did not begin the stream ({status}): {text}")));
     }
     let version = answer.headers().get(tunnel::VERSION);
@@ -167,7 +168,8 @@ async fn up(
 /// What a client's message is for the runtime; nothing if it is for no stream that is open.
 fn frame(lanes: &[Lane], message: &[u8]) -> Option<Vec<u8>> {
     let (channel, bytes) = message.split_first()?;
-    let lane = |channel: u8| lanes.iter().find(|lane| lane.channel == channel && [STDIN, RESIZE].contains(&channel));
+    let lane =
+        |channel: u8| lanes.iter().find(|lane| lane.channel == channel && [STDIN, RESIZE].contains(&channel));
     match *channel {
         CLOSE => Some(spdy::data(lane(*bytes.first()?)?.number, &[], true)),
         channel if !bytes.is_empty() => Some(spdy::data(lane(channel)?.number, bytes, false)),
@@ -205,7 +207,9 @@ async fn down(
                         let room = LAST_WORD.saturating_sub(last_word.len());
                         last_word.put_slice(&bytes[..bytes.len().min(room)]);
                     }
-                    Some(channel) if !bytes.is_empty() && to.send(message(channel, &bytes)).await.is_err() => {
+                    Some(channel)
+                        if !bytes.is_empty() && to.send(message(channel, &bytes)).await.is_err() =>
+                    {
                         return None;
                     }
                     _ => {}

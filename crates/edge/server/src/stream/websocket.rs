@@ -17,8 +17,10 @@ const LARGEST: usize = 4 << 20;
 
 /// Whether a request is for a WebSocket with the protocol `name`.
 pub(super) fn offers(headers: &HeaderMap, name: &str) -> bool {
-    let upgrade = headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let upgrade =
+        headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let offered =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     upgrade && offered.flat_map(|value| value.split(',')).any(|offered| offered.trim() == name)
 }
 
@@ -71,7 +73,8 @@ mod tests {
     #[test]
     fn protocols_are_offered_in_a_list() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, "v4.channel.k8s.io, v5.channel.k8s.io".parse().unwrap());
+        headers
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, "v4.channel.k8s.io, v5.channel.k8s.io".parse().unwrap());
         assert!(!offers(&headers, "v5.channel.k8s.io"), "it is no WebSocket");
         headers.insert(header::UPGRADE, "WebSocket".parse().unwrap());
         assert!(offers(&headers, "v5.channel.k8s.io") && offers(&headers, "v4.channel.k8s.io"));

@@ -16,7 +16,8 @@ async fn two_hundred_followers_that_go_leave_nothing() {
         let client = rig.known("admin");
         let client = if number % 2 == 0 { client } else { client.http2() };
         let request = http::Request::get("/containerLogs/default/web/app?follow=true");
-        let mut body = client.send(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap().into_body();
+        let mut body =
+            client.send(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap().into_body();
         let line = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(line.starts_with(b"LogQuery { follow: true"));
         bodies.push(body);

@@ -92,7 +92,9 @@ async fn reading_is_not_enough_for_a_shell() {
     rig.reviews.allow("reader", "get", "proxy");
     rig.reviews.allow("operator", "create", "proxy");
     let (reader, operator) = (rig.known("reader"), rig.known("operator"));
-    for path in ["/exec/default/echo/app?output=1", "/attach/default/echo/app?output=1", "/portForward/default/echo"] {
+    for path in
+        ["/exec/default/echo/app?output=1", "/attach/default/echo/app?output=1", "/portForward/default/echo"]
+    {
         for method in ["GET", "POST"] {
             assert_eq!(reader.ask(method, path, &[]).await.unwrap().0, 403, "{method} {path}");
             // Allowed, and then no stream was asked for.

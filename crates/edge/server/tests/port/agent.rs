@@ -58,7 +58,8 @@ impl Pods for Agent {
         let reader = Reader(Arc::clone(&self.readers));
         let text = format!("{query:?}\n").into_bytes();
         let first = futures::stream::iter([Ok(text)]);
-        let more = if query.follow { futures::stream::pending().boxed() } else { futures::stream::empty().boxed() };
+        let more =
+            if query.follow { futures::stream::pending().boxed() } else { futures::stream::empty().boxed() };
         let log: LogFile = first.chain(more).inspect(move |_| _ = &reader).boxed();
         ready(Ok(log)).boxed()
     }
@@ -118,7 +119,11 @@ impl Containers for Agent {
         self.url(&format!("port_forward {ports:?}"), target)
     }
 
-    fn run<'a>(&'a self, target: &'a Target, command: Vec<String>) -> BoxFuture<'a, Result<Vec<u8>, Refusal>> {
+    fn run<'a>(
+        &'a self,
+        target: &'a Target,
+        command: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, Refusal>> {
         let output = match target.pod.as_str() {
             "none" => Err(Refusal::not_found("pod does not exist")),
             _ => Ok(format!("{command:?}").into_bytes()),

@@ -127,7 +127,8 @@ impl Rig {
         let quiet = async {
             loop {
                 let text = self.agent.registry.encode();
-                let mut inflight = text.lines().filter(|line| line.starts_with("kubelet_http_inflight_requests{"));
+                let mut inflight =
+                    text.lines().filter(|line| line.starts_with("kubelet_http_inflight_requests{"));
                 let idle = inflight.all(|line| line.ends_with(" 0"));
                 let readers = self.agent.readers.load(SeqCst) + self.runtime.open.load(SeqCst);
                 if idle && readers == 0 {
@@ -140,7 +141,12 @@ impl Rig {
     }
 }
 
-fn needs(agent: &Arc<Agent>, metrics: &Metrics, settings: Settings, verbosity: &Arc<Mutex<Option<u32>>>) -> Needs {
+fn needs(
+    agent: &Arc<Agent>,
+    metrics: &Metrics,
+    settings: Settings,
+    verbosity: &Arc<Mutex<Option<u32>>>,
+) -> Needs {
     let set = Arc::clone(verbosity);
     let probes = Registry::new();
     let _ = probes.gauge("probe", "A probe.", telemetry::metrics::Stability::Alpha, &[]);

@@ -44,7 +44,12 @@ async fn answers_of_the_port() {
         ("POST", "/run/default/web/uid/app?cmd=ls", 200, "[\"ls\"]"),
         ("POST", "/run/default/none/app?cmd=ls", 404, "pod does not exist"),
         ("GET", "/run/default/web/app?cmd=ls", 405, ""),
-        ("POST", "/checkpoint/default/web/app?timeout=1&timeout=7", 200, "{\"items\":[\"/checkpoints/checkpoint-web_default-app-"),
+        (
+            "POST",
+            "/checkpoint/default/web/app?timeout=1&timeout=7",
+            200,
+            "{\"items\":[\"/checkpoints/checkpoint-web_default-app-",
+        ),
         ("POST", "/checkpoint/default/web/app?timeout=x", 404, "cannot parse value of timeout parameter"),
         ("POST", "/checkpoint/default/none/app", 404, "pod does not exist"),
         ("GET", "/debug/pprof/cmdline", 200, "port-"),
@@ -58,7 +63,10 @@ async fn answers_of_the_port() {
         assert!(!body.contains("root:"), "{path}");
     }
     let asked = rig.agent.asked.lock().unwrap();
-    assert!(asked.iter().any(|asked| asked.starts_with("checkpoint ") && asked.ends_with(".tar 7")), "{asked:?}");
+    assert!(
+        asked.iter().any(|asked| asked.starts_with("checkpoint ") && asked.ends_with(".tar 7")),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]
@@ -76,12 +84,25 @@ async fn what_is_not_well_is_told() {
 
 #[tokio::test]
 async fn what_is_turned_off_says_so() {
-    let paths = ["/run/a/b/c", "/exec/a/b/c", "/attach/a/b/c", "/portForward/a/b", "/containerLogs/a/b/c",
-        "/runningpods/", "/debug/pprof/heap", "/logs/", "/logs/a"];
+    let paths = [
+        "/run/a/b/c",
+        "/exec/a/b/c",
+        "/attach/a/b/c",
+        "/portForward/a/b",
+        "/containerLogs/a/b/c",
+        "/runningpods/",
+        "/debug/pprof/heap",
+        "/logs/",
+        "/logs/a",
+    ];
     let rig = Rig::with(Door::AlwaysAllow, |settings| settings.debugging = false).await;
     let client = rig.known("admin");
     for path in paths {
-        assert_eq!(client.get(path).await.unwrap(), (405, "Debug endpoints are disabled.\n".to_owned()), "{path}");
+        assert_eq!(
+            client.get(path).await.unwrap(),
+            (405, "Debug endpoints are disabled.\n".to_owned()),
+            "{path}"
+        );
     }
     assert_eq!(client.get("/pods").await.unwrap().0, 200);
     assert_eq!(client.get("/configz").await.unwrap().0, 404);
@@ -110,7 +131,8 @@ async fn how_much_is_logged_can_be_changed() {
     use http_body_util::Full;
     let rig = Rig::start(Door::AlwaysAllow).await;
     for (body, status, set) in [("6", 200, Some(6)), ("much", 400, Some(6))] {
-        let request = http::Request::put("/debug/flags/v").body(Full::new(Bytes::from_static(body.as_bytes())));
+        let request =
+            http::Request::put("/debug/flags/v").body(Full::new(Bytes::from_static(body.as_bytes())));
         let answer = rig.known("admin").send(request.unwrap()).await.unwrap();
         assert_eq!((answer.status().as_u16(), *rig.verbosity.lock().unwrap()), (status, set));
     }

@@ -54,7 +54,9 @@ impl Runtime {
                 crate::spdy::run(stream).await
             }
             "refuses" => {
-                stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-why: gone\r\n\r\nno stream").await
+                stream
+                    .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-why: gone\r\n\r\nno stream")
+                    .await
             }
             _ => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await,
         }

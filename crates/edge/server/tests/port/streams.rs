@@ -27,9 +27,16 @@ async fn begin(rig: &Rig, method: &str, path: &str) -> (TlsStream<TcpStream>, St
 async fn bytes_go_both_ways_until_both_have_ended() {
     let rig = Rig::start(Door::AlwaysAllow).await;
     for (method, path, asked) in [
-        ("POST", "/exec/default/echo/app?command=sh&command=-c&command=a+b&output=1&error=1",
-            "exec [\"sh\", \"-c\", \"a b\"] out+err default echo None app"),
-        ("GET", "/exec/default/echo/u-1/app?input=1&output=1&error=1&tty=1", "exec [] in+out+tty default echo Some(\"u-1\") app"),
+        (
+            "POST",
+            "/exec/default/echo/app?command=sh&command=-c&command=a+b&output=1&error=1",
+            "exec [\"sh\", \"-c\", \"a b\"] out+err default echo None app",
+        ),
+        (
+            "GET",
+            "/exec/default/echo/u-1/app?input=1&output=1&error=1&tty=1",
+            "exec [] in+out+tty default echo Some(\"u-1\") app",
+        ),
         ("POST", "/attach/default/echo/app?input=1", "attach in default echo None app"),
         ("POST", "/portForward/default/echo", "port_forward [] default echo None "),
         ("POST", "/portForward/default/echo/u-1", "port_forward [] default echo Some(\"u-1\") "),
@@ -117,7 +124,8 @@ async fn much_goes_through() {
 
 #[tokio::test]
 async fn silence_ends_a_stream() {
-    let rig = Rig::with(Door::AlwaysAllow, |settings| settings.stream_idle = Duration::from_millis(200)).await;
+    let rig =
+        Rig::with(Door::AlwaysAllow, |settings| settings.stream_idle = Duration::from_millis(200)).await;
     let (mut stream, _) = begin(&rig, "POST", "/exec/default/echo/app?input=1").await;
     let mut rest = Vec::new();
     let _ = timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();

@@ -10,7 +10,11 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::rig::{DEADLINE, Door, Rig};
 
-async fn open(rig: &Rig, path: &str, protocols: &str) -> Result<WebSocketStream<TlsStream<TcpStream>>, Error> {
+async fn open(
+    rig: &Rig,
+    path: &str,
+    protocols: &str,
+) -> Result<WebSocketStream<TlsStream<TcpStream>>, Error> {
     let stream = rig.known("admin").connect().await.unwrap();
     let request = Request::get(format!("wss://localhost{path}"))
         .header("host", "localhost")
@@ -106,7 +110,11 @@ async fn ports_are_tunnelled() {
         assert_eq!(answer.into_data(), "frames");
     }
     let heads = rig.runtime.heads.lock().unwrap().clone();
-    assert!(heads[0].starts_with("POST /echo?x=1 ") && heads[0].contains("upgrade: SPDY/3.1\r\n"), "{}", heads[0]);
+    assert!(
+        heads[0].starts_with("POST /echo?x=1 ") && heads[0].contains("upgrade: SPDY/3.1\r\n"),
+        "{}",
+        heads[0]
+    );
     assert!(heads[0].contains("x-stream-protocol-version: portforward.k8s.io\r\n"), "{}", heads[0]);
     socket.close(None).await.unwrap();
     rig.until_quiet().await;

@@ -43,7 +43,8 @@ async fn changed_certificates_are_served() {
     let rig = Rig::start().await;
     let new = Authority::new("new").unwrap();
     let client = new.client("late", &[]).unwrap();
-    let asks = |trusted: &Authority| TlsClient::new(rig.address, &trusted.certificate, Some(&client)).unwrap();
+    let asks =
+        |trusted: &Authority| TlsClient::new(rig.address, &trusted.certificate, Some(&client)).unwrap();
     assert!(asks(&new).get("/who").await.is_err());
     assert!(asks(&rig.authority).get("/who").await.unwrap().1.contains("is not good"));
 
