@@ -18,8 +18,8 @@ use super::settings::{self, KUBERNETES_VERSION};
 
 /// Where device managers of the kubelet keep what is allocated, beneath the root directory.
 const DEVICE_CHECKPOINT: &str = "device-plugins/kubelet_internal_checkpoint";
-/// The feature that schedulers have to know of, by its gate (KEP-5328).
-const DECLARED: [Gate; 1] = [Gate::RestartAllContainersOnContainerExits];
+/// The features that schedulers and API servers have to know of, by their gates (KEP-5328).
+const DECLARED: [Gate; 2] = [Gate::ExtendWebSocketsToKubelet, Gate::RestartAllContainersOnContainerExits];
 
 /// What being a node takes from the rest of the agent.
 pub(super) struct Membership {

@@ -121,6 +121,11 @@ fn buckets(name: &str) -> &'static str {
         "kubelet_image_pull_duration_seconds" => {
             "1 5 10 20 30 60 120 180 240 300 360 480 600 900 1200 1800 2700 3600 +Inf"
         }
+        "apiserver_client_certificate_expiration_seconds" => {
+            "0 1800 3600 7200 21600 43200 86400 172800 345600 604800 2.592e+06 7.776e+06 1.5552e+07 3.1104e+07 +Inf"
+        }
+        "apiserver_delegated_authn_request_duration_seconds"
+        | "apiserver_delegated_authz_request_duration_seconds" => "0.25 0.5 0.7 1 1.5 3 5 10 +Inf",
         "storage_operation_duration_seconds" => "0.1 0.25 0.5 1 2.5 5 10 15 25 50 120 300 600 +Inf",
         _ => USUAL,
     }

@@ -1,6 +1,7 @@
 //! The node's own API, whose users the API server knows.
 
 use kubeapi::{TokenSpec, Tokens};
+use testkit::fake::LogStream;
 use testkit::pod::pod;
 use testkit::tls::Identity;
 use types::{Pod, PodRef};
@@ -25,6 +26,7 @@ async fn the_api_server_says_who_asks_and_what_they_may_do() {
     port.until_served().await;
     this.server.create(&pod("web")).await;
     this.server.until_ready("web").await;
+    this.rig.runtime.write_log("web", "main", LogStream::Stdout, "line\n").unwrap();
 
     let identity = |name: &str| {
         let read = |ending: &str| std::fs::read_to_string(pki.join(format!("{name}.{ending}"))).unwrap();

@@ -45,7 +45,7 @@ async fn identify(State(clients): State<Arc<Authorities>>, mut request: Request,
             request.extensions_mut().insert(Peer(user));
         }
         Some(Err(error)) => {
-            debug!(error = &error as &dyn std::error::Error, "A client is not known by its certificate")
+            debug!(error = &error as &dyn std::error::Error, "A client is not known by its certificate");
         }
         _ => {}
     }

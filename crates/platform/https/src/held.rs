@@ -9,7 +9,6 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 /// `body`, which drops `guard` once it is sent, or given up because its client is gone.
-#[must_use]
 pub fn held<G: Send + Unpin + 'static>(body: Body, guard: G) -> Body {
     Body::new(Held { body, _guard: guard })
 }

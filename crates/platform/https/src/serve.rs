@@ -162,7 +162,7 @@ impl Server {
             .max_buf_size(HEAD);
         let service = service(self.router.clone(), connection, activity.clone());
         let served = builder.serve_connection(TokioIo::new(stream), service_fn(service)).with_upgrades();
-        self.drive(served, |served| served.graceful_shutdown(), &activity).await
+        self.drive(served, http1::UpgradeableConnection::graceful_shutdown, &activity).await
     }
 
     async fn http2<S>(&self, stream: S, connection: Connection) -> Result<(), ConnectionError>
@@ -178,7 +178,7 @@ impl Server {
             .max_header_list_size(HEAD as u32);
         let service = service(self.router.clone(), connection, activity.clone());
         let served = builder.serve_connection(TokioIo::new(stream), service_fn(service));
-        self.drive(served, |served| served.graceful_shutdown(), &activity).await
+        self.drive(served, http2::Connection::graceful_shutdown, &activity).await
     }
 
     /// Serves one connection to its end; tells it to end when nothing is asked of it, or the server ends.

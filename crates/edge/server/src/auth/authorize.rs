@@ -19,7 +19,7 @@ pub enum Authorizer {
     /// Nobody may do anything: it is the API server that should decide, and there is none.
     Nobody,
     /// `Webhook`: the API server decides.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// Decisions of the API server.
@@ -40,7 +40,8 @@ impl Authorizer {
         refused_ttl: Duration,
         metrics: Metrics,
     ) -> Self {
-        Self::Webhook(Webhook { reviews, allowed_ttl, refused_ttl, known: Cache::new(MOST), metrics })
+        let known = Cache::new(MOST);
+        Self::Webhook(Box::new(Webhook { reviews, allowed_ttl, refused_ttl, known, metrics }))
     }
 
     /// Whether that is allowed.

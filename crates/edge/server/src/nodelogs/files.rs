@@ -215,7 +215,7 @@ mod tests {
         assert!(page.contains(list), "{page}");
         let response = serve(dir.path().to_owned(), "d".to_owned(), false).await;
         assert_eq!(
-            (response.status().as_u16(), &*response.headers()["location"].to_str().unwrap()),
+            (response.status().as_u16(), response.headers()["location"].to_str().unwrap()),
             (301, "d/")
         );
     }

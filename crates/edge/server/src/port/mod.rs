@@ -79,7 +79,6 @@ pub(crate) struct Shared {
 }
 
 /// The routes of the port, behind `guard`.
-#[must_use]
 pub fn port(needs: Needs, guard: Guard) -> Router {
     let settings = needs.settings.clone();
     let shared = Arc::new(Shared { needs });
@@ -96,7 +95,6 @@ pub fn port(needs: Needs, guard: Guard) -> Router {
 }
 
 /// The routes of the port without authentication (`readOnlyPort`).
-#[must_use]
 pub fn read_only_port(needs: Needs) -> Router {
     let metrics = needs.metrics.clone();
     let mut router = open();

@@ -1,9 +1,15 @@
 //! Commands in containers, and streams to them: the runtime is asked for a URL of its streaming server, and the client is
 //! connected with that.
 
+mod backend;
+mod hold;
 mod options;
 mod proxy;
 mod pump;
+mod spdy;
+mod translate;
+mod tunnel;
+mod websocket;
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -14,6 +20,7 @@ use axum::routing::MethodFilter;
 use futures::future::BoxFuture;
 use http::header;
 
+use self::backend::Backend;
 use crate::Refusal;
 use crate::port::Shared;
 
@@ -113,7 +120,7 @@ async fn executed(shared: &Shared, target: &Target, pairs: &Pairs, request: Requ
     let streams = options::streams(pairs)?;
     proxy::wanted(&request)?;
     let url = shared.needs.containers.exec(target, options::command(pairs), streams).await?;
-    connected(shared, &url, request).await
+    connected(shared, &url, request, "exec", streams).await
 }
 
 pub(crate) async fn attach(
@@ -138,7 +145,7 @@ async fn attached(shared: &Shared, target: &Target, pairs: &Pairs, request: Requ
     let streams = options::streams(pairs)?;
     proxy::wanted(&request)?;
     let url = shared.needs.containers.attach(target, streams).await?;
-    connected(shared, &url, request).await
+    connected(shared, &url, request, "attach", streams).await
 }
 
 pub(crate) async fn port_forward(
@@ -162,14 +169,34 @@ pub(crate) async fn port_forward_uid(
 }
 
 async fn forwarded(shared: &Shared, target: &Target, pairs: &Pairs, request: Request) -> Answer {
-    let ports = options::ports(pairs, request.headers())?;
+    let tunnelled =
+        shared.needs.settings.websockets && websocket::offers(request.headers(), tunnel::PROTOCOL);
+    let ports = if tunnelled { Vec::new() } else { options::ports(pairs, request.headers())? };
     proxy::wanted(&request)?;
     let url = shared.needs.containers.port_forward(target, ports).await?;
-    connected(shared, &url, request).await
+    let (backend, idle) = (Backend::of(&url)?, shared.needs.settings.stream_idle);
+    if tunnelled {
+        shared.needs.metrics.websocket("portforward");
+        return tunnel::tunnel(request, &backend, idle).await;
+    }
+    proxy::proxy(request, &backend, idle).await
 }
 
-async fn connected(shared: &Shared, url: &str, request: Request) -> Answer {
-    proxy::proxy(request, url, shared.needs.settings.stream_idle).await
+/// Connects the client of exec or attach. Runtimes do not know the newest protocol over WebSockets, which API servers pass
+/// on to nodes that declare to know it (KEP-4006).
+async fn connected(
+    shared: &Shared,
+    url: &str,
+    request: Request,
+    subresource: &str,
+    streams: Streams,
+) -> Answer {
+    let (backend, idle) = (Backend::of(url)?, shared.needs.settings.stream_idle);
+    if shared.needs.settings.websockets && websocket::offers(request.headers(), translate::PROTOCOL) {
+        shared.needs.metrics.websocket(subresource);
+        return translate::translate(request, backend, streams, idle).await;
+    }
+    proxy::proxy(request, &backend, idle).await
 }
 
 pub(crate) async fn run(State(shared): State<Arc<Shared>>, path: Named, pairs: Pairs) -> Answer {

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How much is copied at once, in bytes; each stream takes twice this.
 const PIECE: usize = 32 * 1024;
-/// One side has ended: the other one may go on as long as it is never silent for longer.
+/// The client has ended: the runtime may go on as long as it is never silent for longer.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The runtime has ended: the client has so long to read what is on the way, and to close the connection.
+pub(super) const CLOSING: Duration = Duration::from_secs(15 * 60);
 
 /// Copies from each to the other. The end of one is passed on to the other, which may still finish what it has to say.
 /// Returns when both have ended, when one is broken, or when neither said anything for `idle`.
@@ -22,19 +24,31 @@ where
 {
     let said = Said::new();
     let ((front_read, front_write), (back_read, back_write)) = (split(front), split(back));
-    let mut up = pin!(copy(front_read, back_write, &said));
+    let mut up = pin!(forward(front_read, back_write, &said));
     let mut down = pin!(copy(back_read, front_write, &said));
-    let silence = said.silence(idle);
-    let last = idle.min(LAST_WORDS);
     tokio::select! {
         ended = &mut up => if ended.is_ok() {
-            tokio::select! { _ = down => {}, () = said.silence(last) => {} }
+            tokio::select! { _ = down => {}, () = said.silence(idle.min(LAST_WORDS)) => {} }
         },
+        // To close the connection while the client still sends something, such as pings, would have the kernel throw away
+        // what the client has not read yet. So it is the client who closes it.
         ended = &mut down => if ended.is_ok() {
-            tokio::select! { _ = up => {}, () = said.silence(last) => {} }
+            tokio::select! { _ = up => {}, () = sleep(idle.min(CLOSING)) => {} }
         },
-        () = silence => {}
+        () = said.silence(idle) => {}
     }
+}
+
+/// Copies what the client says. When nobody listens any more, what it says is dropped until it ends.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin,
+    said: &Said,
+) -> io::Result<()> {
+    if copy(&mut from, to, said).await.is_err() {
+        tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+    }
+    Ok(())
 }
 
 async fn copy(
@@ -56,23 +70,23 @@ async fn copy(
 }
 
 /// When something was said last.
-struct Said {
+pub(super) struct Said {
     begun: Instant,
     /// Milliseconds since then.
     last: AtomicU64,
 }
 
 impl Said {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { begun: Instant::now(), last: AtomicU64::new(0) }
     }
 
-    fn now(&self) {
+    pub(super) fn now(&self) {
         self.last.store(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Returns when nothing was said for so long, from now on.
-    async fn silence(&self, long: Duration) {
+    pub(super) async fn silence(&self, long: Duration) {
         let from = Instant::now();
         loop {
             let last = self.begun + Duration::from_millis(self.last.load(Relaxed));
@@ -126,7 +140,7 @@ mod tests {
         let (mut client, mut runtime, task) = pumped();
         let begun = Instant::now();
         for _ in 0..3 {
-            tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
+            sleep(IDLE - Duration::from_secs(1)).await;
             runtime.write_all(b"x").await.unwrap();
             client.read_u8().await.unwrap();
         }
@@ -134,6 +148,33 @@ mod tests {
         task.await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), (last + IDLE).as_secs());
         assert!(rest(&mut client).await.is_empty() && rest(&mut runtime).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_gets_all_and_closes() {
+        let (mut client, mut runtime, task) = pumped();
+        runtime.write_all(b"last words").await.unwrap();
+        drop(runtime);
+        let begun = Instant::now();
+        for _ in 0..5 {
+            client.write_all(b"ping").await.unwrap();
+            sleep(Duration::from_secs(60)).await;
+        }
+        assert_eq!(rest(&mut client).await, b"last words");
+        assert!(!task.is_finished());
+        drop(client);
+        task.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_neither_reads_nor_closes_is_cut_off() {
+        let (client, runtime, task) = pumped();
+        drop(runtime);
+        let begun = Instant::now();
+        task.await.unwrap();
+        assert_eq!(begun.elapsed(), CLOSING);
+        drop(client);
     }
 
     #[tokio::test(start_paused = true)]

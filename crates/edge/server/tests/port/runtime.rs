@@ -49,6 +49,10 @@ impl Runtime {
             }
             // Says something before it is asked, in one piece with the head.
             "eager" => stream.write_all(format!("{switch}hello").as_bytes()).await,
+            "spdy" => {
+                stream.write_all(switch.as_bytes()).await?;
+                crate::spdy::run(stream).await
+            }
             "refuses" => {
                 stream
                     .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-why: gone\r\n\r\nno stream")
