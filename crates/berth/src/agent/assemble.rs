@@ -54,8 +54,6 @@ use crate::process::StopSignals;
 const PARALLEL_STARTS_PER_CORE: usize = 2;
 /// And at least so many: a start also waits for disks and networks.
 const PARALLEL_STARTS: usize = 4;
-/// Commands of probes that are started at once, for each core: like a start, each is a process that the runtime makes.
-const PARALLEL_COMMANDS_PER_CORE: usize = 2;
 /// How long one volume may take.
 const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 /// How long tasks that have something to finish have for it.
@@ -211,7 +209,8 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     );
     let probe_registry = metrics::of_probes();
     let (prober, wheel) = Prober::new(
-        probe::Options { commands: cores() * PARALLEL_COMMANDS_PER_CORE },
+        // Like a start, each is a process that the runtime makes.
+        probe::Options { commands: parallel_starts() },
         recorder.clone(),
         probe::Metrics::register(&probe_registry),
     );
@@ -312,15 +311,15 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let watched = Arc::clone(&local);
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
     tracing::info!(node = here.name, "berth is up");
+    if let Err(error) = linux::memory::forget_code() {
+        tracing::debug!(%error, "The code that only the start needed stays in memory");
+    }
     Ok(())
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 fn parallel_starts() -> usize {
-    (cores() * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores * PARALLEL_STARTS_PER_CORE).max(PARALLEL_STARTS)
 }
 
 fn source_config(loaded: &Loaded) -> SourceConfig {

@@ -1,4 +1,6 @@
-//! How this process's memory is allocated.
+//! What this process has in memory.
+
+use std::io;
 
 /// Makes all threads allocate from one arena of glibc's allocator, instead of from one per thread: what a burst of
 /// pods leaves free in one thread's arena is otherwise of no use to the others, and is never given back. To be called
@@ -20,9 +22,66 @@ pub fn share_one_arena() {
     }
 }
 
+/// Has the kernel take the program's own code out of this process's memory. What is run again comes back, page by page,
+/// from the page cache; what only the start needed does not, and need not be held any more. A debugger's breakpoints are
+/// lost.
+///
+/// # Errors
+/// If `/proc` is not mounted, or the kernel refuses.
+pub fn forget_code() -> io::Result<()> {
+    let program = std::fs::read_link("/proc/self/exe")?;
+    let program = program.to_string_lossy();
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    for (start, length) in maps.lines().filter_map(|line| code_of(line, &program)) {
+        let start = std::ptr::with_exposed_provenance_mut(start);
+        #[expect(unsafe_code)]
+        // SAFETY: the mapping is private and may not be written, so all that is in it is in the file, whence the kernel
+        // takes it again. Relocated data, which differs from the file, is not executable.
+        unsafe {
+            rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Start and length of the mapping that a line of `/proc/PID/maps` tells of, if it is code of `program`.
+fn code_of(line: &str, program: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_whitespace();
+    let (range, access) = (fields.next()?, fields.next()?);
+    let is_code = access == "r-xp" && fields.nth(3)? == program;
+    let (start, end) = range.split_once('-').filter(|_| is_code)?;
+    let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+    Some((start, end.checked_sub(start)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_is_what_may_be_run_and_not_written() {
+        let program = "/usr/bin/berth";
+        for (line, expected) in [
+            (
+                "5000-7000 r-xp 00592000 fe:00 1234                       /usr/bin/berth",
+                Some((0x5000, 0x2000)),
+            ),
+            ("7000-8000 r--p 01534000 fe:00 1234                       /usr/bin/berth", None),
+            ("8000-9000 rwxp 01534000 fe:00 1234                       /usr/bin/berth", None),
+            ("a000-b000 r-xp 00000000 fe:00 99                         /usr/lib/libc.so.6", None),
+            ("c000-d000 r-xp 00000000 00:00 0                          [vdso]", None),
+            ("e000-f000 r-xp 00000000 00:00 0", None),
+            ("", None),
+        ] {
+            assert_eq!(code_of(line, program), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn code_that_was_forgotten_still_runs() {
+        forget_code().unwrap();
+        memory_is_allocated_as_before();
+    }
 
     #[test]
     fn memory_is_allocated_as_before() {

@@ -206,7 +206,7 @@ async fn one_that_hangs_delays_no_other() {
     assert_eq!(rig.begun("web"), [0, 5, 10, 15, 20]);
     assert_eq!(rig.begun("hangs"), [0], "it is asked again when it has answered");
     let troubles = rig.prober.troubles(&rig.cells["hangs"].pod.uid);
-    let message = "Readiness probe has run for 22.0 s and has not come back";
+    let message = "Readiness probe has run for 22.5 s and has not come back";
     assert_eq!((troubles[0].reason, troubles[0].message.as_str()), ("ProbeHangs", message));
 }
 
