@@ -1,7 +1,7 @@
 //! WebSockets (RFC 6455), as far as both of our uses of them have something in common.
 
 use axum::body::Body;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{FromRequestParts as _, Request};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -57,10 +57,11 @@ pub(super) fn payload(message: Message) -> Option<Bytes> {
 }
 
 /// Says that this is the end, and waits until the client closes the connection: if we did, what it has not read yet could
-/// be lost.
+/// be lost. `kubectl` and the API server take an end without a code for a connection that broke.
 pub(super) async fn finish(mut to: impl Sink<Message> + Unpin, mut from: SplitStream<WebSocket>) {
+    let end = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::default() };
     let closed = async {
-        let _ = to.send(Message::Close(None)).await;
+        let _ = to.send(Message::Close(Some(end))).await;
         while let Some(Ok(_)) = from.next().await {}
     };
     let _ = timeout(CLOSING, closed).await;

@@ -5,6 +5,7 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -38,7 +39,10 @@ async fn rest(socket: &mut WebSocketStream<TlsStream<TcpStream>>) -> [String; 4]
         let message = timeout(DEADLINE, socket.next()).await.expect("it ends").unwrap().unwrap();
         match message {
             Message::Binary(bytes) => channels[usize::from(bytes[0])].extend(&bytes[1..]),
-            Message::Close(_) => return channels.map(|bytes| String::from_utf8(bytes).unwrap()),
+            Message::Close(end) => {
+                assert_eq!(end.expect("the end has a code").code, CloseCode::Normal);
+                return channels.map(|bytes| String::from_utf8(bytes).unwrap());
+            }
             other => panic!("{other:?}"),
         }
     }
