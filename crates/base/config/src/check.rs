@@ -59,7 +59,6 @@ impl fmt::Display for Finding {
 
 /// Fields without effect, and why.
 pub const DEPRECATED: &[(&str, &str)] = &[
-    ("streamingConnectionIdleTimeout", "streams go to the container runtime, which has a timeout of its own"),
     ("iptablesMasqueradeBit", "marking packets is the proxy's concern"),
     ("iptablesDropBit", "dropping packets is the proxy's concern"),
     ("hairpinMode", "the container runtime sets up the network"),

@@ -95,7 +95,7 @@ pub struct KubeletConfiguration {
     /// IP addresses of the cluster's name servers.
     #[serde(rename = "clusterDNS")]
     pub cluster_dns: Vec<String>,
-    /// Without effect since streams go to the runtime.
+    /// How long a stream to a container (exec, attach, port-forward) may be silent before it is closed.
     pub streaming_connection_idle_timeout: Duration,
     /// Time between two computations of the node's status.
     pub node_status_update_frequency: Duration,

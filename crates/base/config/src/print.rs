@@ -3,8 +3,9 @@
 use document::Path;
 use serde_json::{Map, Value, json};
 
+use crate::flags::{FLAGS, Flag, Target};
 use crate::kubelet::{API_VERSION, KIND};
-use crate::layer::Provenance;
+use crate::layer::{Provenance, get};
 use crate::{KubeletConfiguration, Loaded};
 
 /// The configuration as an API object, as `/configz` and a configuration file have it.
@@ -22,6 +23,35 @@ pub fn object(config: &KubeletConfiguration) -> Value {
         }
     }
     Value::Object(object)
+}
+
+/// All flags by name, with their effective values as text; what is secret is masked, as in [`object`].
+#[must_use]
+pub fn flags(loaded: &Loaded) -> Vec<(String, String)> {
+    let fields = object(&loaded.config);
+    let own = serde_json::to_value(&loaded.flags).unwrap_or_default();
+    let value = |flag: &Flag| match flag.target {
+        Target::Field(path) => get(&fields, path).map(text),
+        Target::Own => own.get(flag.name).map(text),
+        Target::Nowhere => None,
+    };
+    let mut flags: Vec<_> =
+        FLAGS.iter().filter_map(|flag| Some((flag.name.to_owned(), value(flag)?))).collect();
+    flags.sort();
+    flags
+}
+
+/// A value as a flag has it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(","),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// YAML with the origin of each value in a comment behind it. Read as a configuration file, it says the same.

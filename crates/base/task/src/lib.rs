@@ -1,5 +1,5 @@
 //! What tasks are made of: supervision, back-off, rates, bounded starts, deadlines for calls that block, atomic
-//! files, and the cell in which a pod's worker says where it is.
+//! files and whether one has changed, and the cell in which a pod's worker says where it is.
 //!
 //! Decides: when a key may be tried again ([`backoff`]), whether a rate allows one more ([`rate`]).
 //!
@@ -14,4 +14,5 @@ pub mod events;
 pub mod file;
 pub mod rate;
 pub mod slots;
+pub mod stamp;
 pub mod supervisor;

@@ -8,16 +8,18 @@ use config::Loaded;
 use cri::{Endpoint, Runtime};
 use image::gc::Collector;
 use image::{Access, Images, NodeCredentials};
+use jiff::Timestamp;
 use logs::{RotationPolicy, Rotator};
 use node::{NodeIp, RuntimeWatch};
 use pleg::Pleg;
 use probe::Prober;
-use server::{Local, healthz, local_api, serve_tcp, serve_unix};
+use server::{Local, healthz, local_api, serve_port, serve_unix};
 use source::{SourceConfig, Sources};
 use status::StatusStore;
 use sync::{ApiObjects, Executor, Needs, Settings, UserNamespaces, WithoutApi};
 use task::events::Recorder;
 use task::supervisor::Supervisor;
+use telemetry::logging::LogHandle;
 use telemetry::metrics::Registry;
 use tokio::sync::{Notify, mpsc, watch};
 use types::{Quantity, SourceKind};
@@ -38,13 +40,14 @@ use super::local::LocalAnswers;
 use super::membership::Membership;
 use super::metrics::{self, Metrics, Milestones};
 use super::nodeobject::NodeObject;
+use super::podaccess::PodAccess;
 use super::podobjects::{self, PodObjects};
 use super::probes::Commands;
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
 use super::termination::TerminationMessages;
-use super::{lock, notify, settings};
+use super::{lock, notify, port, settings};
 use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
@@ -57,10 +60,10 @@ const VOLUME_DEADLINE: Duration = Duration::from_secs(123);
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Runs the agent until it is told to `stop` or until a task that must not end has ended.
-pub(crate) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result<()> {
+pub(crate) async fn run(loaded: Loaded, log: LogHandle, mut stop: StopSignals) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new();
     let outcome = tokio::select! {
-        ended = live(&loaded, &mut supervisor) => ended,
+        ended = live(&loaded, log, &mut supervisor) => ended,
         () = stop.recv() => Ok(()),
     };
     supervisor.stop(STOP_DEADLINE).await;
@@ -68,13 +71,13 @@ pub(crate) async fn run(loaded: Loaded, mut stop: StopSignals) -> anyhow::Result
 }
 
 /// Starts everything and waits for a reason to end.
-async fn live(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<()> {
+async fn live(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> anyhow::Result<()> {
     let flags = &loaded.flags;
     let _lock = match flags.lock_file.as_os_str().is_empty() {
         true => None,
         false => Some(lock::take(&flags.lock_file).await?),
     };
-    start(loaded, supervisor).await?;
+    start(loaded, log, supervisor).await?;
     let contended = async {
         if flags.exit_on_lock_contention {
             lock::contended(&flags.lock_file).await
@@ -91,8 +94,9 @@ async fn live(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<()
     }
 }
 
-async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<()> {
+async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> anyhow::Result<()> {
     let (config, flags) = (&loaded.config, &loaded.flags);
+    let started = Timestamp::now();
     let registry = Registry::new();
     let metrics = Metrics::register(&registry, loaded);
     let here = prepare_node(loaded)?;
@@ -256,12 +260,15 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));
 
+    let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };
+    let troubles =
+        cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
     let local: Arc<dyn Local> = Arc::new(LocalAnswers {
         table: table.clone(),
         statuses: statuses.clone(),
         problems,
         objects: object_troubles,
-        cluster: cluster.zip(standing).map(|(cluster, standing)| ClusterTroubles::new(&cluster, standing)),
+        cluster: troubles,
         pleg: pleg.clone(),
         events: events.clone(),
         prober,
@@ -269,6 +276,14 @@ async fn start(loaded: &Loaded, supervisor: &mut Supervisor) -> anyhow::Result<(
         probe_registry,
     });
     serve(loaded, &local, supervisor)?;
+    let answers = port::Answers {
+        local: Arc::clone(&local),
+        containers: Arc::new(access),
+        metrics: server::Metrics::register(&registry),
+        log,
+        started,
+    };
+    port::serve(loaded, &here.name, cluster.as_ref(), &answers, supervisor)?;
 
     let negotiation = Negotiation {
         setup: CgroupSetup::new(loaded, &here, &registry, metrics.losing_support.clone())?,
@@ -334,7 +349,9 @@ fn serve(loaded: &Loaded, local: &Arc<dyn Local>, supervisor: &mut Supervisor) -
             loaded.config.healthz_bind_address.parse().context("healthzBindAddress")?;
         let router = healthz(Arc::clone(local));
         supervisor.spawn_finishing("healthz", |shutdown| async move {
-            serve_tcp((ip, port).into(), router, shutdown).await.map_err(|error| telemetry::chain(&error))
+            serve_port((ip, port).into(), None, router, shutdown)
+                .await
+                .map_err(|error| telemetry::chain(&error))
         });
     }
     Ok(())

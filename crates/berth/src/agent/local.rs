@@ -1,23 +1,23 @@
 //! The answers of the local API.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt as _};
 use jiff::{SignedDuration, Timestamp};
-use logs::{LogOptions, LogReader};
 use pleg::Pleg;
 use probe::Prober;
 use server::why::{Why, WhyFailure, advice};
-use server::{Local, LogFile, LogQuery, MetricsPage, Problem};
+use server::{Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal};
 use source::ManifestProblem;
 use status::StatusStore;
 use telemetry::metrics::Registry;
 use tokio::sync::watch;
-use types::{ContainerState, Pod, PodRef, corev1, pod, reason};
+use types::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use types::{ObservedPod, Pod, PodRef, SandboxState, corev1, pod, reason};
 use worker::{Entry, Table};
 
 use super::events::EventLog;
+use super::podlogs::{self, PodLog};
 use super::podobjects::ObjectTroubles;
 use super::problem::ClusterTroubles;
 
@@ -105,35 +105,35 @@ impl LocalAnswers {
             events: self.events.lines(&cell.pod.uid),
         }
     }
-
-    fn log_file(&self, pod: &PodRef, container: &str, previous: bool) -> Result<(PathBuf, bool), String> {
-        let observed =
-            self.pleg.known(pod).ok_or_else(|| format!("the runtime has not told about pod {pod} yet"))?;
-        let mut instances = observed.instances(container);
-        let instance = if previous {
-            // While a container waits to be started again, its newest instance is the previous one.
-            let shown = self.statuses.get(&pod.uid).and_then(|status| last_ended(&status, container));
-            let last = shown.and_then(|id| instances.find(|instance| id.ends_with(instance.id.as_str())));
-            last.ok_or_else(|| {
-                format!("previous terminated container {container:?} in pod {:?} not found", &*pod.name.name)
-            })?
-        } else {
-            instances.next().ok_or_else(|| {
-                format!("container {container:?} in pod {:?} is waiting to start", &*pod.name.name)
-            })?
-        };
-        let ended = !matches!(instance.state, ContainerState::Running { .. } | ContainerState::Created);
-        Ok((PathBuf::from(&instance.log_path), ended))
-    }
 }
 
-/// The id of what `status` shows as the last instance of `container` that ended (`lastState`).
-fn last_ended(status: &corev1::PodStatus, container: &str) -> Option<String> {
-    let lists =
-        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-    let mut all = lists.into_iter().flatten().flatten();
-    let last = all.find(|status| status.name == container)?.last_state.as_ref()?;
-    last.terminated.as_ref()?.container_id.clone()
+impl LocalAnswers {
+    /// The log that a request means, and the pod that it is of.
+    fn log_of(
+        &self,
+        namespace: &str,
+        name: &str,
+        container: &str,
+        previous: bool,
+    ) -> Result<(PodLog, PodRef), Refusal> {
+        let table = self.table.borrow().clone();
+        let named = |entry: &&Entry| {
+            let own = &entry.cell.pod.name;
+            *own.namespace == *namespace && *own.name == *name && entry.target.pod().is_some()
+        };
+        let entry = table.pods.values().find(named);
+        let entry = entry.ok_or_else(|| Refusal::not_found(format!("pod {name:?} does not exist")))?;
+        if entry.target.pod().is_some_and(|pod| pod::container(pod, container).is_none()) {
+            return Err(Refusal::not_found(format!("container {container:?} not found in pod {name:?}")));
+        }
+        let pod = &entry.cell.pod;
+        let unknown = || Refusal::bad_request(format!("the runtime has not told about pod {pod} yet"));
+        let observed = self.pleg.known(pod).ok_or_else(unknown)?;
+        let status = self.statuses.get(&pod.uid).ok_or_else(unknown)?;
+        let id = podlogs::chosen(&status, name, container, previous).map_err(Refusal::bad_request)?;
+        let gone = || Refusal::bad_request(format!("container {id} of pod {name:?} is not there any more"));
+        Ok((PodLog::of(&observed, id).ok_or_else(gone)?, pod.clone()))
+    }
 }
 
 /// Whether `name` (`[namespace/]name`) means the pod; a static pod is found by the name in its manifest too.
@@ -154,8 +154,8 @@ fn is_called(entry: &Entry, name: &str) -> bool {
         && namespace.is_none_or(|namespace| &*own.namespace == namespace)
 }
 
-impl Local for LocalAnswers {
-    fn pods(&self) -> Vec<Pod> {
+impl Pods for LocalAnswers {
+    fn desired(&self) -> Vec<Pod> {
         let table = self.table.borrow().clone();
         let mut pods: Vec<Pod> = table
             .pods
@@ -174,6 +174,56 @@ impl Local for LocalAnswers {
         pods
     }
 
+    fn running(&self) -> Vec<Pod> {
+        let pods = self.pleg.pods().borrow().clone();
+        let observed = pods.iter().flat_map(|pods| pods.iter()).filter_map(|pod| self.pleg.known(pod));
+        observed.filter_map(|observed| running_pod(&observed)).collect()
+    }
+
+    fn log<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a str,
+        container: &'a str,
+        query: &'a LogQuery,
+    ) -> BoxFuture<'a, Result<LogFile, Refusal>> {
+        async move {
+            let found = self.log_of(namespace, pod, container, query.previous)?;
+            found.0.open(query, self.pleg.observed(&found.1)).await
+        }
+        .boxed()
+    }
+}
+
+/// The pod as the runtime has it, if anything of it runs.
+fn running_pod(observed: &ObservedPod) -> Option<Pod> {
+    let live: Vec<_> = observed.live().collect();
+    let ready = observed.sandboxes.iter().any(|sandbox| sandbox.state == SandboxState::Ready);
+    if live.is_empty() && !ready {
+        return None;
+    }
+    let container = |container: &&types::ObservedContainer| corev1::Container {
+        name: container.name.to_string(),
+        image: Some(container.image.clone()),
+        ..corev1::Container::default()
+    };
+    let PodRef { name, uid } = &observed.pod;
+    Some(Pod {
+        metadata: ObjectMeta {
+            name: Some(name.name.to_string()),
+            namespace: Some(name.namespace.to_string()),
+            uid: Some(uid.to_string()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(corev1::PodSpec {
+            containers: live.iter().map(container).collect(),
+            ..corev1::PodSpec::default()
+        }),
+        status: None,
+    })
+}
+
+impl Local for LocalAnswers {
     fn why(&self, name: Option<&str>) -> Vec<Why> {
         let table = self.table.borrow().clone();
         let wanted = table.pods.values().filter(|entry| name.is_none_or(|name| is_called(entry, name)));
@@ -184,42 +234,6 @@ impl Local for LocalAnswers {
         let mut problems: Vec<Problem> = self.problems.borrow().iter().map(super::problem::shown).collect();
         problems.extend(self.cluster.iter().flat_map(ClusterTroubles::shown));
         problems
-    }
-
-    fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String> {
-        let table = self.table.borrow().clone();
-        let entry = table
-            .pods
-            .values()
-            .find(|entry| *entry.cell.pod.name.namespace == *namespace && *entry.cell.pod.name.name == *pod)
-            .ok_or_else(|| format!("pod {namespace}/{pod} does not exist"))?;
-        if entry.target.pod().is_some_and(|pod| pod::container(pod, container).is_none()) {
-            return Err(format!("container {container:?} is not in pod {namespace}/{pod}"));
-        }
-        let (path, ended) = self.log_file(&entry.cell.pod, container, query.previous)?;
-        let since = query.since_seconds.and_then(|seconds| {
-            Timestamp::now().checked_sub(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
-        });
-        let options = LogOptions {
-            tail: query.tail_lines,
-            since,
-            limit_bytes: query.limit_bytes,
-            timestamps: query.timestamps,
-            ..LogOptions::default()
-        };
-        let follow =
-            (query.follow && !ended).then(|| ended_watch(self.pleg.observed(&entry.cell.pod), container));
-        let stream = futures::stream::once(async move {
-            let reader = match follow {
-                Some(ended) => LogReader::follow(&path, options, ended).await?,
-                None => LogReader::open(&path, options).await?,
-            };
-            Ok(reader.into_stream())
-        });
-        let flat = futures::TryStreamExt::try_flatten(stream);
-        Ok(Box::pin(flat.map(|piece| {
-            piece.map_err(|error: logs::ReadError| std::io::Error::other(telemetry::chain(&error)))
-        })))
     }
 
     fn health(&self) -> Result<(), String> {
@@ -236,22 +250,4 @@ impl Local for LocalAnswers {
             MetricsPage::Probes => self.probe_registry.encode(),
         }
     }
-}
-
-/// Becomes true when no instance of `container` runs any more.
-fn ended_watch(
-    mut observed: watch::Receiver<Arc<types::ObservedPod>>,
-    container: &str,
-) -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    let container = container.to_owned();
-    tokio::spawn(async move {
-        let ended =
-            |pod: &Arc<types::ObservedPod>| pod.newest(&container).is_none_or(|c| !c.state.is_running());
-        tokio::select! {
-            _ = observed.wait_for(ended) => { sender.send_replace(true); }
-            () = sender.closed() => {}
-        }
-    });
-    receiver
 }

@@ -12,13 +12,14 @@ use tokio::sync::watch;
 use super::cluster::Cluster;
 use super::here::{NodeHere, arch};
 use super::nodeapi::NodeCalls;
+use super::port::port_number;
 use super::runtimefacts::RuntimeFacts;
 use super::settings::{self, KUBERNETES_VERSION};
 
 /// Where device managers of the kubelet keep what is allocated, beneath the root directory.
 const DEVICE_CHECKPOINT: &str = "device-plugins/kubelet_internal_checkpoint";
-/// The feature that schedulers have to know of, by its gate (KEP-5328).
-const DECLARED: [Gate; 1] = [Gate::RestartAllContainersOnContainerExits];
+/// The features that schedulers and API servers have to know of, by their gates (KEP-5328).
+const DECLARED: [Gate; 2] = [Gate::ExtendWebSocketsToKubelet, Gate::RestartAllContainersOnContainerExits];
 
 /// What being a node takes from the rest of the agent.
 pub(super) struct Membership {
@@ -101,8 +102,7 @@ fn facts(loaded: &Loaded, here: &NodeHere, host_ips: &[IpAddr]) -> Facts {
         architecture: arch().to_owned(),
         kubelet_version: node::kubelet_version(KUBERNETES_VERSION, env!("CARGO_PKG_VERSION")),
         runtime: None,
-        // There is no HTTPS server yet.
-        port: 0,
+        port: port_number(loaded),
         images: None,
         max_images: usize::try_from(config.node_status_max_images).ok(),
         declared_features: declared.map(|gate| gate.info().name.to_owned()).collect(),

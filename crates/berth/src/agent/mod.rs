@@ -16,10 +16,14 @@ mod metrics;
 mod nodeapi;
 mod nodeobject;
 mod notify;
+mod podaccess;
+mod podlogs;
 mod podobjects;
+mod port;
 mod probes;
 mod problem;
 mod referred;
+mod reviews;
 mod rotation;
 mod runtimefacts;
 mod services;
@@ -30,7 +34,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use config::{Loaded, LogFormat, Outcome, Request};
-use telemetry::logging::{Filter, Format, LoggingOptions, VModule};
+use telemetry::logging::{Filter, Format, LogHandle, LoggingOptions, VModule};
 
 use crate::cli::{tell, tell_error};
 use crate::{FAILED, MISUSED, process};
@@ -52,17 +56,17 @@ Usage:
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     process::run(|stop| async {
         match load(args) {
-            Ok(loaded) => ended(live(loaded, stop).await),
+            Ok((loaded, log)) => ended(live(loaded, log, stop).await),
             Err(status) => status,
         }
     })
 }
 
-/// Reads flags and configuration, and begins to log as they say.
+/// Reads flags and configuration, and begins to log as they say, until the handle says otherwise.
 ///
 /// # Errors
 /// The exit status, if there is nothing to run: flags or files are wrong, or only a question was asked.
-pub(crate) fn load(args: Vec<OsString>) -> Result<Loaded, ExitCode> {
+pub(crate) fn load(args: Vec<OsString>) -> Result<(Loaded, LogHandle), ExitCode> {
     let loaded = match config::load(args.into_iter()) {
         Ok(Outcome::Run(loaded)) => *loaded,
         Ok(Outcome::Request(request)) => {
@@ -74,12 +78,12 @@ pub(crate) fn load(args: Vec<OsString>) -> Result<Loaded, ExitCode> {
             return Err(ExitCode::from(MISUSED));
         }
     };
-    if let Err(error) = telemetry::logging::init(logging(&loaded)) {
+    let log = telemetry::logging::init(logging(&loaded)).map_err(|error| {
         tell_error(&telemetry::chain(&error));
-        return Err(ExitCode::from(FAILED));
-    }
+        ExitCode::from(FAILED)
+    })?;
     tell_start(&loaded);
-    Ok(loaded)
+    Ok((loaded, log))
 }
 
 /// Tells how the process ends, in the log and by its exit status.

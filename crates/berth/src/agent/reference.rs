@@ -145,6 +145,7 @@ fn registry() -> Registry {
         kubeapi::Metrics::register(&registry),
         node::Metrics::register(&registry),
         pleg::Metrics::register(&registry),
+        server::Metrics::register(&registry),
         probe::Metrics::register(&registry),
         podobjects::Metrics::register(&registry),
         stats::Metrics::register(&registry),

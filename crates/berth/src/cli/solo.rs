@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use config::Loaded;
 use solo::{Settings, Solo};
-use telemetry::logging::{Filter, Format, LoggingOptions};
+use telemetry::logging::{Filter, Format, LogHandle, LoggingOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::{tell, tell_error};
@@ -48,7 +48,7 @@ pub(super) fn run(args: SoloArgs) -> ExitCode {
 }
 
 /// What the API server is told, and what the agent, if there is to be one.
-fn prepare(args: SoloArgs) -> Result<(Settings, Option<Loaded>), ExitCode> {
+fn prepare(args: SoloArgs) -> Result<(Settings, Option<(Loaded, LogHandle)>), ExitCode> {
     let (loaded, name) = if args.no_agent {
         let options = LoggingOptions {
             format: Format::Text,
@@ -59,13 +59,13 @@ fn prepare(args: SoloArgs) -> Result<(Settings, Option<Loaded>), ExitCode> {
         (None, args.node_name)
     } else {
         let own = [format!("-v={}", args.v), format!("--hostname-override={}", args.node_name)];
-        let loaded = agent::load(own.into_iter().map(OsString::from).chain(args.agent).collect())?;
+        let (loaded, log) = agent::load(own.into_iter().map(OsString::from).chain(args.agent).collect())?;
         if !loaded.flags.kubeconfig.as_os_str().is_empty() {
             let why = "the agent of `berth solo` has a kubeconfig already; for another API server run `berth` itself";
             return Err(failed(MISUSED, why));
         }
         let name = loaded.flags.hostname_override.clone();
-        (Some(loaded), name)
+        (Some((loaded, log)), name)
     };
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let node =
@@ -78,7 +78,11 @@ fn failed(status: u8, why: &str) -> ExitCode {
     ExitCode::from(status)
 }
 
-async fn live(settings: &Settings, loaded: Option<Loaded>, mut stop: StopSignals) -> anyhow::Result<()> {
+async fn live(
+    settings: &Settings,
+    loaded: Option<(Loaded, LogHandle)>,
+    mut stop: StopSignals,
+) -> anyhow::Result<()> {
     let solo = Solo::open(settings).await?;
     tell(&format!(
         "The API server listens on https://{}\n  export KUBECONFIG={}\n",
@@ -90,9 +94,9 @@ async fn live(settings: &Settings, loaded: Option<Loaded>, mut stop: StopSignals
     let mut serving = tokio::spawn(solo.serve(shutdown.clone()));
     let rest = async {
         match loaded {
-            Some(mut loaded) => {
+            Some((mut loaded, log)) => {
                 loaded.flags.kubeconfig = kubeconfig;
-                agent::live(loaded, stop).await
+                agent::live(loaded, log, stop).await
             }
             None => {
                 stop.recv().await;

@@ -18,6 +18,15 @@ const UNSTATED: &str = "";
 
 #[rustfmt::skip]
 const FAMILIES: &[Row] = &[
+    ("apiserver_client_certificate_expiration_seconds", "histogram", &[], ALPHA, true),
+    ("apiserver_delegated_authn_request_duration_seconds", "histogram", &["code"], ALPHA, false),
+    ("apiserver_delegated_authn_request_total", "counter", &["code"], ALPHA, false),
+    ("apiserver_delegated_authz_request_duration_seconds", "histogram", &["code"], ALPHA, false),
+    ("apiserver_delegated_authz_request_total", "counter", &["code"], ALPHA, false),
+    ("authentication_token_cache_active_fetch_count", "gauge", &["status"], ALPHA, false),
+    ("authentication_token_cache_fetch_total", "counter", &["status"], ALPHA, false),
+    ("authentication_token_cache_request_duration_seconds", "histogram", &["status"], ALPHA, false),
+    ("authentication_token_cache_request_total", "counter", &["status"], ALPHA, false),
     ("disabled_metrics_total", "counter", &[], BETA, true),
     ("hidden_metrics_total", "counter", &[], BETA, true),
     ("kubelet_active_pods", "gauge", &["static"], ALPHA, true),
@@ -31,6 +40,9 @@ const FAMILIES: &[Row] = &[
     ("kubelet_evented_pleg_connection_error_count", "counter", &[], ALPHA, true),
     ("kubelet_evented_pleg_connection_latency_seconds", "histogram", &[], ALPHA, true),
     ("kubelet_evented_pleg_connection_success_count", "counter", &[], ALPHA, true),
+    ("kubelet_http_inflight_requests", "gauge", &["long_running", "method", "path", "server_type"], ALPHA, false),
+    ("kubelet_http_requests_duration_seconds", "histogram", &["long_running", "method", "path", "server_type"], ALPHA, false),
+    ("kubelet_http_requests_total", "counter", &["long_running", "method", "path", "server_type"], ALPHA, false),
     ("kubelet_image_garbage_collected_total", "counter", &["reason"], ALPHA, false),
     ("kubelet_image_manager_ensure_image_requests_total", "counter", &["present_locally", "pull_policy", "pull_required"], ALPHA, true),
     ("kubelet_image_pull_duration_seconds", "histogram", &["image_size_in_bytes"], ALPHA, false),
@@ -79,6 +91,7 @@ const FAMILIES: &[Row] = &[
     ("kubelet_started_user_namespaced_pods_errors_total", "counter", &[], ALPHA, true),
     ("kubelet_started_user_namespaced_pods_total", "counter", &[], ALPHA, true),
     ("kubelet_terminated_containers_total", "counter", &["container_type", "exit_code", "reason"], ALPHA, true),
+    ("kubelet_websocket_streaming_requests_total", "counter", &["subresource"], ALPHA, false),
     ("kubelet_working_pods", "gauge", &["config", "lifecycle", "static"], ALPHA, true),
     ("kubernetes_build_info", "gauge", &["build_date", "compiler", "git_commit", "git_tree_state", "git_version", "go_version", "major", "minor", "platform"], BETA, true),
     ("kubernetes_feature_enabled", "gauge", &["name", "stage"], BETA, true),
@@ -108,6 +121,11 @@ fn buckets(name: &str) -> &'static str {
         "kubelet_image_pull_duration_seconds" => {
             "1 5 10 20 30 60 120 180 240 300 360 480 600 900 1200 1800 2700 3600 +Inf"
         }
+        "apiserver_client_certificate_expiration_seconds" => {
+            "0 1800 3600 7200 21600 43200 86400 172800 345600 604800 2.592e+06 7.776e+06 1.5552e+07 3.1104e+07 +Inf"
+        }
+        "apiserver_delegated_authn_request_duration_seconds"
+        | "apiserver_delegated_authz_request_duration_seconds" => "0.25 0.5 0.7 1 1.5 3 5 10 +Inf",
         "storage_operation_duration_seconds" => "0.1 0.25 0.5 1 2.5 5 10 15 25 50 120 300 600 +Inf",
         _ => USUAL,
     }

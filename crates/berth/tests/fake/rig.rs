@@ -55,6 +55,8 @@ impl Rig {
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
+        // A field may be said once.
+        let server = if more.contains("enableServer:") { "" } else { "enableServer: false\n" };
         let config = format!(
             "apiVersion: kubelet.config.k8s.io/v1beta1\n\
              kind: KubeletConfiguration\n\
@@ -65,12 +67,11 @@ impl Rig {
              enforceNodeAllocatable: []\n\
              failCgroupV1: false\n\
              failSwapOn: false\n\
-             enableServer: false\n\
              healthzPort: 0\n\
              serializeImagePulls: false\n\
              registryPullQPS: 0\n\
              fileCheckFrequency: 1s\n\
-             {more}",
+             {server}{more}",
             endpoint = rig.runtime.endpoint(),
             manifests = rig.manifests().display(),
             logs = rig.logs().display(),
@@ -92,6 +93,11 @@ impl Rig {
     /// The directory of pod logs.
     pub(crate) fn logs(&self) -> PathBuf {
         self.dir.path().join("logs")
+    }
+
+    /// A file beside the configuration.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn log(&self) -> PathBuf {

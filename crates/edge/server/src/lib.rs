@@ -1,14 +1,27 @@
-//! What others call. In this cut: the local API on a unix socket (mode 0600), and the healthz port.
+//! What others call: the local API on a unix socket (mode 0600), the healthz port, and the kubelet's own API on port 10250
+//! (Kubernetes: "Kubelet authentication/authorization") with its sibling without authentication.
 //!
-//! Decides: what advice goes with a pod's state ([`why`]).
+//! Decides: what advice goes with a pod's state ([`why`]), who asks and what they may do ([`auth`]), what a request means.
 //!
-//! Tasks: one listener per address; each connection is a task of its own, and a slow one delays no other.
+//! Tasks: one listener per address; each connection is a task of its own, and a slow one delays no other. A stream to a
+//! container (exec, attach, port-forward) is a task that copies bytes between client and runtime; it wakes on either, on
+//! silence that lasts too long, and on the end of the server.
 //!
-//! Does not: know pods itself. It asks [`Local`].
+//! Does not: know pods itself. It asks [`Pods`], [`Local`] and [`Containers`], and [`auth::Reviews`] about users.
 
+pub mod auth;
 mod listen;
 mod local;
+mod metrics;
+mod nodelogs;
+mod pods;
+mod port;
+mod stream;
 pub mod why;
 
-pub use listen::{ListenError, serve_tcp, serve_unix};
-pub use local::{Local, LogFile, LogQuery, MetricsPage, Problem, healthz, local_api};
+pub use listen::{ListenError, serve_port, serve_unix};
+pub use local::{Local, MetricsPage, Problem, healthz, local_api};
+pub use metrics::Metrics;
+pub use pods::{LogFile, LogQuery, LogStream, Pods, Refusal};
+pub use port::{Needs, Process, Settings, port, read_only_port};
+pub use stream::{Containers, Streams, Target};

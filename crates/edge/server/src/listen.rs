@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::Router;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use https::{Limits, Tls};
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 /// Why a listener could not be had.
@@ -61,18 +63,18 @@ pub async fn serve_unix(path: &Path, router: Router, shutdown: CancellationToken
     served.map_err(ListenError::Serve)
 }
 
-/// Serves `router` on `address` until `shutdown`.
+/// Serves `router` on `address` until `shutdown`, over `tls` if there is one. The unspecified address means all of both
+/// families.
 ///
 /// # Errors
 /// If the address cannot be bound.
-pub async fn serve_tcp(
+pub async fn serve_port(
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
     router: Router,
     shutdown: CancellationToken,
 ) -> Result<(), ListenError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| ListenError::Tcp { address, source })?;
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
-        .map_err(ListenError::Serve)
+    let listener = https::bind(address).map_err(|source| ListenError::Tcp { address, source })?;
+    https::serve(listener, tls, router, Limits::default(), shutdown).await;
+    Ok(())
 }

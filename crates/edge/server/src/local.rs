@@ -8,10 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use futures::Stream;
 use serde::{Deserialize, Serialize};
-use types::Pod;
 
+use crate::pods::{LogQuery, PodList, Pods};
 use crate::why::Why;
 
 /// A manifest that could not be used, or not wholly; or what is wrong between the node and its API server.
@@ -34,27 +33,6 @@ pub struct Problem {
     pub warning: bool,
 }
 
-/// Which part of a container's log is wanted (the names are those of `PodLogOptions`).
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LogQuery {
-    /// Go on as the log grows.
-    pub follow: bool,
-    /// The instance before the current one.
-    pub previous: bool,
-    /// Each line with its time.
-    pub timestamps: bool,
-    /// Only the last lines.
-    pub tail_lines: Option<u64>,
-    /// At most so many bytes.
-    pub limit_bytes: Option<u64>,
-    /// Only what is younger than this.
-    pub since_seconds: Option<u64>,
-}
-
-/// A log to be read: the stream of its bytes.
-pub type LogFile = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Vec<u8>>> + Send>>;
-
 /// A page of metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetricsPage {
@@ -65,15 +43,11 @@ pub enum MetricsPage {
 }
 
 /// What the local API needs of the agent.
-pub trait Local: Send + Sync + 'static {
-    /// All pods, with their status.
-    fn pods(&self) -> Vec<Pod>;
+pub trait Local: Pods {
     /// Why pods are where they are; of all of them, or of those called `name` (`[namespace/]name`).
     fn why(&self, name: Option<&str>) -> Vec<Why>;
     /// What is wrong with manifests and with the API server.
     fn problems(&self) -> Vec<Problem>;
-    /// The log of a container; the error is told to the client as it is.
-    fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String>;
     /// What is wrong with the agent itself.
     fn health(&self) -> Result<(), String>;
     /// The metrics of a page in Prometheus' text format.
@@ -98,22 +72,8 @@ pub fn healthz(local: Arc<dyn Local>) -> Router {
     Router::new().route("/healthz", get(health)).with_state(local)
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PodList {
-    kind: &'static str,
-    api_version: &'static str,
-    metadata: serde_json::Map<String, serde_json::Value>,
-    items: Vec<Pod>,
-}
-
 async fn pods(State(local): State<Arc<dyn Local>>) -> impl IntoResponse {
-    Json(PodList {
-        kind: "PodList",
-        api_version: "v1",
-        metadata: serde_json::Map::new(),
-        items: local.pods(),
-    })
+    Json(PodList::of(local.desired()))
 }
 
 #[derive(Deserialize)]
@@ -134,11 +94,11 @@ async fn container_log(
     Path((namespace, pod, container)): Path<(String, String, String)>,
     Query(query): Query<LogQuery>,
 ) -> Response {
-    match local.log(&namespace, &pod, &container, &query) {
+    match local.log(&namespace, &pod, &container, &query).await {
         Ok(stream) => {
             ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(stream)).into_response()
         }
-        Err(message) => (StatusCode::NOT_FOUND, message).into_response(),
+        Err(refusal) => refusal.into_response(),
     }
 }
 

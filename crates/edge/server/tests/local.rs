@@ -7,8 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use server::why::Why;
-use server::{ListenError, Local, LogFile, LogQuery, MetricsPage, Problem, local_api, serve_unix};
+use server::{
+    ListenError, Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal, local_api, serve_unix,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -16,25 +19,38 @@ use types::Pod;
 
 struct Fake;
 
-impl Local for Fake {
-    fn pods(&self) -> Vec<Pod> {
+impl Pods for Fake {
+    fn desired(&self) -> Vec<Pod> {
         vec![serde_json::from_value(serde_json::json!({"metadata": {"name": "web"}})).unwrap()]
     }
 
+    fn running(&self) -> Vec<Pod> {
+        Vec::new()
+    }
+
+    fn log<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a str,
+        container: &'a str,
+        query: &'a LogQuery,
+    ) -> BoxFuture<'a, Result<LogFile, Refusal>> {
+        let text = format!("{namespace}/{pod}/{container} tail {:?}\n", query.tail_lines);
+        let log: Result<LogFile, _> = match container {
+            "none" => Err(Refusal::not_found("container \"none\" is not in the pod")),
+            _ => Ok(futures::stream::iter([Ok(text.into_bytes())]).boxed()),
+        };
+        Box::pin(async move { log })
+    }
+}
+
+impl Local for Fake {
     fn why(&self, _: Option<&str>) -> Vec<Why> {
         Vec::new()
     }
 
     fn problems(&self) -> Vec<Problem> {
         Vec::new()
-    }
-
-    fn log(&self, namespace: &str, pod: &str, container: &str, query: &LogQuery) -> Result<LogFile, String> {
-        if container == "none" {
-            return Err("container \"none\" is not in the pod".to_owned());
-        }
-        let text = format!("{namespace}/{pod}/{container} tail {:?}\n", query.tail_lines);
-        Ok(futures::stream::iter([Ok(text.into_bytes())]).boxed())
     }
 
     fn health(&self) -> Result<(), String> {

@@ -37,6 +37,6 @@ mod time;
 pub use auth::TokenError;
 pub use authority::AuthorityError;
 pub use error::ApiError;
-pub use listen::TlsError;
+pub use https::TlsError;
 pub use solo::{Settings, Solo, SoloError};
 pub use store::DiskError;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use https::{Authorities, Tls, TlsError};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -17,9 +17,8 @@ use crate::auth::{Issuer, TokenError};
 use crate::authority::{Authority, AuthorityError, token_key};
 use crate::control;
 use crate::error::ApiError;
-use crate::listen::{self, TlsError};
 use crate::store::{self, DiskError, Store};
-use crate::{kubeconfig, rest, rules};
+use crate::{kubeconfig, listen, rest, rules};
 
 /// Connections have so long to let go of the store.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -87,7 +86,8 @@ pub struct Solo {
     api: Arc<Api>,
     authority: Authority,
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    tls: Arc<Tls>,
+    clients: Arc<Authorities>,
     address: SocketAddr,
     admin: PathBuf,
     node: PathBuf,
@@ -107,7 +107,7 @@ impl Solo {
         let store = Store::open(&dir.join("store.redb"))?;
         let authority = Authority::open(&pki)?;
         let unbound = |source| SoloError::Listen { address: settings.listen, source };
-        let listener = TcpListener::bind(settings.listen).await.map_err(unbound)?;
+        let listener = https::bind(settings.listen).map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;
         let ca: Arc<str> = authority.certificate.as_str().into();
         {
@@ -120,7 +120,7 @@ impl Solo {
                 .await?;
         }
         let (names, addresses) = own_names(&settings.node, address.ip());
-        let acceptor = listen::acceptor(&ca, &authority.server(&names, &addresses)?)?;
+        let (tls, clients) = listen::tls(&ca, &authority.server(&names, &addresses)?)?;
         let (admin, node) = (dir.join("admin.kubeconfig"), dir.join("node.kubeconfig"));
         let node_user = format!("system:node:{}", settings.node);
         let url = format!("https://{}", reached_at(address));
@@ -134,7 +134,7 @@ impl Solo {
         }
         let issuer = Arc::new(Issuer::new(&token_key(&pki)?)?);
         let api = Arc::new(Api { store, issuer, ca, address: reached_at(address).to_string() });
-        Ok(Self { api, authority, listener, acceptor, address, admin, node })
+        Ok(Self { api, authority, listener, tls, clients, address, admin, node })
     }
 
     /// Where it listens.
@@ -173,9 +173,9 @@ impl Solo {
         wrap: impl FnOnce(Router) -> Router,
     ) -> Result<(), SoloError> {
         let closed = self.api.store.commits();
-        let router = wrap(rest::router(self.api.clone()));
+        let router = listen::identified(wrap(rest::router(self.api.clone())), self.clients);
         let outcome = tokio::select! {
-            () = listen::serve(self.listener, self.acceptor, router, shutdown.clone()) => Ok(()),
+            () = https::serve(self.listener, Some(self.tls), router, listen::LIMITS, shutdown.clone()) => Ok(()),
             () = control::run(self.api.clone(), self.authority, shutdown.clone()) => Ok(()),
             () = control::expire_events(self.api, shutdown) => Ok(()),
             () = store::closed(closed.clone()) => Err(SoloError::WriterEnded),

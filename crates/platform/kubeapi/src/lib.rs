@@ -79,7 +79,6 @@ mod object;
 mod objects;
 mod pods;
 mod presence;
-mod stamp;
 mod tokens;
 mod transport;
 mod watch;

@@ -14,6 +14,10 @@ pub const PATH: &str = "/etc/hosts";
 /// How much of the node's own file is copied at the most, in bytes.
 pub const MAX_HOST_FILE: u64 = 10 << 20;
 
+/// The first line. Programs, and the conformance tests of Kubernetes, know by it whose file this is.
+const MANAGED: &str = "# Kubernetes-managed hosts file.\n";
+const MANAGED_HOST_NETWORK: &str = "# Kubernetes-managed hosts file (host network).\n";
+
 const LOCAL: &str = "\
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -37,13 +41,13 @@ pub fn is_mounted(pod: &Pod, container: &Container, pod_ips: &[IpAddr]) -> bool 
 pub fn content(pod: &Pod, pod_ips: &[IpAddr], hostname: &Hostname, node_file: &str) -> String {
     let mut out = String::new();
     if pod::host_network(pod) {
-        out.push_str("# Managed by the kubelet: the file of the node, and the pod's aliases.\n");
+        out.push_str(MANAGED_HOST_NETWORK);
         out.push_str(node_file);
         if !node_file.is_empty() && !node_file.ends_with('\n') {
             out.push('\n');
         }
     } else {
-        out.push_str("# Managed by the kubelet: changes are lost when a container starts.\n");
+        out.push_str(MANAGED);
         out.push_str(LOCAL);
         for ip in pod_ips {
             // Writing to a String cannot fail.
@@ -83,7 +87,7 @@ mod tests {
         let ips = ["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
         let own = pod(json!({}));
         expect![[r#"
-            # Managed by the kubelet: changes are lost when a container starts.
+            # Kubernetes-managed hosts file.
             127.0.0.1	localhost
             ::1	localhost ip6-localhost ip6-loopback
             fe00::0	ip6-localnet
@@ -99,7 +103,7 @@ mod tests {
         .assert_eq(&content(&own, &ips, &Hostname::of(&own, "d"), "10.9.9.9 node"));
         let host = pod(json!({"hostNetwork": true, "hostAliases": []}));
         expect![[r#"
-            # Managed by the kubelet: the file of the node, and the pod's aliases.
+            # Kubernetes-managed hosts file (host network).
             10.9.9.9 node
         "#]]
         .assert_eq(&content(&host, &ips, &Hostname::of(&host, "d"), "10.9.9.9 node"));

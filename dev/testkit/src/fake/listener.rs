@@ -44,7 +44,7 @@ impl Listener {
         let runtime = RuntimeServiceServer::new(served.clone()).max_decoding_message_size(RECEIVE_LIMIT);
         let images = ImageServiceServer::new(served.clone()).max_decoding_message_size(RECEIVE_LIMIT);
         let served = served.clone();
-        let dispatch = tower::service_fn(move |request: tonic::codegen::http::Request<tonic::body::Body>| {
+        let dispatch = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
             served.heard(request.uri());
             if request.uri().path().starts_with("/runtime.v1.ImageService/") {
                 images.clone().call(request)

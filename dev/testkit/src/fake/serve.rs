@@ -152,7 +152,7 @@ impl Served {
     }
 
     /// Notes who the client says it wants to talk to.
-    pub(super) fn heard(&self, uri: &tonic::codegen::http::Uri) {
+    pub(super) fn heard(&self, uri: &http::Uri) {
         *lock(&self.0.authority) = uri.authority().map(ToString::to_string);
     }
 

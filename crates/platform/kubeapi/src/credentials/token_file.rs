@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use task::stamp::Stamp;
+
 use super::{CredentialsError, Proof};
-use crate::stamp::Stamp;
 
 /// The token in a file. Read again when the file has changed; if it is gone by then, the last token goes on.
 pub(crate) struct TokenFile {

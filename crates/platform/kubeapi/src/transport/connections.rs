@@ -8,6 +8,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::pki_types::ServerName;
+use task::stamp::Stamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use super::lane::{Lanes, ResponseBody};
 use super::tls::{Loaded, Material, TlsError};
 use crate::credentials::Identity;
 use crate::kubeconfig::{Cluster, User};
-use crate::stamp::Stamp;
 
 /// How often the files of certificates are looked at, at most. It happens when something is asked of the server:
 /// the node's lease does that every few seconds, so it needs no timer.

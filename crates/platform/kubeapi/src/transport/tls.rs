@@ -6,11 +6,11 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use task::stamp::Stamp;
 
 use super::insecure::AnyCertificate;
 use crate::credentials::Identity;
 use crate::kubeconfig::{Cluster, KubeconfigError, Pem, User};
-use crate::stamp::Stamp;
 
 /// The certificates and keys of a kubeconfig.
 pub(super) struct Material {

@@ -1,0 +1,198 @@
+//! The routes of port 10250, which the rest of the cluster knows (Kubernetes: "Kubelet API"), and of the port without
+//! authentication.
+
+mod checkpoint;
+mod count;
+mod debug;
+mod health;
+mod logquery;
+mod logs;
+mod pages;
+mod process;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, on, post};
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use telemetry::metrics::TEXT_FORMAT;
+
+use crate::auth::Guard;
+use crate::pods::PodList;
+use crate::{Containers, Local, Metrics, MetricsPage, nodelogs, stream};
+
+pub(crate) use count::Counted;
+pub use process::Process;
+
+/// Which of the routes there are, and how they behave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// `enableDebuggingHandlers`: logs, exec and the like.
+    pub debugging: bool,
+    /// `enableSystemLogHandler`: files of the log directory.
+    pub system_logs: bool,
+    /// `enableSystemLogQuery`: logs of services.
+    pub log_query: bool,
+    /// `enableProfilingHandler`.
+    pub profiling: bool,
+    /// `enableDebugFlagsHandler`.
+    pub debug_flags: bool,
+    /// Gate `ContainerCheckpoint`.
+    pub checkpoint: bool,
+    /// Gate `ComponentFlagz`.
+    pub flagz: bool,
+    /// Gate `ComponentStatusz`.
+    pub statusz: bool,
+    /// Gate `PodLogsQuerySplitStreams`: one output of a container by itself.
+    pub split_streams: bool,
+    /// Gate `ExtendWebSocketsToKubelet`: WebSockets that the runtime does not know are translated.
+    pub websockets: bool,
+    /// `streamingConnectionIdleTimeout`: how long a stream to a container may be silent.
+    pub stream_idle: Duration,
+    /// The directory of the node's logs.
+    pub log_dir: PathBuf,
+    /// Where checkpoints of containers are put.
+    pub checkpoint_dir: PathBuf,
+}
+
+/// What the port answers from.
+pub struct Needs {
+    /// Pods, health and metrics.
+    pub local: Arc<dyn Local>,
+    /// What is done inside of containers.
+    pub containers: Arc<dyn Containers>,
+    /// What is told of this program.
+    pub process: Process,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How it behaves.
+    pub settings: Settings,
+}
+
+/// What handlers share.
+pub(crate) struct Shared {
+    pub(crate) needs: Needs,
+}
+
+/// The routes of the port, behind `guard`.
+pub fn port(needs: Needs, guard: Guard) -> Router {
+    let settings = needs.settings.clone();
+    let shared = Arc::new(Shared { needs });
+    let mut router = open();
+    if settings.debugging {
+        router = router.merge(debugging(&settings));
+    } else {
+        for path in DEBUGGING {
+            router = refused_below(router, path, "Debug endpoints are disabled.");
+        }
+    }
+    let metrics = shared.needs.metrics.clone();
+    count::counted(guard.before(router.with_state(shared)), metrics, false)
+}
+
+/// The routes of the port without authentication (`readOnlyPort`).
+pub fn read_only_port(needs: Needs) -> Router {
+    let metrics = needs.metrics.clone();
+    let mut router = open();
+    for path in DEBUGGING {
+        router = refused_below(router, path, "Debug endpoints are disabled.");
+    }
+    count::counted(router.with_state(Arc::new(Shared { needs })), metrics, true)
+}
+
+/// Paths that are told to be disabled where debugging is.
+const DEBUGGING: [&str; 8] =
+    ["/run", "/exec", "/attach", "/portForward", "/containerLogs", "/runningpods", "/debug/pprof", "/logs"];
+
+/// Routes that both ports have.
+fn open() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/healthz", get(health::all))
+        .route("/healthz/{check}", get(health::one))
+        .route("/metrics", get(metrics))
+        .route("/metrics/probes", get(probe_metrics))
+        .route("/pods", get(pods))
+        .route("/pods/", get(pods))
+}
+
+/// Routes that only the port with authentication has.
+fn debugging(settings: &Settings) -> Router<Arc<Shared>> {
+    use stream::{attach, attach_uid, exec, exec_uid, port_forward, port_forward_uid, run, run_uid};
+    let either = stream::methods;
+    let mut router = Router::new()
+        .route("/run/{namespace}/{pod}/{container}", post(run))
+        .route("/run/{namespace}/{pod}/{uid}/{container}", post(run_uid))
+        .route("/exec/{namespace}/{pod}/{container}", on(either(), exec))
+        .route("/exec/{namespace}/{pod}/{uid}/{container}", on(either(), exec_uid))
+        .route("/attach/{namespace}/{pod}/{container}", on(either(), attach))
+        .route("/attach/{namespace}/{pod}/{uid}/{container}", on(either(), attach_uid))
+        .route("/portForward/{namespace}/{pod}", on(either(), port_forward))
+        .route("/portForward/{namespace}/{pod}/{uid}", on(either(), port_forward_uid))
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::container))
+        .route("/runningpods", get(running_pods))
+        .route("/runningpods/", get(running_pods))
+        .route("/configz", get(pages::configz));
+    if settings.checkpoint {
+        router = router.route("/checkpoint/{namespace}/{pod}/{container}", post(checkpoint::checkpoint));
+    }
+    if settings.flagz {
+        router = router.route("/flagz", get(pages::flagz));
+    }
+    if settings.statusz {
+        router = router.route("/statusz", get(pages::statusz));
+    }
+    router = match settings.system_logs {
+        true => router
+            .route("/logs", get(nodelogs::root))
+            .route("/logs/", get(nodelogs::root))
+            .route("/logs/{*path}", get(nodelogs::below)),
+        false => refused_below(router, "/logs", "logs endpoint is disabled."),
+    };
+    router = match settings.profiling {
+        true => router
+            .route("/debug/pprof/", get(debug::index))
+            .route("/debug/pprof/cmdline", get(debug::cmdline))
+            .route("/debug/pprof/{*profile}", get(debug::profile)),
+        false => refused_below(router, "/debug/pprof", "profiling endpoint is disabled."),
+    };
+    match settings.debug_flags {
+        true => router.route("/debug/flags/v", any(debug::verbosity)),
+        false => router.route("/debug/flags/v", any(|| refused("flags endpoint is disabled."))),
+    }
+}
+
+fn refused_below(router: Router<Arc<Shared>>, path: &str, why: &'static str) -> Router<Arc<Shared>> {
+    let handler = move || refused(why);
+    router
+        .route(path, any(handler))
+        .route(&format!("{path}/"), any(handler))
+        .route(&format!("{path}/{{*rest}}"), any(handler))
+}
+
+async fn refused(why: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, format!("{why}\n")).into_response()
+}
+
+async fn pods(State(shared): State<Arc<Shared>>) -> Response {
+    Json(PodList::of(shared.needs.local.desired())).into_response()
+}
+
+async fn running_pods(State(shared): State<Arc<Shared>>) -> Response {
+    Json(PodList::of(shared.needs.local.running())).into_response()
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    exposed(shared.needs.local.metrics(MetricsPage::Agent))
+}
+
+async fn probe_metrics(State(shared): State<Arc<Shared>>) -> Response {
+    exposed(shared.needs.local.metrics(MetricsPage::Probes))
+}
+
+fn exposed(text: String) -> Response {
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
+}
