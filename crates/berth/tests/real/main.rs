@@ -23,5 +23,6 @@ mod rig;
 mod runtime;
 mod security;
 mod service;
+mod streams;
 mod volumes;
 mod workloads;
