@@ -17,7 +17,7 @@ use crate::rig::{FOREVER, Rig, deadline};
 
 /// The query of a shell command with all streams.
 fn shell(script: &str) -> String {
-    let script = script.replace(' ', "%20").replace('&', "%26").replace(';', "%3B");
+    let script: String = script.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("command=sh&command=-c&command={script}&input=1&output=1&error=1")
 }
 
