@@ -167,6 +167,12 @@ fn guard(
         }
         None => Authorizer::Nobody,
     };
+    if authentication.anonymous.enabled && !decided {
+        tracing::warn!(
+            "Whoever reaches the node's API may run commands in its pods: authentication.anonymous is enabled, and \
+             authorization.mode is AlwaysAllow"
+        );
+    }
     if cluster.is_none() && decided {
         tracing::warn!(
             "Without an API server nobody may use the node's API: authorization.mode is Webhook; `berth` on this machine can"

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use config::Loaded;
+use config::{AuthorizationMode, Loaded};
 use solo::{Settings, Solo};
 use telemetry::logging::{Filter, Format, LogHandle, LoggingOptions};
 use tokio_util::sync::CancellationToken;
@@ -78,6 +78,28 @@ fn failed(status: u8, why: &str) -> ExitCode {
     ExitCode::from(status)
 }
 
+/// Shuts the agent's own API to strangers, as far as nobody said otherwise: the API server beside it, whose authority is
+/// `ca`, knows who may do what. The kubelet's defaults without a configuration file would let anybody in.
+fn shut(loaded: &mut Loaded, ca: PathBuf) {
+    let unsaid = |path: &str| !loaded.provenance.is_set(path);
+    let config = &mut loaded.config;
+    if unsaid("authentication.x509.clientCAFile") {
+        config.authentication.x509.client_ca_file = ca;
+    }
+    if unsaid("authentication.anonymous.enabled") {
+        config.authentication.anonymous.enabled = false;
+    }
+    if unsaid("authentication.webhook.enabled") {
+        config.authentication.webhook.enabled = true;
+    }
+    if unsaid("authorization.mode") {
+        config.authorization.mode = AuthorizationMode::Webhook;
+    }
+    if unsaid("readOnlyPort") {
+        config.read_only_port = 0;
+    }
+}
+
 async fn live(
     settings: &Settings,
     loaded: Option<(Loaded, LogHandle)>,
@@ -89,13 +111,14 @@ async fn live(
         solo.address(),
         solo.admin_kubeconfig().display()
     ));
-    let kubeconfig = solo.node_kubeconfig().to_owned();
+    let (kubeconfig, ca) = (solo.node_kubeconfig().to_owned(), solo.authority().to_owned());
     let shutdown = CancellationToken::new();
     let mut serving = tokio::spawn(solo.serve(shutdown.clone()));
     let rest = async {
         match loaded {
             Some((mut loaded, log)) => {
                 loaded.flags.kubeconfig = kubeconfig;
+                shut(&mut loaded, ca);
                 agent::live(loaded, log, stop).await
             }
             None => {
@@ -111,4 +134,31 @@ async fn live(
     shutdown.cancel();
     let served = serving.await?;
     outcome.and(served.map_err(Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Outcome;
+
+    use super::*;
+
+    fn shut_with(args: &[&str]) -> config::KubeletConfiguration {
+        let Outcome::Run(mut loaded) = config::load(args.iter().map(OsString::from)).unwrap() else {
+            unreachable!()
+        };
+        shut(&mut loaded, "ca.crt".into());
+        loaded.config
+    }
+
+    #[test]
+    fn strangers_are_shut_out_unless_they_are_asked_in() {
+        let config = shut_with(&[]);
+        assert_eq!(config.authentication.x509.client_ca_file, PathBuf::from("ca.crt"));
+        assert!(!config.authentication.anonymous.enabled && config.authentication.webhook.enabled);
+        assert_eq!((config.authorization.mode, config.read_only_port), (AuthorizationMode::Webhook, 0));
+        let config =
+            shut_with(&["--anonymous-auth=true", "--authorization-mode=AlwaysAllow", "--read-only-port=1"]);
+        assert!(config.authentication.anonymous.enabled);
+        assert_eq!((config.authorization.mode, config.read_only_port), (AuthorizationMode::AlwaysAllow, 1));
+    }
 }

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 use testkit::pod::pod;
+use testkit::tls::Identity;
 
 use crate::api_server::Server;
+use crate::port_rig::{Port, free_port, served_on};
 use crate::rig::{DEADLINE, Rig, condition};
 
 #[tokio::test]
@@ -28,6 +30,23 @@ async fn one_process_is_a_node_of_its_own_cluster() {
     assert_eq!(again["metadata"]["uid"], first["metadata"]["uid"]);
     assert_eq!(rig.journal("web"), ["RunPodSandbox", "CreateContainer main", "StartContainer main"]);
     rig.assert_proper();
+}
+
+#[tokio::test]
+async fn the_nodes_api_knows_the_users_of_its_cluster() {
+    let mut server = Server::start().await;
+    server.stop().await;
+    let number = free_port();
+    let mut rig = Rig::prepare(&served_on(number, "")).await;
+    let port = Port::prepare(&rig, number);
+    let (dir, address) = (server.dir().display().to_string(), server.address().to_string());
+    rig.launch_as(&["solo", "--dir", &dir, "--listen", &address, "--"]);
+    port.until_served().await;
+    let read = |name: &str| std::fs::read_to_string(server.dir().join("pki").join(name)).unwrap();
+    let admin = Identity { certificate: read("admin.crt"), key: read("admin.key") };
+    assert_eq!(port.client(Some(&admin)).get("/pods").await.unwrap().0, 200);
+    assert_eq!(port.known().get("/pods").await.unwrap().0, 401, "of another authority");
+    assert_eq!(port.client(None).get("/pods").await.unwrap().0, 401);
 }
 
 #[tokio::test]

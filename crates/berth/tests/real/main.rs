@@ -24,5 +24,6 @@ mod rig;
 mod runtime;
 mod security;
 mod service;
+mod streams;
 mod volumes;
 mod workloads;

@@ -67,7 +67,8 @@ impl Rig {
         Self::starting("", Options::default(), Node::start_solo).await
     }
 
-    async fn starting(
+    /// A containerd, and a berth that `start` starts.
+    pub(crate) async fn starting(
         more: &str,
         options: Options,
         start: impl FnOnce(&mut Node) -> anyhow::Result<()>,

@@ -39,6 +39,9 @@ pub enum AuthorityError {
     },
 }
 
+/// The file of the authority's certificate.
+pub(crate) const CA: &str = "ca.crt";
+
 /// A certificate and its key, in PEM.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
@@ -63,7 +66,7 @@ const REQUEST_SECONDS: u64 = 365 * 24 * 3600;
 impl Authority {
     /// The authority whose files are in `dir`; made if they are not there.
     pub(crate) fn open(dir: &Path) -> Result<Self, AuthorityError> {
-        let files = (dir.join("ca.crt"), dir.join("ca.key"));
+        let files = (dir.join(CA), dir.join("ca.key"));
         let identity = kept(&files, || {
             let mut params = named("berth-solo-ca", &[]);
             params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

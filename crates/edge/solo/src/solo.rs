@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::auth::{Issuer, TokenError};
-use crate::authority::{Authority, AuthorityError, token_key};
+use crate::authority::{Authority, AuthorityError, CA, token_key};
 use crate::control;
 use crate::error::ApiError;
 use crate::store::{self, DiskError, Store};
@@ -91,6 +91,7 @@ pub struct Solo {
     address: SocketAddr,
     admin: PathBuf,
     node: PathBuf,
+    ca: PathBuf,
 }
 
 impl Solo {
@@ -134,7 +135,8 @@ impl Solo {
         }
         let issuer = Arc::new(Issuer::new(&token_key(&pki)?)?);
         let api = Arc::new(Api { store, issuer, ca, address: reached_at(address).to_string() });
-        Ok(Self { api, authority, listener, tls, clients, address, admin, node })
+        let ca = pki.join(CA);
+        Ok(Self { api, authority, listener, tls, clients, address, admin, node, ca })
     }
 
     /// Where it listens.
@@ -153,6 +155,12 @@ impl Solo {
     #[must_use]
     pub fn node_kubeconfig(&self) -> &Path {
         &self.node
+    }
+
+    /// The certificate of the authority that vouches for clients, and for this server.
+    #[must_use]
+    pub fn authority(&self) -> &Path {
+        &self.ca
     }
 
     /// Serves until `shutdown`, and closes the store.

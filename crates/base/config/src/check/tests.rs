@@ -43,13 +43,9 @@ fn eks() {
 }
 "#,
         &expect![[r#"
-            k.yaml:4:3: warning: address: is accepted, but not acted on yet
-            k.yaml:5:3: warning: authentication: is accepted, but not acted on yet
             k.yaml:11:3: warning: hairpinMode: has no effect: the container runtime sets up the network (remove it)
-            k.yaml:12:3: warning: readOnlyPort: is accepted, but not acted on yet
             k.yaml:15:60: error: featureGates.KubeletCredentialProviders: feature gate KubeletCredentialProviders is unknown
             k.yaml:18:3: warning: serverTLSBootstrap: is accepted, but not acted on yet
-            k.yaml:19:3: warning: tlsCipherSuites: is accepted, but not acted on yet
         "#]],
     );
 }
@@ -81,7 +77,6 @@ containerLogMaxSize: 50 Mi
 "
         ),
         &expect![[r#"
-            k.yaml:3:1: warning: enableDebuggingHandlers: is accepted, but not acted on yet
             k.yaml:4:1: error: enforceNodeAllocatable: kube-reserved needs kubeReservedCgroup
             k.yaml:5:41: error: evictionHard[nodefs.avialable]: no such eviction signal; did you mean nodefs.available?
             k.yaml:6:1: warning: evictionSoft: is accepted, but not acted on yet
@@ -90,7 +85,6 @@ containerLogMaxSize: 50 Mi
             k.yaml:11:3: warning: featureGates.NodeSwap: is locked to true and will go (remove it)
             k.yaml:12:3: warning: featureGates.SeparateCacheWatchRPC: belongs to another component and has no effect here (remove it)
             k.yaml:16:1: warning: maxPods: 0 means "not set" here: the default 110 is used
-            k.yaml:17:1: warning: readOnlyPort: is accepted, but not acted on yet
             k.yaml:18:1: error: maxParallelImagePulls: more than 1 contradicts serializeImagePulls: true
             k.yaml:21:1: warning: imagePullProgressDeadline: unknown field
             k.yaml:22:1: error: containerLogMaxSize: "50 Mi" is not a quantity: expected a number with an optional suffix (n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent such as e3)

@@ -221,7 +221,7 @@ fn paths_are_relative_to_their_file() {
 
 #[test]
 fn lapses_are_warnings() {
-    let files = Files::new("maxPod: 5\nport: 1\nport: 10250\nport2: 1\n", &[]);
+    let files = Files::new("maxPod: 5\nport: 1\nport: 10250\nport2: 1\nkubeletCgroups: /x\n", &[]);
     let loaded = files.load(&["--pleg-relist-period=1s", "--max-pods=5", "--register-node"]).unwrap();
     let warnings: String = loaded.warnings.iter().map(|line| files.relative(line) + "\n").collect();
     expect![[r#"
@@ -233,7 +233,7 @@ fn lapses_are_warnings() {
         kubelet.yaml:6:1: port2: unknown field (did you mean port?)
     "#]]
     .assert_eq(&warnings);
-    assert_eq!(loaded.unacted(), ["port"]);
+    assert_eq!(loaded.unacted(), ["kubeletCgroups"]);
 }
 
 #[test]

@@ -219,6 +219,24 @@ fn as_json() {
 }
 
 #[test]
+fn as_flags() {
+    let flags = flags(&loaded(FILE, &["--max-pods=7", "--node-labels=a=b,c=d"]));
+    let value = |name: &str| flags.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+    for (name, expected) in [
+        ("max-pods", "7"),
+        ("cluster-dns", "10.96.0.10"),
+        ("eviction-hard", "memory.available=5%"),
+        ("node-labels", "a=b,c=d"),
+        ("manifest-url-header", "Authorization=<masked>"),
+        ("root-dir", "/var/lib/kubelet"),
+        ("enable-server", "true"),
+    ] {
+        assert!(value(name).is_some_and(|value| value.starts_with(expected)), "{name}: {:?}", value(name));
+    }
+    assert!(flags.is_sorted());
+}
+
+#[test]
 fn text_that_looks_like_something_else_is_quoted() {
     for (text, expected) in [
         ("plain", "plain"),
