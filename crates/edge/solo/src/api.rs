@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use crate::auth::Issuer;
+use crate::node::NodeClient;
 use crate::store::Store;
 
 /// The API without its connections.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) store: Store,
+    /// Asks nodes.
+    pub(crate) nodes: NodeClient,
     pub(crate) issuer: Arc<Issuer>,
     /// The certificate of the authority that signs for this server, in PEM.
     pub(crate) ca: Arc<str>,

@@ -10,8 +10,11 @@
 //! that removes old events on a timer. The store has a thread of its own: it takes writes from a bounded queue, commits
 //! those that wait together, and publishes snapshots.
 //!
+//! What nodes answer (logs, exec, attach, port-forward, the proxy to a node) is passed on to the node's API, which `node`
+//! asks over a connection of its own for each request; a stream has a task until either end is done.
+//!
 //! Does not: know anything of the agent, which sees an API server like any other; run workload controllers
-//! (Deployments and the like); proxy logs and exec to the node; do server-side apply or API versions other than `v1`;
+//! (Deployments and the like); proxy to pods and services; do server-side apply or API versions other than `v1`;
 //! answer in protobuf, which it reads.
 
 mod api;
@@ -21,6 +24,7 @@ mod control;
 mod error;
 mod kubeconfig;
 mod listen;
+mod node;
 mod object;
 mod patch;
 mod printer;
@@ -38,5 +42,6 @@ pub use auth::TokenError;
 pub use authority::AuthorityError;
 pub use error::ApiError;
 pub use https::TlsError;
+pub use node::NodeError;
 pub use solo::{Settings, Solo, SoloError};
 pub use store::DiskError;

@@ -17,6 +17,7 @@ use crate::auth::{Issuer, TokenError};
 use crate::authority::{Authority, AuthorityError, CA, token_key};
 use crate::control;
 use crate::error::ApiError;
+use crate::node::{NodeClient, NodeError};
 use crate::store::{self, DiskError, Store};
 use crate::{kubeconfig, listen, rest, rules};
 
@@ -73,6 +74,9 @@ pub enum SoloError {
     /// There is no key for tokens.
     #[error("tokens of service accounts cannot be signed")]
     Token(#[from] TokenError),
+    /// Nodes cannot be asked.
+    #[error("nodes cannot be asked")]
+    Node(#[from] NodeError),
     /// There is no TLS.
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
@@ -134,7 +138,14 @@ impl Solo {
                 .map_err(|source| SoloError::Kubeconfig { path: path.clone(), source })?;
         }
         let issuer = Arc::new(Issuer::new(&token_key(&pki)?)?);
-        let api = Arc::new(Api { store, issuer, ca, address: reached_at(address).to_string() });
+        let to_nodes = authority.client(
+            &pki,
+            "apiserver-kubelet-client",
+            "kube-apiserver-kubelet-client",
+            &["system:masters"],
+        )?;
+        let nodes = NodeClient::new(&to_nodes)?;
+        let api = Arc::new(Api { store, nodes, issuer, ca, address: reached_at(address).to_string() });
         let ca = pki.join(CA);
         Ok(Self { api, authority, listener, tls, clients, address, admin, node, ca })
     }

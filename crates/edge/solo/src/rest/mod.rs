@@ -9,6 +9,8 @@ mod form;
 mod list;
 mod openapi;
 mod options;
+mod pass;
+mod passing;
 mod review;
 mod route;
 mod service;

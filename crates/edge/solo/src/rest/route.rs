@@ -93,6 +93,9 @@ fn objects(group: &str, version: &str, parts: &[&str]) -> Option<Objects> {
         return None;
     }
     let subresource = parts.get(2).copied().unwrap_or_default().to_owned();
+    if parts.len() > 3 && subresource != "proxy" {
+        return None;
+    }
     if !subresource.is_empty() && !resource.has(&subresource) {
         return None;
     }

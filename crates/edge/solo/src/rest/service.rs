@@ -14,7 +14,7 @@ use super::call::Call;
 use super::form::Form;
 use super::options::Options;
 use super::route::{Objects, Route};
-use super::{discovery, openapi, verb};
+use super::{discovery, openapi, pass, passing, verb};
 use crate::api::Api;
 use crate::auth::{self, Attributes, Decision, ISSUER, User};
 use crate::error::ApiError;
@@ -34,35 +34,40 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 
 async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let response = match answer(&api, &parts, body).await {
+    let (method, uri) = (parts.method.clone(), parts.uri.clone());
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.name.clone());
+    let response = match answer(&api, parts, body).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
     debug!(
-        method = parts.method.as_str(),
-        uri = %parts.uri,
-        user = parts.extensions.get::<Peer>().map(|peer| &*peer.0.name),
+        method = method.as_str(),
+        uri = %uri,
+        user = peer,
         code = response.status().as_u16(),
         "request"
     );
     response
 }
 
-async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Response, ApiError> {
-    let path = parts.uri.path();
+async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiError> {
+    let path = parts.uri.path().to_owned();
+    let path = path.as_str();
     let route = Route::parse(path);
     match route {
         Some(Route::Health) => return Ok("ok".into_response()),
         Some(Route::Version) => return Ok(axum::Json(discovery::version()).into_response()),
         _ => {}
     }
-    let user = auth::impersonated(&api.store.snapshot(), authenticate(api, parts)?, &parts.headers)?;
+    let user = auth::impersonated(&api.store.snapshot(), authenticate(api, &parts)?, &parts.headers)?;
     let Some(Route::Objects(objects)) = route else {
         let verb = parts.method.as_str().to_lowercase();
         allowed(api, &user, &Attributes { verb: &verb, path, ..Attributes::default() })?;
-        return described(api, parts, route.ok_or_else(ApiError::no_such_path)?);
+        return described(api, &parts, route.ok_or_else(ApiError::no_such_path)?);
     };
-    let options = Options::parse(&parts.uri)?;
+    let passed = pass::is_passed(&objects);
+    // What is passed on has options of its own.
+    let options = if passed { Options::default() } else { Options::parse(&parts.uri)? };
     let verb = verb_of(&parts.method, &objects, &options)?;
     let only_name = FieldSelector::only_name(&options.field_selector).unwrap_or_default();
     let only_node = FieldSelector::only(&options.field_selector, "spec.nodeName").unwrap_or_default();
@@ -78,6 +83,13 @@ async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Response, ApiErr
         path: "",
     };
     allowed(api, &user, &asked)?;
+    if passed {
+        // A WebSocket begins with GET; who may read must not get a shell by it (Kubernetes 1.35).
+        if verb == "get" && matches!(asked.subresource, "exec" | "attach" | "portforward") {
+            allowed(api, &user, &Attributes { verb: "create", ..asked })?;
+        }
+        return passing::run(api, &objects, parts, body).await;
+    }
     let call = Call { form: Form::accepted(&parts.headers)?, objects, options, user };
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::too_large(MAX_BODY))?;
     verb::run(api, verb, call, media_type(&parts.headers), body).await

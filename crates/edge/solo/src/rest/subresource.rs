@@ -34,19 +34,6 @@ pub(super) fn create(txn: &mut Txn, call: &Call, issuer: &Issuer, body: &Value) 
     }
 }
 
-/// Whether the call is for the node, to be passed on to it.
-pub(super) fn is_streamed(call: &Call) -> bool {
-    matches!(call.objects.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
-}
-
-/// The answer to what has to go through to the node.
-pub(super) fn not_streamed(call: &Call) -> ApiError {
-    ApiError::not_implemented(format!(
-        "this server does not pass {} on to the node; use `berth logs` on the node for logs",
-        call.objects.subresource
-    ))
-}
-
 fn bind(txn: &mut Txn, call: &Call, binding: &Value) -> Result<Answer, ApiError> {
     let pod = current(txn, call)?;
     let node = text(binding, "/target/name");

@@ -95,7 +95,6 @@ fn selector(call: &Call) -> Result<Selector, ApiError> {
 fn get(api: &Api, call: &Call) -> Result<Response, ApiError> {
     match call.objects.subresource.as_str() {
         "" | "status" | "approval" | "ephemeralcontainers" | "resize" => {}
-        _ if subresource::is_streamed(call) => return Err(subresource::not_streamed(call)),
         _ => return Err(ApiError::method_not_allowed()),
     }
     let snapshot = api.store.snapshot();
@@ -120,9 +119,6 @@ async fn at_least(api: &Api, revision: Option<u64>) -> Result<Snapshot, ApiError
 }
 
 async fn post(api: &Api, call: Call, media_type: &str, body: &[u8]) -> Result<Response, ApiError> {
-    if subresource::is_streamed(&call) {
-        return Err(subresource::not_streamed(&call));
-    }
     let body = body::read(media_type, body)?;
     if call.resource().transient {
         let review = call.decode(body)?;

@@ -50,7 +50,10 @@ fn node(name: &str) -> Option<User> {
 impl Server {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open(dir.path()).unwrap();
+        let identity = authority.client(dir.path(), "c", "c", &[]).unwrap();
         let api = Arc::new(Api {
+            nodes: crate::node::NodeClient::new(&identity).unwrap(),
             store: Store::open(&dir.path().join("store")).unwrap(),
             issuer: Arc::new(Issuer::new(&token_key(dir.path()).unwrap()).unwrap()),
             ca: "the authority".into(),

@@ -142,11 +142,16 @@ async fn bindings() {
 }
 
 #[tokio::test]
-async fn what_is_for_the_node_is_not_passed_on_yet() {
+async fn what_is_for_the_node_needs_a_pod_a_node_and_an_upgrade() {
     let server = Server::new().await;
     server.with_pod("web").await;
-    assert_eq!(server.get(&format!("{PODS}/web/log")).await.0, StatusCode::NOT_IMPLEMENTED);
-    let (code, status) =
-        server.by(admin(), Method::POST, &format!("{PODS}/web/exec?command=ls"), Value::Null).await;
-    assert_eq!((code, &status["kind"]), (StatusCode::NOT_IMPLEMENTED, &json!("Status")));
+    let exec = format!("{PODS}/web/exec?command=ls");
+    assert_eq!(server.get(&format!("{PODS}/web/log")).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.get(&format!("{PODS}/none/log")).await.0, StatusCode::NOT_FOUND);
+    let (code, status) = server.by(admin(), Method::POST, &exec, Value::Null).await;
+    assert_eq!(
+        (code, &status["message"]),
+        (StatusCode::BAD_REQUEST, &json!("pod web does not have a host assigned"))
+    );
+    assert_eq!(server.by(node("n1"), Method::GET, &exec, Value::Null).await.0, StatusCode::FORBIDDEN);
 }
