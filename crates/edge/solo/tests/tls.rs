@@ -156,3 +156,47 @@ async fn one_store_has_one_server() {
     assert!(matches!(Solo::open(&settings).await, Err(SoloError::Disk(_))));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn logs_are_what_the_node_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let admin = client(dir.path(), Some("admin"));
+    let (certificate, key) = https::self_signed(dir.path(), "n1").unwrap();
+    let tls = https::Tls::new(
+        https::TlsPolicy::default(),
+        https::Pem::File(certificate),
+        https::Pem::File(key),
+        None,
+    );
+    let listener = https::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let limits = https::Limits {
+        connections: 9,
+        streams: 9,
+        handshake: std::time::Duration::from_secs(10),
+        first_request: std::time::Duration::from_secs(10),
+        idle: std::time::Duration::from_secs(10),
+        grace: std::time::Duration::ZERO,
+    };
+    let router = axum::Router::new().fallback(|uri: http::Uri| async move { uri.to_string() });
+    let node = tokio::spawn(https::serve(listener, Some(tls.unwrap()), router, limits, running.stop.clone()));
+    let mut object = json!({"metadata": {"name": "n1"}});
+    assert_eq!(ask(&running, &admin, "POST", "/api/v1/nodes", &object).await.unwrap().0, 201);
+    object["status"] = json!({"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}});
+    assert_eq!(ask(&running, &admin, "PUT", "/api/v1/nodes/n1/status", &object).await.unwrap().0, 200);
+    let pod = json!({"metadata": {"name": "p"},
+        "spec": {"nodeName": "n1", "containers": [{"name": "a", "image": "i"}]}});
+    let pods = "/api/v1/namespaces/default/pods";
+    assert_eq!(ask(&running, &admin, "POST", pods, &pod).await.unwrap().0, 201);
+    for (path, expected) in [
+        (format!("{pods}/p/log?follow=true"), "/containerLogs/default/p/a?follow=true"),
+        ("/api/v1/nodes/n1/proxy/stats/summary?a=b".to_owned(), "/stats/summary?a=b"),
+    ] {
+        let (code, body) = ask(&running, &admin, "GET", &path, &Value::Null).await.unwrap();
+        assert_eq!((code, &*body), (200, expected.as_bytes()));
+    }
+    running.stop().await;
+    node.await.unwrap();
+}
