@@ -77,7 +77,7 @@ async fn it_tells_what_pods_use() {
     for (path, text) in [
         ("/stats/summary", "\"podRef\":{\"name\":\"web-node\",\"namespace\":\"default\""),
         ("/stats/summary?only_cpu_and_memory=true", "\"podRef\":{\"name\":\"web-node\""),
-        ("/metrics/resource", "container=\"main\",pod=\"web-node\",namespace=\"default\""),
+        ("/metrics/resource", "pod=\"web-node\""),
         ("/metrics/cadvisor", "pod=\"web-node\""),
     ] {
         let (status, body) = client.get(path).await.unwrap();
