@@ -11,7 +11,6 @@ pub const UNACTED: &[&str] = &[
     "--image-credential-provider-bin-dir",
     "--image-credential-provider-config",
     "--max-housekeeping-interval",
-    "--runtime-cgroups",
     "contentType",
     "cpuManagerPolicy",
     "cpuManagerPolicyOptions",
@@ -43,7 +42,6 @@ pub const UNACTED: &[&str] = &[
     "topologyManagerScope",
     "tracing",
     "volumePluginDir",
-    "volumeStatsAggPeriod",
 ];
 
 /// Fields and flags that are settled in this crate: they choose what is loaded, or have no effect in Kubernetes

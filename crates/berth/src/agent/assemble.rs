@@ -46,6 +46,7 @@ use super::probes::Commands;
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
+use super::stats::{UsageAnswers, UsageNeeds, follow_sandbox_image, system_cgroups};
 use super::termination::TerminationMessages;
 use super::{lock, notify, port, settings};
 use crate::process::StopSignals;
@@ -276,9 +277,25 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         probe_registry,
     });
     serve(loaded, &local, supervisor)?;
+    let sandbox_image = watch::Sender::new(None);
+    let usage_needs = UsageNeeds {
+        pleg: pleg.clone(),
+        table: table.clone(),
+        cgroups: cgroups.subscribe(),
+        runtime: runtime.clone(),
+        runtime_name: lifecycle.runtime_name.subscribe(),
+        sandbox_image: sandbox_image.subscribe(),
+        root_dir: flags.root_dir.clone(),
+        pod_logs_dir: config.pod_logs_dir.clone(),
+        system: system_cgroups(loaded),
+    };
+    let usage = UsageAnswers::new(loaded, &here, usage_needs, &stats::Metrics::register(&registry))?;
+    let image_told = follow_sandbox_image(runtime.clone(), health.clone(), sandbox_image);
+    supervisor.spawn("image of sandboxes", image_told);
     let answers = port::Answers {
         local: Arc::clone(&local),
         containers: Arc::new(access),
+        usage: Arc::new(usage),
         metrics: server::Metrics::register(&registry),
         log,
         started,

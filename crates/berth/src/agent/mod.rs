@@ -28,6 +28,7 @@ mod rotation;
 mod runtimefacts;
 mod services;
 mod settings;
+mod stats;
 mod termination;
 
 use std::ffi::OsString;

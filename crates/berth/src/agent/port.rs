@@ -9,7 +9,7 @@ use config::{AuthorizationMode, Gate, Loaded};
 use https::{Authorities, Pem, Tls, TlsPolicy};
 use jiff::Timestamp;
 use server::auth::{Authenticator, Authorizer, Guard, Reviews};
-use server::{Containers, Local, Metrics, Needs, Process, Settings, port, read_only_port, serve_port};
+use server::{Containers, Local, Metrics, Needs, Process, Settings, Usage, port, read_only_port, serve_port};
 use task::supervisor::Supervisor;
 use telemetry::logging::LogHandle;
 
@@ -24,6 +24,7 @@ const LOG_DIR: &str = "/var/log";
 pub(super) struct Answers {
     pub(super) local: Arc<dyn Local>,
     pub(super) containers: Arc<dyn Containers>,
+    pub(super) usage: Arc<dyn Usage>,
     pub(super) metrics: Metrics,
     pub(super) log: LogHandle,
     pub(super) started: Timestamp,
@@ -73,6 +74,7 @@ fn needs(loaded: &Loaded, answers: &Answers) -> Needs {
     Needs {
         local: Arc::clone(&answers.local),
         containers: Arc::clone(&answers.containers),
+        usage: Arc::clone(&answers.usage),
         process: Process {
             configuration: config::print::object(config),
             flags: config::print::flags(loaded),

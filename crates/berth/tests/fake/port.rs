@@ -69,6 +69,27 @@ async fn it_shows_what_there_is_to_those_it_knows() {
 }
 
 #[tokio::test]
+async fn it_tells_what_pods_use() {
+    let (rig, port) = started(KNOWN_MAY).await;
+    rig.put(&pod("web"));
+    rig.until_ready("web").await;
+    let client = port.known();
+    for (path, text) in [
+        ("/stats/summary", "\"podRef\":{\"name\":\"web-node\",\"namespace\":\"default\""),
+        ("/stats/summary?only_cpu_and_memory=true", "\"podRef\":{\"name\":\"web-node\""),
+        ("/metrics/resource", "pod=\"web-node\""),
+        // The made-up runtime makes no cgroups.
+        ("/metrics/cadvisor", "container_scrape_error 0"),
+    ] {
+        let (status, body) = client.get(path).await.unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(body.contains(text), "{path}: {body}");
+        assert_eq!(port.client(None).get(path).await.unwrap().0, 401, "{path}");
+    }
+    rig.assert_proper();
+}
+
+#[tokio::test]
 async fn a_log_is_followed_until_its_container_has_ended() {
     let (rig, port) = started(KNOWN_MAY).await;
     rig.put(&pod("web"));

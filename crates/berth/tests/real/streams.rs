@@ -1,19 +1,17 @@
 //! Streams to containers through the node's own API, over WebSockets: the runtime has a server of its own for old
 //! protocols, and is spoken to in SPDY for the newest one.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-
 use futures::{SinkExt, StreamExt};
 use http::Request;
 use serde_json::Value;
-use testkit::containerd::{Node, Options};
 use testkit::pod::pod;
-use testkit::tls::{Authority, TlsClient};
+use testkit::tls::TlsClient;
 use tokio::time::timeout;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::rig::{FOREVER, Rig, deadline};
+use crate::port::served;
+use crate::rig::{FOREVER, deadline};
 
 /// The query of a shell command with all streams.
 fn shell(script: &str) -> String {
@@ -54,31 +52,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn real_commands_run_over_websockets() {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let more = format!(
-        "enableServer: true\naddress: 127.0.0.1\nport: {port}\ntlsCertFile: tls.crt\ntlsPrivateKeyFile: tls.key\n\
-         authentication: {{webhook: {{enabled: false}}, x509: {{clientCAFile: clients.crt}}}}\n\
-         authorization: {{mode: AlwaysAllow}}\n"
-    );
-    let authority = Authority::new("authority").unwrap();
-    let server = authority.server().unwrap();
-    let start = |node: &mut Node| {
-        let config = node.config();
-        for (name, text) in [
-            ("tls.crt", &server.certificate),
-            ("tls.key", &server.key),
-            ("clients.crt", &authority.certificate),
-        ] {
-            std::fs::write(config.with_file_name(name), text)?;
-        }
-        node.start()
-    };
-    let mut rig = Rig::starting(&more, Options::default(), start).await;
+    let (mut rig, client) = served().await;
     rig.put("web", &pod("web").container("main", &FOREVER));
     rig.until_ready("web").await;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let admin = authority.client("admin", &[]).unwrap();
-    let client = TlsClient::new(address, &authority.certificate, Some(&admin)).unwrap();
     let path = |query: &str| format!("/exec/default/{}/main?{query}", rig.full("web"));
 
     let translated = "v5.channel.k8s.io";

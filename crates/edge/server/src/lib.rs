@@ -7,7 +7,7 @@
 //! container (exec, attach, port-forward) is a task that copies bytes between client and runtime; it wakes on either, on
 //! silence that lasts too long, and on the end of the server.
 //!
-//! Does not: know pods itself. It asks [`Pods`], [`Local`] and [`Containers`], and [`auth::Reviews`] about users.
+//! Does not: know pods itself. It asks [`Pods`], [`Local`], [`Containers`] and [`Usage`], and [`auth::Reviews`] about users.
 
 pub mod auth;
 mod listen;
@@ -17,6 +17,7 @@ mod nodelogs;
 mod pods;
 mod port;
 mod stream;
+mod usage;
 pub mod why;
 
 pub use listen::{ListenError, serve_port, serve_unix};
@@ -25,3 +26,4 @@ pub use metrics::Metrics;
 pub use pods::{LogFile, LogQuery, LogStream, Pods, Refusal};
 pub use port::{Needs, Process, Settings, port, read_only_port};
 pub use stream::{Containers, Streams, Target};
+pub use usage::{Usage, UsagePage};

@@ -9,6 +9,7 @@ mod logquery;
 mod logs;
 mod pages;
 mod process;
+mod usage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use telemetry::metrics::TEXT_FORMAT;
 
 use crate::auth::Guard;
 use crate::pods::PodList;
-use crate::{Containers, Local, Metrics, MetricsPage, nodelogs, stream};
+use crate::{Containers, Local, Metrics, MetricsPage, Usage, nodelogs, stream};
 
 pub(crate) use count::Counted;
 pub use process::Process;
@@ -65,6 +66,8 @@ pub struct Needs {
     pub local: Arc<dyn Local>,
     /// What is done inside of containers.
     pub containers: Arc<dyn Containers>,
+    /// What is used.
+    pub usage: Arc<dyn Usage>,
     /// What is told of this program.
     pub process: Process,
     /// What is counted.
@@ -114,9 +117,12 @@ fn open() -> Router<Arc<Shared>> {
         .route("/healthz", get(health::all))
         .route("/healthz/{check}", get(health::one))
         .route("/metrics", get(metrics))
+        .route("/metrics/cadvisor", get(usage::cadvisor))
         .route("/metrics/probes", get(probe_metrics))
+        .route("/metrics/resource", get(usage::resource))
         .route("/pods", get(pods))
         .route("/pods/", get(pods))
+        .route("/stats/summary", get(usage::summary).post(usage::summary))
 }
 
 /// Routes that only the port with authentication has.

@@ -8,7 +8,10 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use http::StatusCode;
 use server::why::Why;
-use server::{Containers, Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal, Streams, Target};
+use server::{
+    Containers, Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal, Streams, Target, Usage,
+    UsagePage,
+};
 use telemetry::metrics::Registry;
 use types::Pod;
 
@@ -19,6 +22,8 @@ pub(crate) struct Agent {
     /// Logs that are being read.
     pub(crate) readers: Arc<AtomicUsize>,
     pub(crate) health: Mutex<Result<(), String>>,
+    /// Why nothing can be told of what is used.
+    pub(crate) unread: Mutex<Option<String>>,
     /// What was asked of containers.
     pub(crate) asked: Mutex<Vec<String>>,
 }
@@ -83,6 +88,20 @@ impl Local for Agent {
             MetricsPage::Agent => self.registry.encode(),
             MetricsPage::Probes => "probe 0\n".to_owned(),
         }
+    }
+}
+
+impl Usage for Agent {
+    fn summary(&self, only_cpu_and_memory: bool) -> BoxFuture<'_, Result<String, Refusal>> {
+        let answer = match &*self.unread.lock().unwrap() {
+            Some(why) => Err(Refusal::failed(why)),
+            None => Ok(format!("{{\"only\":{only_cpu_and_memory}}}")),
+        };
+        ready(answer).boxed()
+    }
+
+    fn metrics(&self, page: UsagePage) -> BoxFuture<'_, String> {
+        ready(format!("page{{page=\"{page:?}\"}} 1\n")).boxed()
     }
 }
 

@@ -81,6 +81,7 @@ impl Rig {
             runtime: runtime.url.clone(),
             readers: Arc::default(),
             health: Mutex::new(Ok(())),
+            unread: Mutex::default(),
             asked: Mutex::default(),
         });
         let mut settings = everything(&dir);
@@ -151,6 +152,7 @@ fn needs(
     Needs {
         local: Arc::clone(agent) as _,
         containers: Arc::clone(agent) as _,
+        usage: Arc::clone(agent) as _,
         process: Process {
             configuration: serde_json::json!({"maxPods": 110}),
             flags: vec![("max-pods".to_owned(), "110".to_owned())],
@@ -197,6 +199,7 @@ pub(crate) async fn read_only() -> (SocketAddr, CancellationToken) {
         runtime: String::new(),
         readers: Arc::default(),
         health: Mutex::new(Ok(())),
+        unread: Mutex::default(),
         asked: Mutex::default(),
     });
     let needs = needs(&agent, &metrics, everything(&dir), &Arc::default());

@@ -22,6 +22,13 @@ async fn answers_of_the_port() {
         ("GET", "/runningpods/", 200, "\"name\":\"runs\""),
         ("GET", "/metrics", 200, "kubelet_http_requests_total"),
         ("GET", "/metrics/probes", 200, "probe 0"),
+        ("GET", "/metrics/resource", 200, "page{page=\"Resource\"} 1\n"),
+        ("GET", "/metrics/cadvisor", 200, "page{page=\"Cadvisor\"} 1\n"),
+        ("GET", "/stats/summary", 200, "{\"only\":false}"),
+        ("GET", "/stats/summary?only_cpu_and_memory=true", 200, "{\"only\":true}"),
+        ("POST", "/stats/summary", 200, "{\"only\":false}"),
+        ("PUT", "/stats/summary", 405, ""),
+        ("GET", "/stats/", 404, ""),
         ("GET", "/configz", 200, "{\"kubeletconfig\":{\"maxPods\":110}}"),
         ("GET", "/flagz", 200, "\nmax-pods=110\n"),
         ("GET", "/statusz", 200, "Binary version: v1.36.0+berth.0.1.0"),
@@ -80,6 +87,22 @@ async fn what_is_not_well_is_told() {
     assert_eq!(client.get("/healthz?exclude=syncloop").await.unwrap(), (200, "ok".to_owned()));
     let answer = client.get("/healthz/syncloop").await.unwrap();
     assert_eq!(answer, (500, "internal server error: the secret reason\n".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_used_is_told_as_json_and_as_text() {
+    let rig = Rig::start(Door::AlwaysAllow).await;
+    let client = rig.known("admin");
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    for (path, kind) in
+        [("/stats/summary", "application/json"), ("/metrics/resource", text), ("/metrics/cadvisor", text)]
+    {
+        let request = http::Request::get(path).body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
+        let answer = client.send(request).await.unwrap();
+        assert_eq!(answer.headers()["content-type"], kind, "{path}");
+    }
+    *rig.agent.unread.lock().unwrap() = Some("the cgroups hang".to_owned());
+    assert_eq!(client.get("/stats/summary").await.unwrap(), (500, "the cgroups hang".to_owned()));
 }
 
 #[tokio::test]
@@ -167,6 +190,9 @@ async fn the_port_without_authentication_shows_and_does_nothing() {
         ("/pods", 200),
         ("/metrics", 200),
         ("/metrics/probes", 200),
+        ("/metrics/resource", 200),
+        ("/metrics/cadvisor", 200),
+        ("/stats/summary", 200),
         ("/exec/default/web/app", 405),
         ("/containerLogs/default/web/app", 405),
         ("/logs/", 405),
