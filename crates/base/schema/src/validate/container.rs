@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use types::corev1::{Container, ContainerRestartRule, PodSpec};
+use types::corev1::{Container, ContainerRestartRule, PodSpec, ResourceRequirements};
 use types::{ContainerKind, pod};
 
 use super::mounts::Volumes;
@@ -196,7 +196,11 @@ fn ephemeral<'a>(
             ("readinessProbe", container.readiness_probe.is_some()),
             ("startupProbe", container.startup_probe.is_some()),
             ("lifecycle", container.lifecycle.is_some()),
-            ("resources", container.resources.is_some()),
+            // kubectl debug sends them empty.
+            (
+                "resources",
+                container.resources.as_ref().is_some_and(|set| *set != ResourceRequirements::default()),
+            ),
             ("resizePolicy", container.resize_policy.is_some()),
             ("restartPolicy", container.restart_policy.is_some()),
             ("restartPolicyRules", container.restart_policy_rules.is_some()),
