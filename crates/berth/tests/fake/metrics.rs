@@ -54,6 +54,7 @@ const FAMILIES: &[Row] = &[
     ("kubelet_imagemanager_ondisk_pullintents", "gauge", &[], ALPHA, true),
     ("kubelet_lifecycle_handler_http_fallbacks_total", "counter", &[], ALPHA, true),
     ("kubelet_managed_ephemeral_containers", "gauge", &[], ALPHA, true),
+    ("kubelet_metrics_provider", "gauge", &["provider"], ALPHA, true),
     ("kubelet_mirror_pods", "gauge", &[], ALPHA, false),
     ("kubelet_node_name", "gauge", &["node"], ALPHA, true),
     ("kubelet_node_startup_duration_seconds", "gauge", &[], ALPHA, true),

@@ -84,7 +84,7 @@ async fn giving(life: Arc<Mutex<Option<(i64, i64)>>>) -> Server {
 }
 
 #[tokio::test]
-async fn tokens_are_kept_for_four_fifths_of_their_life_and_longer_if_they_must() {
+async fn tokens_are_kept_for_four_fifths_of_their_life() {
     let life = Arc::new(Mutex::new(Some((3600, 0))));
     let server = giving(Arc::clone(&life)).await;
     let tokens = Tokens::new(server.client());
@@ -105,16 +105,15 @@ async fn tokens_are_kept_for_four_fifths_of_their_life_and_longer_if_they_must()
     );
     assert_eq!(asked.body["spec"]["audiences"], json!(["vault"]));
 
-    // Another audience is another token; this one is old when it comes.
+    // Another audience is another token. How old it is by the server's clock does not matter.
     *life.lock().unwrap() = Some((3600, 3000));
     let other = TokenSpec { audiences: vec![], ..spec.clone() };
     assert_eq!(get(&other).await.unwrap(), "token-1");
-    assert_eq!(get(&other).await.unwrap(), "token-2");
     *life.lock().unwrap() = None;
-    assert_eq!(get(&other).await.unwrap(), "token-2", "old, and still good");
+    assert_eq!(get(&other).await.unwrap(), "token-1");
 
     // One that is expired is not.
-    *life.lock().unwrap() = Some((3600, 3601));
+    *life.lock().unwrap() = Some((0, 0));
     let third = TokenSpec { service_account: "deployer".into(), ..spec.clone() };
     get(&third).await.unwrap();
     *life.lock().unwrap() = None;
