@@ -400,6 +400,10 @@ fn init_and_ephemeral_containers() {
     spec(init(json!({"lifecycle": {}})), &["spec.initContainers[0].lifecycle: Forbidden"]);
     spec(init(json!({"readinessProbe": probe, "restartPolicy": "Always"})), &[]);
     spec(
+        json!({"ephemeralContainers": [{"name": "e", "image": "b:1", "resources": {}}]}),
+        &["spec.ephemeralContainers: Forbidden"],
+    );
+    spec(
         json!({"ephemeralContainers": [{"name": "e", "image": "b:1", "targetContainerName": "z", "resources": {"limits": {"cpu": "1"}}}]}),
         &[
             "spec.ephemeralContainers: Forbidden",

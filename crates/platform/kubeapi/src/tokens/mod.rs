@@ -142,3 +142,38 @@ impl Tokens {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use telemetry::metrics::Registry;
+    use types::PodName;
+
+    use super::*;
+    use crate::{Kubeconfig, Limits, Metrics, Options};
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_replaced_is_good_until_it_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        // Nobody listens there.
+        let text = "{clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], contexts: [{name: c, context: \
+                    {cluster: c, user: c}}], users: [{name: c, user: {}}], current-context: c}";
+        std::fs::write(&path, text).unwrap();
+        let options = Options { user_agent: "test".to_owned(), limits: Limits::default() };
+        let metrics = Metrics::register(&Registry::new());
+        let tokens = Tokens::new(Client::new(Kubeconfig::read(&path).unwrap(), options, &metrics).unwrap());
+        let spec = TokenSpec {
+            pod: PodRef { name: PodName::new("default", "web"), uid: "u".into() },
+            service_account: "builder".to_owned(),
+            audiences: Vec::new(),
+            expiration_seconds: None,
+        };
+        let now = Timestamp::now();
+        for (expires, good) in [(now + SignedDuration::from_hours(1), true), (now, false)] {
+            let old = Token { token: "old".into(), expires, refresh: now };
+            tokens.lock().insert(spec.clone(), old);
+            assert_eq!(tokens.get(&spec).await.is_ok_and(|token| token.expose() == "old"), good);
+        }
+    }
+}
