@@ -117,16 +117,11 @@ impl LocalAnswers {
         previous: bool,
     ) -> Result<(PodLog, PodRef), Refusal> {
         let table = self.table.borrow().clone();
-        let named = |entry: &&Entry| {
-            let own = &entry.cell.pod.name;
-            *own.namespace == *namespace && *own.name == *name && entry.target.pod().is_some()
-        };
-        let entry = table.pods.values().find(named);
-        let entry = entry.ok_or_else(|| Refusal::not_found(format!("pod {name:?} does not exist")))?;
-        if entry.target.pod().is_some_and(|pod| pod::container(pod, container).is_none()) {
+        let named = table.named(namespace, name);
+        let (pod, spec) = named.ok_or_else(|| Refusal::not_found(format!("pod {name:?} does not exist")))?;
+        if pod::container(spec, container).is_none() {
             return Err(Refusal::not_found(format!("container {container:?} not found in pod {name:?}")));
         }
-        let pod = &entry.cell.pod;
         let unknown = || Refusal::bad_request(format!("the runtime has not told about pod {pod} yet"));
         let observed = self.pleg.known(pod).ok_or_else(unknown)?;
         let status = self.statuses.get(&pod.uid).ok_or_else(unknown)?;

@@ -24,13 +24,9 @@ impl PodAccess {
     /// The pod that a path means. Those that only the runtime has are not shown to anybody.
     fn pod(&self, target: &Target) -> Result<(Arc<Pod>, PodRef), Refusal> {
         let table = self.table.borrow().clone();
-        let mut entries = table.pods.values();
-        let named = entries.find_map(|entry| {
-            let name = &entry.cell.pod.name;
-            let fits = *name.namespace == *target.namespace && *name.name == *target.pod;
-            Some((Arc::clone(entry.target.pod().filter(|_| fits)?), entry.cell.pod.clone()))
-        });
-        named.ok_or_else(|| Refusal::not_found("pod does not exist"))
+        let named = table.named(&target.namespace, &target.pod);
+        let (pod, spec) = named.ok_or_else(|| Refusal::not_found("pod does not exist"))?;
+        Ok((Arc::clone(spec), pod.clone()))
     }
 
     /// What the runtime has of the pod, if `found` finds there what it looks for; asked again if not, since a container

@@ -23,6 +23,7 @@ mod reloaded;
 mod selfsigned;
 mod serve;
 mod tls;
+mod upgrade;
 
 pub use authorities::Authorities;
 pub use bind::bind;
@@ -34,3 +35,4 @@ pub use policy::{PolicyError, TlsPolicy};
 pub use selfsigned::{SelfSignedError, self_signed};
 pub use serve::{Limits, serve};
 pub use tls::Tls;
+pub use upgrade::{until_stopped, wants_upgrade};

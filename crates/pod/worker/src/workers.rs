@@ -45,6 +45,18 @@ pub struct Table {
     pub whole: bool,
 }
 
+impl Table {
+    /// The pod of that name and its spec. One that only the runtime has is not found: it is shown to nobody.
+    #[must_use]
+    pub fn named(&self, namespace: &str, name: &str) -> Option<(&PodRef, &Arc<Pod>)> {
+        self.pods.values().find_map(|entry| {
+            let pod = &entry.cell.pod;
+            let fits = *pod.name.namespace == *namespace && *pod.name.name == *name;
+            Some((pod, entry.target.pod().filter(|_| fits)?))
+        })
+    }
+}
+
 /// A pod of the set.
 struct Member {
     entry: Entry,

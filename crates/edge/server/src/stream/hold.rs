@@ -20,15 +20,6 @@ impl Hold {
 
     /// Does `work`, until the server ends.
     pub(super) async fn during(self, work: impl Future<Output = ()>) {
-        let stopping = async {
-            match &self.over {
-                Some(over) => over.stopping().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = work => {}
-            () = stopping => {}
-        }
+        https::until_stopped(self.over.as_ref(), work).await;
     }
 }

@@ -16,9 +16,7 @@ use crate::Refusal;
 
 /// Refuses what is not meant to become a stream.
 pub(super) fn wanted(request: &Request) -> Result<(), Refusal> {
-    let tokens = request.headers().get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrade =
-        tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let upgrade = https::wants_upgrade(request.headers());
     if upgrade { Ok(()) } else { Err(Refusal::bad_request("Upgrade request required")) }
 }
 

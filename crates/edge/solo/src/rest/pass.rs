@@ -113,7 +113,7 @@ fn container(pod: &Value, asked: &str) -> Result<String, ApiError> {
     let (containers, first) = (names("containers"), names("initContainers"));
     let pod = object::name(pod);
     if !asked.is_empty() {
-        if [&containers, &first, &names_of_ephemeral(&names)].iter().any(|list| list.contains(&asked)) {
+        if [&containers, &first, &names("ephemeralContainers")].iter().any(|list| list.contains(&asked)) {
             return Ok(asked.to_owned());
         }
         return Err(ApiError::bad_request(format!("container {asked} is not valid for pod {pod}")));
@@ -132,10 +132,6 @@ fn container(pod: &Value, asked: &str) -> Result<String, ApiError> {
             Err(ApiError::bad_request(why))
         }
     }
-}
-
-fn names_of_ephemeral<'a>(names: &impl Fn(&str) -> Vec<&'a str>) -> Vec<&'a str> {
-    names("ephemeralContainers")
 }
 
 fn values<'a>(pairs: &'a Pairs, name: &'a str) -> impl Iterator<Item = &'a str> {

@@ -29,7 +29,7 @@ pub(super) async fn run(
     mut parts: Parts,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let upgrade = wants_upgrade(&parts.headers);
+    let upgrade = https::wants_upgrade(&parts.headers);
     let stream = matches!(objects.subresource.as_str(), "exec" | "attach" | "portforward");
     let passage = pass::passage(&api.store.snapshot(), objects, &parts.uri)?;
     let Some(passage) = passage else { return Ok(StatusCode::NO_CONTENT.into_response()) };
@@ -61,13 +61,7 @@ pub(super) async fn run(
                     debug!(error = &error as &dyn std::error::Error, "A stream broke");
                 }
             };
-            let stopping = async {
-                match &over {
-                    Some(over) => over.stopping().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! { () = work => {}, () = stopping => {} }
+            https::until_stopped(over.as_ref(), work).await;
         });
         return Ok(response);
     }
@@ -95,11 +89,6 @@ fn refused(status: StatusCode, name: &str, told: &str) -> ApiError {
         StatusCode::INTERNAL_SERVER_ERROR => ApiError::internal(format!("Internal error occurred: {told}")),
         _ => ApiError::internal(format!("the node answers {status}: {told}")),
     }
-}
-
-fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
 }
 
 fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
