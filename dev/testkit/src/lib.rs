@@ -1,12 +1,15 @@
-//! What the other crates' tests stand on: a fake runtime with faults on demand, a private real containerd, pods,
-//! and authorities with clients of theirs.
+//! What the other crates' tests stand on: a fake runtime with faults on demand, plugins and a CSI driver with the same, a
+//! private real containerd, pods, and authorities with clients of theirs.
 //!
-//! Decides: nothing. Tasks: the fake runtime serves a socket; containerd is a child process.
+//! Decides: nothing. Tasks: the fakes serve their sockets; containerd is a child process.
 //!
 //! Does not: get compiled into berth. Crates name it under `[dev-dependencies]` only.
 
 pub mod apiserver;
 pub mod containerd;
+pub mod csi;
 pub mod fake;
+mod listener;
+pub mod plugin;
 pub mod pod;
 pub mod tls;

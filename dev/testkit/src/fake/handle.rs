@@ -8,11 +8,12 @@ use cri::v1;
 use tokio::time::timeout;
 
 use super::fault::{Fault, FaultGuard, Match};
-use super::listener::Listener;
+use super::listener;
 use super::logs::{self, LogStream};
 use super::script::{ExecAnswer, Script};
 use super::serve::{EventsMode, Served};
 use super::store::Store;
+use crate::listener::Listener;
 
 /// A running fake runtime. Dropping it is a crash.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl FakeRuntime {
         let directory = tempfile::Builder::new().prefix("fake-cri").tempdir()?;
         let socket = directory.path().join("cri.sock");
         let served = Served::new(Store::fresh());
-        let listener = Some(Listener::bind(&socket, &served)?);
+        let listener = Some(listener::bind(&socket, &served)?);
         Ok(Self { served, socket, listener, _directory: directory })
     }
 
@@ -70,7 +71,7 @@ impl FakeRuntime {
     /// Listens again, after a crash or with one.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
-        self.listener = Some(Listener::bind(&self.socket, &self.served)?);
+        self.listener = Some(listener::bind(&self.socket, &self.served)?);
         Ok(())
     }
 

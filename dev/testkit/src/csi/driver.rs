@@ -1,0 +1,194 @@
+//! What tests hold of a driver.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pluginapi::proto::csi::identity_server::IdentityServer;
+use pluginapi::proto::csi::node_server::NodeServer;
+use pluginapi::proto::csi::{NodeExpandVolumeRequest, NodePublishVolumeRequest, NodeStageVolumeRequest};
+use pluginapi::proto::registration::PluginInfo;
+use tonic::codegen::Service;
+
+use super::DriverOptions;
+use super::node::Serving;
+use super::volumes::Volumes;
+use crate::listener::Listener;
+use crate::plugin::{Call, FakePlugin, FaultGuard, NotSeen, Served, Strike};
+
+/// A running driver. Dropping it is a crash; its volumes, and what is mounted of them, stay.
+#[derive(Debug)]
+pub struct TestDriver {
+    serving: Serving,
+    socket: PathBuf,
+    registration: Option<FakePlugin>,
+}
+
+impl TestDriver {
+    /// Starts a driver whose socket and volumes are in `dir`. It is registered nowhere.
+    ///
+    /// # Errors
+    /// If nobody can listen there.
+    pub fn start(dir: &Path, options: DriverOptions) -> io::Result<Self> {
+        let volumes = Volumes::new(dir.join("volumes"), options.mounting);
+        let serving = Serving {
+            served: Served::default(),
+            options: Arc::new(options),
+            volumes: Arc::new(Mutex::new(volumes)),
+            last: Arc::default(),
+        };
+        let driver = Self { serving, socket: dir.join("csi.sock"), registration: None };
+        driver.listen()?;
+        Ok(driver)
+    }
+
+    fn listen(&self) -> io::Result<()> {
+        let served = self.serving.served.clone();
+        let node = NodeServer::new(self.serving.clone());
+        let identity = IdentityServer::new(self.serving.clone());
+        let dispatch = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
+            served.heard(request.uri());
+            if request.uri().path().starts_with("/csi.v1.Identity/") {
+                identity.clone().call(request)
+            } else {
+                node.clone().call(request)
+            }
+        });
+        self.serving.served.listen(Listener::bind(&self.socket, dispatch)?);
+        Ok(())
+    }
+
+    /// Registers at the directory of plugins `dir`, as the registrar beside a driver does. A registration before ends.
+    ///
+    /// # Errors
+    /// If nobody can listen there.
+    pub fn register(&mut self, dir: &Path) -> io::Result<()> {
+        let options = &self.serving.options;
+        let info = PluginInfo {
+            r#type: "CSIPlugin".to_owned(),
+            name: options.name.clone(),
+            endpoint: self.socket.to_string_lossy().into_owned(),
+            supported_versions: options.versions.clone(),
+        };
+        let socket = dir.join(format!("{}-reg.sock", options.name));
+        self.registration = None;
+        self.registration = Some(FakePlugin::with_info(&socket, info)?);
+        Ok(())
+    }
+
+    /// Ends the registration: its socket is removed.
+    ///
+    /// # Errors
+    /// If the socket cannot be removed.
+    pub fn deregister(&mut self) -> io::Result<()> {
+        self.registration.take().map_or(Ok(()), |registration| registration.stop())
+    }
+
+    /// What registers it, if it is registered.
+    #[must_use]
+    pub fn registration(&self) -> Option<&FakePlugin> {
+        self.registration.as_ref()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.serving.options.name
+    }
+
+    /// The path of its socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Crashes: connections break, the socket stays and nobody listens. Its registrar lives on.
+    pub fn crash(&self) {
+        self.serving.served.crash();
+    }
+
+    /// Listens again, after a crash or with one.
+    ///
+    /// # Errors
+    /// If nobody can listen there.
+    pub fn restart(&self) -> io::Result<()> {
+        self.crash();
+        self.listen()
+    }
+
+    /// Raises a fault.
+    pub fn raise(&self, strike: Strike) -> FaultGuard {
+        self.serving.served.raise(strike)
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.serving.served.journal().calls()
+    }
+
+    /// The names of the calls so far that change something, in order.
+    #[must_use]
+    pub fn changes(&self) -> Vec<&'static str> {
+        let names = self.calls().into_iter().map(|call| call.name);
+        names.filter(|name| name.ends_with("Volume")).collect()
+    }
+
+    /// Forgets the calls so far.
+    pub fn forget_calls(&self) {
+        self.serving.served.journal().clear();
+    }
+
+    /// Waits until the calls so far are as `wanted` says.
+    ///
+    /// # Errors
+    /// If that is not so within `deadline`.
+    pub async fn wait(&self, deadline: Duration, wanted: impl FnMut(&[Call]) -> bool) -> Result<(), NotSeen> {
+        self.serving.served.journal().wait(deadline, wanted).await
+    }
+
+    /// Whom its client said it wanted to talk to.
+    #[must_use]
+    pub fn authority(&self) -> Option<String> {
+        self.serving.served.authority()
+    }
+
+    /// The last request to stage.
+    #[must_use]
+    pub fn last_stage(&self) -> Option<NodeStageVolumeRequest> {
+        self.serving.last().stage.clone()
+    }
+
+    /// The last request to publish.
+    #[must_use]
+    pub fn last_publish(&self) -> Option<NodePublishVolumeRequest> {
+        self.serving.last().publish.clone()
+    }
+
+    /// The last request to expand.
+    #[must_use]
+    pub fn last_expand(&self) -> Option<NodeExpandVolumeRequest> {
+        self.serving.last().expand.clone()
+    }
+
+    /// Where volumes are staged.
+    #[must_use]
+    pub fn staged(&self) -> BTreeMap<String, PathBuf> {
+        self.serving.volumes().staged()
+    }
+
+    /// What is published where.
+    #[must_use]
+    pub fn published(&self) -> BTreeMap<PathBuf, String> {
+        self.serving.volumes().published()
+    }
+
+    /// What a kubelet did that it may not do, what is mounted twice, and which canaries were touched. Empty, if all is
+    /// well.
+    #[must_use]
+    pub fn damage(&self) -> Vec<String> {
+        self.serving.volumes().damage()
+    }
+}

@@ -1,0 +1,85 @@
+//! How a call is served: recorded, struck by a fault, done, answered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tonic::{Response, Status};
+
+use super::fault::{Fault, FaultGuard, Faults, Moment, Strike};
+use super::journal::Journal;
+use crate::listener::Listener;
+
+/// What servers and handle of a plugin share. It outlives a crash.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Served(Arc<Shared>);
+
+#[derive(Default, Debug)]
+struct Shared {
+    faults: Faults,
+    journal: Journal,
+    /// The servers that run. A crash drops them.
+    listeners: Mutex<Vec<Listener>>,
+    /// Whom clients said they wanted to talk to, last.
+    authority: Mutex<Option<String>>,
+}
+
+impl Served {
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    pub(crate) fn raise(&self, strike: Strike) -> FaultGuard {
+        self.0.faults.raise(strike)
+    }
+
+    /// Takes note of who the client says it wants to talk to.
+    pub(crate) fn heard(&self, uri: &http::Uri) {
+        *lock(&self.0.authority) = uri.authority().map(ToString::to_string);
+    }
+
+    pub(crate) fn authority(&self) -> Option<String> {
+        lock(&self.0.authority).clone()
+    }
+
+    pub(crate) fn listen(&self, listener: Listener) {
+        lock(&self.0.listeners).push(listener);
+    }
+
+    /// Breaks all connections. The sockets stay, and nobody listens.
+    pub(crate) fn crash(&self) {
+        let listeners = std::mem::take(&mut *lock(&self.0.listeners));
+        drop(listeners);
+    }
+
+    /// Serves one call, about `volume` if it is about one: `act` does it.
+    pub(crate) async fn serve<T>(
+        &self,
+        call: &'static str,
+        volume: Option<&str>,
+        detail: String,
+        act: impl FnOnce() -> Result<T, Status>,
+    ) -> Result<Response<T>, Status> {
+        self.0.journal.record(call, volume, detail);
+        self.strike(call, volume, Moment::Before).await?;
+        let answer = act()?;
+        self.strike(call, volume, Moment::After).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn strike(&self, call: &str, volume: Option<&str>, moment: Moment) -> Result<(), Status> {
+        let Some(mut struck) = self.0.faults.strike(call, volume, moment) else { return Ok(()) };
+        match struck.fault.clone() {
+            Fault::Hang => struck.lifted().await,
+            Fault::Fail(code, message) => return Err(Status::new(code, message)),
+            Fault::Crash => {
+                self.crash();
+                // The connection is gone, and this with it.
+                std::future::pending::<()>().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
