@@ -1,0 +1,290 @@
+//! The directories of volumes: what is in them, making them, removing them. Nothing here follows a link below the root
+//! directory, unmounts anything, or removes anything but empty directories and notes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use linux::PathError;
+use linux::beneath::{self, BeneathError, Links, Root};
+use linux::mountinfo::MountTable;
+use types::PodUid;
+use volume::paths::DIR_MODE;
+use volume::{PodPaths, UnusableUid};
+
+use crate::layout::{Layout, PLUGIN, VolumeId, is_name, published_in, staged_in};
+use crate::note::{Note, NoteError};
+use crate::place::Shown;
+use crate::plan::Target;
+
+/// The directory of a volume is in a bad state.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// A path below the root directory.
+    #[error(transparent)]
+    Beneath(#[from] BeneathError),
+    /// A path.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A note.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The pod's UID.
+    #[error(transparent)]
+    Uid(#[from] UnusableUid),
+    /// A name that cannot be that of a directory.
+    #[error("{0:?} cannot be the name of a directory: correct the name of the volume or of its driver")]
+    Name(String),
+    /// Something is mounted where a directory is to be removed.
+    #[error("something is mounted at {}, and it is kept: find out whose it is and unmount it", path.display())]
+    StillMounted {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The directory is another volume's.
+    #[error("{} belongs to volume {other}: it has to be taken down first", path.display())]
+    Another {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        other: VolumeId,
+    },
+}
+
+/// Whose a directory is, by its note.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Whose {
+    /// Nothing says it.
+    Nobody,
+    /// A volume's.
+    Of(VolumeId),
+}
+
+/// What is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    pub(crate) shown: Shown,
+    pub(crate) whose: Whose,
+}
+
+/// The directory of one place: below a base that is trusted, no link is followed.
+struct Spot {
+    base: PathBuf,
+    /// From the base to the directory.
+    below: PathBuf,
+    /// What is mounted on, in the directory.
+    child: PathBuf,
+}
+
+impl Spot {
+    fn staged(layout: &Layout, volume: &VolumeId) -> Result<Self, DiskError> {
+        if !is_name(&volume.driver) {
+            return Err(DiskError::Name(volume.driver.clone()));
+        }
+        Ok(Self::at(layout.root_dir().join("plugins"), &layout.staging_dir(volume), staged_in))
+    }
+
+    fn published(layout: &Layout, target: &Target) -> Result<Self, DiskError> {
+        if !is_name(&target.spec_name) {
+            return Err(DiskError::Name(target.spec_name.clone()));
+        }
+        let dir = layout.publish_dir(&target.pod, &target.spec_name)?;
+        Ok(Self::at(layout.pods_dir(), &dir, published_in))
+    }
+
+    fn at(base: PathBuf, dir: &Path, child: fn(&Path) -> PathBuf) -> Self {
+        let below = dir.strip_prefix(&base).unwrap_or(dir).to_owned();
+        Self { base, below, child: child(Path::new("")) }
+    }
+
+    fn open(&self) -> Result<Option<Root>, DiskError> {
+        open(&self.base, &self.below)
+    }
+
+    /// Where the child is, as the mount table has it.
+    fn real_child(&self, dir: &Root) -> Result<PathBuf, DiskError> {
+        let fd = beneath::fd_path(dir);
+        let real = std::fs::read_link(&fd).map_err(PathError::on("find", &self.base.join(&self.below)))?;
+        Ok(real.join(&self.child))
+    }
+
+    fn look(&self, mounts: &MountTable) -> Result<Seen, DiskError> {
+        let Some(dir) = self.open()? else {
+            return Ok(Seen { shown: Shown::default(), whose: Whose::Nobody });
+        };
+        let whose = match Note::read(&dir) {
+            Ok(Some(note)) => Whose::Of(note.volume().clone()),
+            // What it says cannot be known; it counts as none, and never as nothing being there.
+            Ok(None) | Err(NoteError::Content { .. }) => Whose::Nobody,
+            Err(error) => return Err(error.into()),
+        };
+        let mounted = mounts.is_mount_point(&self.real_child(&dir)?);
+        let shown = Shown { directory: true, note: whose != Whose::Nobody, mounted, mark: false };
+        Ok(Seen { shown, whose })
+    }
+
+    fn prepare(&self, note: &Note, with_child: bool) -> Result<(), DiskError> {
+        linux::fs::create_dir_all(&self.base, DIR_MODE)?;
+        let base = Root::open(&self.base)?;
+        base.create_dir_all(&self.below, DIR_MODE)?;
+        let dir = base.sub(&self.below, Links::Refuse)?;
+        note.write(&dir)?;
+        if with_child {
+            dir.create_dir_all(&self.child, DIR_MODE)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the child if it is an empty directory, the note, and the directory. Each of them may be gone already.
+    fn forget(&self, mounts: &MountTable) -> Result<(), DiskError> {
+        let Some(dir) = self.open()? else { return Ok(()) };
+        let path = self.real_child(&dir)?;
+        if mounts.is_mount_point(&path) {
+            return Err(DiskError::StillMounted { path });
+        }
+        remove_dir(&dir, &self.child)?;
+        Note::remove(&dir).map_err(PathError::on("remove the note in", dir.path()))?;
+        let (Some(parent), Some(name)) = (self.below.parent(), self.below.file_name()) else { return Ok(()) };
+        match open(&self.base, parent)? {
+            Some(parent) => remove_dir(&parent, Path::new(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens the directory `below` in `base`; `None` if it is not there.
+fn open(base: &Path, below: &Path) -> Result<Option<Root>, DiskError> {
+    let opened = Root::open(base).and_then(|base| base.sub(below, Links::Refuse));
+    match opened {
+        Err(error) if error.is_not_found() => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
+}
+
+/// Removes the empty directory `name` in `dir`. The kernel refuses what is mounted on or not empty.
+fn remove_dir(dir: &Root, name: &Path) -> Result<(), DiskError> {
+    match std::fs::remove_dir(beneath::fd_path(dir).join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            Err(DiskError::StillMounted { path: dir.path().join(name) })
+        }
+        removed => Ok(removed
+            .map_err(PathError::on("remove the directory (it must be empty)", &dir.path().join(name)))?),
+    }
+}
+
+/// What is there where `volume` is staged. Anything that is another volume's is an error.
+pub(crate) fn look_staged(
+    layout: &Layout,
+    volume: &VolumeId,
+    mounts: &MountTable,
+) -> Result<Shown, DiskError> {
+    let spot = Spot::staged(layout, volume)?;
+    match spot.look(mounts)? {
+        Seen { whose: Whose::Of(other), .. } if other != *volume => {
+            Err(DiskError::Another { path: layout.staging_dir(volume), other })
+        }
+        seen => Ok(seen.shown),
+    }
+}
+
+/// What is there at `target`, and whose it is.
+pub(crate) fn look_published(
+    layout: &Layout,
+    target: &Target,
+    mounts: &MountTable,
+) -> Result<Seen, DiskError> {
+    let mut seen = Spot::published(layout, target)?.look(mounts)?;
+    let mark = layout.ready_mark(&target.pod, &target.spec_name)?;
+    seen.shown.mark = linux::fs::lstat(&mark)?.is_some_and(|meta| meta.is_file());
+    Ok(seen)
+}
+
+/// Makes the directory in which a volume is staged, with its note.
+pub(crate) fn prepare_staging(layout: &Layout, note: &Note) -> Result<(), DiskError> {
+    Spot::staged(layout, note.volume())?.prepare(note, true)
+}
+
+/// Makes the directory in which the driver makes `target`, with its note.
+pub(crate) fn prepare_target(layout: &Layout, target: &Target, note: &Note) -> Result<(), DiskError> {
+    PodPaths::new(layout.root_dir(), &target.pod)?.create()?;
+    Spot::published(layout, target)?.prepare(note, false)
+}
+
+/// Removes the directory in which `volume` was staged.
+pub(crate) fn forget_staging(layout: &Layout, volume: &VolumeId) -> Result<(), DiskError> {
+    Spot::staged(layout, volume)?.forget(&MountTable::read()?)
+}
+
+/// Removes the directory in which `target` was.
+pub(crate) fn forget_target(layout: &Layout, target: &Target) -> Result<(), DiskError> {
+    Spot::published(layout, target)?.forget(&MountTable::read()?)
+}
+
+/// Marks `target` as made whole.
+pub(crate) fn mark(layout: &Layout, target: &Target) -> Result<(), DiskError> {
+    let pod = Root::open(PodPaths::new(layout.root_dir(), &target.pod)?.dir())?;
+    let below = Path::new("plugins").join(PLUGIN).join(&target.spec_name);
+    pod.create_dir_all(&below, DIR_MODE)?;
+    let dir = pod.sub(&below, Links::Refuse)?;
+    if dir.stat(Path::new("ready"))?.is_none() {
+        dir.create_file(Path::new("ready"), 0o600)?;
+    }
+    Ok(())
+}
+
+/// Takes the mark of `target` away. It may be gone already.
+pub(crate) fn unmark(layout: &Layout, target: &Target) -> Result<(), DiskError> {
+    let pod = PodPaths::new(layout.root_dir(), &target.pod)?;
+    let below = Path::new("plugins").join(PLUGIN);
+    let Some(dir) = open(pod.dir(), &below)? else { return Ok(()) };
+    Ok(dir.remove_tree(Path::new(&target.spec_name))?)
+}
+
+/// The names in a directory that can be names of directories; none if it is not there.
+fn names(base: &Path, below: &Path) -> Result<Vec<String>, DiskError> {
+    let Some(dir) = open(base, below)? else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in
+        std::fs::read_dir(beneath::fd_path(&dir)).map_err(PathError::on("list", &base.join(below)))?
+    {
+        let entry = entry.map_err(PathError::on("list", &base.join(below)))?;
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        names.extend(entry.file_name().into_string().ok().filter(|name| is_dir && is_name(name)));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// All that is or may be published to the pod.
+pub(crate) fn targets_of(layout: &Layout, pod: &PodUid) -> Result<Vec<Target>, DiskError> {
+    PodPaths::new(layout.root_dir(), pod)?;
+    let all = names(&layout.pods_dir(), &Path::new(pod.as_str()).join("volumes").join(PLUGIN))?;
+    Ok(all.into_iter().map(|spec_name| Target { pod: pod.clone(), spec_name }).collect())
+}
+
+/// All that is or may be published to any pod.
+pub(crate) fn targets(layout: &Layout) -> Result<Vec<Target>, DiskError> {
+    let mut all = Vec::new();
+    for pod in names(&layout.pods_dir(), Path::new("."))? {
+        all.extend(targets_of(layout, &PodUid::from(pod))?);
+    }
+    Ok(all)
+}
+
+/// The volumes that are or may be staged, by their notes. What has no note, or lies elsewhere than berth would have it,
+/// is not among them.
+pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<VolumeId>, DiskError> {
+    let root = layout.staging_root();
+    let mut all = Vec::new();
+    for driver in names(&root, Path::new("."))? {
+        for dir in names(&root, Path::new(&driver))? {
+            let path = root.join(&driver).join(&dir);
+            let spot = Spot::at(layout.root_dir().join("plugins"), &path, staged_in);
+            match spot.look(mounts)?.whose {
+                Whose::Of(volume) if layout.staging_dir(&volume) == path => all.push(volume),
+                _ => tracing::debug!(path = %path.display(), "not a volume that berth staged: left alone"),
+            }
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,169 @@
+//! The CSI drivers that are registered on the node.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pluginapi::PluginError;
+use pluginapi::csi::{Capabilities, Driver, Metrics, NodeInfo};
+use registry::{Handler, Plugin, Refused};
+use tokio::sync::{OnceCell, watch};
+
+use crate::layout::is_name;
+use crate::version::Version;
+
+/// A driver that is registered.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The driver.
+    pub driver: Driver,
+    /// What it calls the node: what the node's CSINode says of it.
+    pub node: NodeInfo,
+    endpoint: PathBuf,
+    version: Version,
+    capabilities: Arc<OnceCell<Capabilities>>,
+}
+
+impl Registered {
+    /// What it can do. It is asked once: a driver that has changed registers again.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn capabilities(&self) -> Result<&Capabilities, PluginError> {
+        self.capabilities.get_or_try_init(|| self.driver.capabilities()).await
+    }
+}
+
+/// The drivers by name.
+pub type Table = BTreeMap<String, Registered>;
+
+/// The drivers that are registered. Cheap to clone; all clones are the same.
+#[derive(Clone, Debug)]
+pub struct Drivers {
+    table: watch::Sender<Table>,
+    metrics: Metrics,
+}
+
+impl Drivers {
+    /// No driver yet. Calls to drivers are counted in `metrics`.
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        Self { table: watch::Sender::new(Table::new()), metrics }
+    }
+
+    /// The driver `name`, if it is registered.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Registered> {
+        self.table.borrow().get(name).cloned()
+    }
+
+    /// The table, and its changes: what the node's CSINode is written from, and what wakes pods that wait for a driver.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Table> {
+        self.table.subscribe()
+    }
+
+    fn checked(&self, plugin: &Plugin) -> Result<Version, Refused> {
+        if !is_name(&plugin.name) {
+            return Err(Refused(format!("{:?} cannot be the name of a CSI driver", plugin.name)));
+        }
+        let version = Version::highest(&plugin.versions).map_err(|error| Refused(error.to_string()))?;
+        match self.get(&plugin.name) {
+            Some(present) if present.version >= version => Err(Refused(format!(
+                "the CSI driver {} is registered already, at {}: it has to go first",
+                plugin.name,
+                present.endpoint.display()
+            ))),
+            _ => Ok(version),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Drivers {
+    /// A driver is registered when it has said what it calls the node. Of two of one name the one with the higher version
+    /// counts.
+    async fn register(&self, plugin: &Plugin) -> Result<(), Refused> {
+        let version = self.checked(plugin)?;
+        let driver = Driver::new(plugin.name.clone(), plugin.endpoint.clone(), self.metrics.clone());
+        let node = driver.node_info().await.map_err(|error| Refused(error.to_string()))?;
+        if node.id.is_empty() {
+            return Err(Refused("it does not say what it calls the node (NodeGetInfo: node_id)".to_owned()));
+        }
+        // Another one may have come meanwhile.
+        self.checked(plugin)?;
+        let endpoint = plugin.endpoint.clone();
+        let registered = Registered { driver, node, endpoint, version, capabilities: Arc::default() };
+        self.table.send_modify(|table| {
+            table.insert(plugin.name.clone(), registered);
+        });
+        Ok(())
+    }
+
+    /// One that has taken the place of `plugin` stays.
+    async fn deregister(&self, plugin: &Plugin) {
+        self.table.send_if_modified(|table| {
+            let is_its = table.get(&plugin.name).is_some_and(|present| present.endpoint == plugin.endpoint);
+            is_its && table.remove(&plugin.name).is_some()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pluginapi::csi::Capability;
+    use telemetry::metrics::Registry;
+    use testkit::csi::{DriverOptions, Mounting, TestDriver};
+    use testkit::plugin::{Code, Fault, Moment, Strike};
+
+    use super::*;
+
+    fn start(dir: &tempfile::TempDir) -> (TestDriver, Drivers) {
+        let fake = TestDriver::start(dir.path(), DriverOptions::new("d.example", Mounting::Pretended));
+        (fake.unwrap(), Drivers::new(Metrics::register(&Registry::new())))
+    }
+
+    fn plugin(endpoint: PathBuf, version: &str) -> Plugin {
+        let versions = vec![version.to_owned()];
+        Plugin { kind: "CSIPlugin".into(), name: "d.example".into(), endpoint, versions }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_with_one_name_the_higher_version_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fake, drivers) = start(&dir);
+        let link = dir.path().join("other.sock");
+        std::os::unix::fs::symlink(fake.socket(), &link).unwrap();
+        let (old, new) = (plugin(fake.socket().to_owned(), "1.0.0"), plugin(link, "1.5.0"));
+        drivers.register(&old).await.unwrap();
+        let refused = drivers.register(&plugin("/elsewhere.sock".into(), "1.0.0")).await.unwrap_err();
+        assert!(refused.to_string().contains("registered already"), "{refused}");
+        drivers.register(&new).await.unwrap();
+        drivers.deregister(&old).await;
+        assert_eq!(drivers.get("d.example").unwrap().endpoint, new.endpoint, "the new one stays");
+        drivers.deregister(&new).await;
+        assert!(drivers.get("d.example").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_know_the_node_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fake, drivers) = start(&dir);
+        let plugin = plugin(fake.socket().to_owned(), "1.0.0");
+        let fail = Fault::Fail(Code::Internal, "no metadata service".into());
+        let fault = fake.raise(Strike::new("NodeGetInfo", Moment::Before, fail));
+        let refused = drivers.register(&plugin).await.unwrap_err();
+        assert_eq!(refused.to_string(), "NodeGetInfo of CSI driver d.example: no metadata service");
+        assert!(drivers.get("d.example").is_none());
+        drop(fault);
+        drivers.register(&plugin).await.unwrap();
+        let registered = drivers.get("d.example").unwrap();
+        assert_eq!(registered.node.id, "node-of-the-driver");
+        for _ in 0..2 {
+            assert!(registered.capabilities().await.unwrap().has(Capability::StageUnstage));
+        }
+        let asked = fake.calls().into_iter().filter(|call| call.name == "NodeGetCapabilities");
+        assert_eq!(asked.count(), 1, "it is asked once");
+    }
+}

@@ -1,0 +1,68 @@
+//! Who works on a volume: one at a time, whichever pod it is for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
+
+use crate::layout::VolumeId;
+use crate::place::Known;
+use crate::plan::Target;
+
+/// What is known of a volume's places since berth started.
+#[derive(Default, Debug)]
+pub(crate) struct Memory {
+    pub(crate) staged: Known,
+    pub(crate) published: HashMap<Target, Known>,
+}
+
+impl Memory {
+    fn is_empty(&self) -> bool {
+        self.staged == Known::Unknown && self.published.is_empty()
+    }
+}
+
+/// The right to work on a volume. It goes along to threads that may outlive their caller, so that nobody else works on
+/// the volume before they end.
+pub(crate) type Turn = OwnedMutexGuard<Memory>;
+
+/// Says that somebody wants the volume, or waits to say so.
+pub(crate) struct Wanting(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+/// The volumes that are worked on or known.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Owners(Arc<Mutex<HashMap<VolumeId, Owner>>>);
+
+#[derive(Clone, Default, Debug)]
+struct Owner {
+    turns: Arc<Turns<Memory>>,
+    wanting: Arc<()>,
+}
+
+impl Owners {
+    /// Waits for the right to work on `volume`.
+    pub(crate) async fn turn(&self, volume: &VolumeId) -> Turn {
+        let turns = self.with(volume, |owner| Arc::clone(&owner.turns));
+        turns.lock_owned().await
+    }
+
+    /// Says that somebody wants `volume`, until dropped.
+    pub(crate) fn want(&self, volume: &VolumeId) -> Wanting {
+        Wanting(self.with(volume, |owner| Arc::clone(&owner.wanting)))
+    }
+
+    /// Whether somebody wants `volume`.
+    pub(crate) fn is_wanted(&self, volume: &VolumeId) -> bool {
+        self.with(volume, |owner| Arc::strong_count(&owner.wanting) > 1)
+    }
+
+    fn with<T>(&self, volume: &VolumeId, what: impl FnOnce(&Owner) -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Volumes of which nothing is known and that nobody works on take no memory.
+        all.retain(|other, owner| {
+            let is_idle = Arc::strong_count(&owner.wanting) == 1 && Arc::strong_count(&owner.turns) == 1;
+            other == volume || !is_idle || !owner.turns.try_lock().is_ok_and(|memory| memory.is_empty())
+        });
+        what(all.entry(volume.clone()).or_default())
+    }
+}

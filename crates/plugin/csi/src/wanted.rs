@@ -1,0 +1,124 @@
+//! What a pod wants of a volume.
+
+use std::collections::BTreeMap;
+
+use pluginapi::csi::{AccessMode, AccessType, Publish, Secrets, Stage, VolumeAccess};
+use types::PodUid;
+use volume::ownership::ChangePolicy;
+
+use crate::layout::{Layout, VolumeId};
+use crate::note::{Lifecycle, Note};
+use crate::plan::Target;
+
+/// A volume that one pod is to have, with all that its driver is told.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The volume.
+    pub volume: VolumeId,
+    /// The pod.
+    pub pod: PodUid,
+    /// The name of the PersistentVolume, or of the volume in the pod's spec.
+    pub spec_name: String,
+    /// How long the volume lives. One that goes with its pod is not staged.
+    pub lifecycle: Lifecycle,
+    /// Who may use it at once.
+    pub mode: AccessMode,
+    /// The file system; empty for the driver's choice.
+    pub fs_type: String,
+    /// Mount options.
+    pub mount_options: Vec<String>,
+    /// Whether the pod may only read.
+    pub read_only: bool,
+    /// What the controller said when it attached the volume (`VolumeAttachment.status.attachmentMetadata`).
+    pub publish_context: BTreeMap<String, String>,
+    /// The volume's attributes.
+    pub volume_context: BTreeMap<String, String>,
+    /// What the driver is told of the pod when it publishes: its name, its tokens.
+    pub pod_context: PodContext,
+    /// `nodeStageSecretRef`.
+    pub stage_secrets: Secrets,
+    /// `nodePublishSecretRef`, with the pod's tokens if the driver wants them there.
+    pub publish_secrets: Secrets,
+    /// To whom its files are given.
+    pub group: Option<Group>,
+}
+
+/// What a driver is told of a pod. Its `Debug` shows the keys alone: tokens may be among it.
+#[derive(Clone, Default)]
+pub struct PodContext(
+    /// By key.
+    pub BTreeMap<String, String>,
+);
+
+impl std::fmt::Debug for PodContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The group of a pod (`securityContext.fsGroup`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// Its id.
+    pub id: u32,
+    /// When files are gone through.
+    pub policy: ChangePolicy,
+    /// Whether the kubelet gives the files to it, if the driver does not (`CSIDriver.spec.fsGroupPolicy`).
+    pub by_kubelet: bool,
+}
+
+impl Wanted {
+    pub(crate) fn target(&self) -> Target {
+        Target { pod: self.pod.clone(), spec_name: self.spec_name.clone() }
+    }
+
+    fn access(&self) -> VolumeAccess {
+        let as_type = AccessType::Mount {
+            fs_type: self.fs_type.clone(),
+            flags: self.mount_options.clone(),
+            group: self.group.map(|group| group.id),
+        };
+        VolumeAccess { mode: self.mode, as_type }
+    }
+
+    pub(crate) fn staged_note(&self) -> Note {
+        Note::Staged { volume: self.volume.clone(), selinux_context: None }
+    }
+
+    pub(crate) fn published_note(&self, node: &str) -> Note {
+        Note::Published {
+            volume: self.volume.clone(),
+            spec_name: self.spec_name.clone(),
+            node: node.to_owned(),
+            lifecycle: self.lifecycle,
+            selinux_context: None,
+        }
+    }
+
+    pub(crate) fn stage(&self, layout: &Layout) -> Stage {
+        Stage {
+            volume: self.volume.handle.clone(),
+            staging_path: layout.staging_path(&self.volume),
+            access: self.access(),
+            publish_context: self.publish_context.clone(),
+            volume_context: self.volume_context.clone(),
+            secrets: self.stage_secrets.clone(),
+        }
+    }
+
+    pub(crate) fn publish(&self, layout: &Layout, target_path: std::path::PathBuf) -> Publish {
+        let mut volume_context = self.volume_context.clone();
+        volume_context.extend(self.pod_context.0.clone());
+        Publish {
+            volume: self.volume.handle.clone(),
+            staging_path: (self.lifecycle == Lifecycle::Persistent)
+                .then(|| layout.staging_path(&self.volume)),
+            target_path,
+            access: self.access(),
+            read_only: self.read_only,
+            publish_context: self.publish_context.clone(),
+            volume_context,
+            secrets: self.publish_secrets.clone(),
+        }
+    }
+}
