@@ -1,5 +1,7 @@
 //! Calls to a driver that is really there, and what is learned when it fails in the middle of one.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

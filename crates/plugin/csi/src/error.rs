@@ -15,6 +15,9 @@ pub enum VolumeError {
     /// Its driver is not registered (yet). It may be in a pod that is about to start.
     #[error("driver name {0} not found in the list of registered CSI drivers")]
     NotRegistered(String),
+    /// It is for one pod at a time, and is or may be published to another one.
+    #[error("volume uses the ReadWriteOncePod access mode and is already in use by another pod")]
+    InUse,
     /// Its driver does not do it.
     #[error(transparent)]
     Driver(#[from] PluginError),

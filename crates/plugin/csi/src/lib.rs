@@ -9,7 +9,8 @@
 //! Tasks: none of its own. [`Volumes`] is called by the pod's worker. At one volume only one of them works at a time; what
 //! it does may be dropped at any await, and a thread that hangs keeps its volume, and no other.
 //!
-//! Does not: ask the API server (what a driver is told of a volume comes in as [`Wanted`]), attach or detach, write the
+//! Does not: ask the API server (what a driver is told of a volume comes in as [`Wanted`], which [`wanted`] makes of the
+//! objects), attach or detach, write the
 //! node's CSINode (that follows [`Drivers::subscribe`]), unmount anything itself, or remove anything but empty directories
 //! and its own files. Block volumes are not supported yet.
 
@@ -21,6 +22,8 @@ mod note;
 mod owner;
 pub mod place;
 pub mod plan;
+mod policy;
+mod spec;
 mod version;
 mod volumes;
 mod wanted;
@@ -30,5 +33,7 @@ pub use drivers::{Drivers, Registered, Table};
 pub use error::{TakeDownError, VolumeError};
 pub use layout::{Layout, VolumeId};
 pub use note::{Lifecycle, Note, NoteError};
+pub use policy::{FsGroupPolicy, Policy};
+pub use spec::{Found, FoundToken, Needs, SecretName, Source, SpecError, wanted};
 pub use volumes::{Volumes, VolumesConfig};
 pub use wanted::{Group, PodContext, Wanted};

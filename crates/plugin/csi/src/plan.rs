@@ -107,10 +107,9 @@ pub fn next(desired: &Desired, actual: &Actual, stages: bool) -> Option<Step> {
     }
     match actual.staged {
         Place::Nothing => None,
-        Place::Remains | Place::Prepared => Some(Step::ForgetStaging),
         Place::Stray | Place::Uncertain | Place::Ready if stages => Some(Step::Unstage),
         // What a driver that does not stage left is a directory; if something is mounted on it, it is not removed.
-        Place::Stray | Place::Uncertain | Place::Ready => Some(Step::ForgetStaging),
+        _ => Some(Step::ForgetStaging),
     }
 }
 

@@ -209,9 +209,15 @@ impl Work<'_> {
     async fn settle(&mut self, mut turn: Turn, wishes: BTreeMap<Target, Wish>) -> Result<(), VolumeError> {
         let mut desired = Desired { wishes, keep_staged: true };
         loop {
-            let scope = self.wanted.map_or(Scope::All, |wanted| Scope::One(wanted.target()));
+            let scope = match self.wanted {
+                Some(wanted) if !wanted.by_one_pod => Scope::One(wanted.target()),
+                _ => Scope::All,
+            };
             let actual;
             (actual, turn) = self.look(turn, scope).await?;
+            if self.wanted.is_some_and(|wanted| wanted.by_one_pod && is_elsewhere(&actual, wanted)) {
+                return Err(VolumeError::InUse);
+            }
             // Somebody may have come meanwhile. Who wants it has looked at its own target alone.
             desired.keep_staged = self.wanted.is_some() || self.volumes.owners.is_wanted(self.volume);
             // A volume that goes with its pod is not staged; whether another is depends on its driver.
@@ -377,6 +383,11 @@ impl Work<'_> {
         turn.published.insert(target, Known::Done { mounted: false });
         Ok(turn)
     }
+}
+
+/// Whether another pod has the volume, or may have it.
+fn is_elsewhere(actual: &Actual, wanted: &Wanted) -> bool {
+    actual.published.iter().any(|(target, place)| target.pod != wanted.pod && *place != Place::Nothing)
 }
 
 /// What is known after a call that was to make something: what `done` says if it succeeded; if it was refused as the first

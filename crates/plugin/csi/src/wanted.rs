@@ -23,6 +23,8 @@ pub struct Wanted {
     pub lifecycle: Lifecycle,
     /// Who may use it at once.
     pub mode: AccessMode,
+    /// Whether no other pod of the node may have it at the same time.
+    pub by_one_pod: bool,
     /// The file system; empty for the driver's choice.
     pub fs_type: String,
     /// Mount options.

@@ -12,6 +12,7 @@
 //! ([`references`] says which); image volumes are passed on for the runtime to mount; claims are refused with a word on why.
 
 pub mod atomic;
+pub mod claim;
 mod downward;
 mod emptydir;
 pub mod error;

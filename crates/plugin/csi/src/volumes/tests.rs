@@ -104,6 +104,7 @@ fn wanted(pod: &str, volume: &str) -> Wanted {
         spec_name: format!("pv-{volume}"),
         lifecycle: Lifecycle::Persistent,
         mode: AccessMode::ReadWriteOnce,
+        by_one_pod: false,
         fs_type: "ext4".into(),
         mount_options: Vec::new(),
         read_only: false,
@@ -202,6 +203,19 @@ async fn the_kubelet_gives_the_files_to_the_group_unless_the_driver_does() {
     let world = World::with(options.with_capabilities([Capability::VolumeMountGroup])).await;
     let path = world.volumes.prepare(&grouped(true)).await.unwrap();
     assert_ne!(std::fs::metadata(path).unwrap().gid(), 4242);
+}
+
+#[tokio::test]
+async fn a_volume_for_one_pod_is_not_given_to_a_second_one() {
+    let mut world = World::start().await;
+    let alone = |pod| Wanted { by_one_pod: true, ..wanted(pod, "v") };
+    world.volumes.prepare(&alone("a")).await.unwrap();
+    world.volumes.prepare(&alone("a")).await.unwrap();
+    world.restart();
+    let error = world.volumes.prepare(&alone("b")).await.unwrap_err();
+    assert!(matches!(error, VolumeError::InUse), "{error}");
+    world.take_down("a").await.unwrap();
+    world.volumes.prepare(&alone("b")).await.unwrap();
 }
 
 #[tokio::test]
