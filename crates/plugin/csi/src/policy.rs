@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn who_gives_files_to_the_group() {
         let (once, many) = (["ReadWriteOnce".to_owned()], ["ReadWriteMany".to_owned()]);
-        let table: [(&str, &str, Option<&[String]>, bool, bool); 9] = [
+        type Row<'a> = (&'a str, &'a str, Option<&'a [String]>, bool, bool);
+        let table: [Row<'_>; 9] = [
             ("{}", "ext4", Some(&once), false, true),
             ("{}", "ext4", Some(&once), true, false),
             ("{}", "", Some(&once), false, false),
