@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use linux::PathError;
 use linux::beneath::BeneathError;
@@ -12,6 +13,7 @@ use types::PodRef;
 use types::downward::DownwardError;
 use types::objects::ObjectError;
 
+use crate::DriverError;
 use crate::atomic::PayloadError;
 use crate::paths::UnusableUid;
 
@@ -160,6 +162,12 @@ pub enum Problem {
     /// The files could not be written.
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    /// Whoever makes it did not.
+    #[error(transparent)]
+    Driver(DriverError),
+    /// Whoever makes it has not done so yet.
+    #[error("its driver has not made it within {0:?}: look at the driver's log")]
+    DriverLate(Duration),
     /// The pod's UID.
     #[error(transparent)]
     Uid(#[from] UnusableUid),

@@ -19,6 +19,8 @@ pub(crate) enum Kind<'a> {
     Secret(&'a SecretVolumeSource),
     Projected(&'a ProjectedVolumeSource),
     Image(&'a ImageVolumeSource),
+    /// A kind that drivers make: its field in the spec, and what it needs.
+    Driver(&'static str, &'static str),
     /// A kind that needs what berth does not have here: its field in the spec, and what it is that it needs.
     Other(&'static str, &'static str),
 }
@@ -47,11 +49,14 @@ impl<'a> Kind<'a> {
             Self::Projected(source)
         } else if let Some(source) = &v.image {
             Self::Image(source)
+        } else if v.persistent_volume_claim.is_some() {
+            Self::Driver("persistentVolumeClaim", CLAIM)
+        } else if v.ephemeral.is_some() {
+            Self::Driver("ephemeral", CLAIM)
+        } else if v.csi.is_some() {
+            Self::Driver("csi", CSI)
         } else {
             let others = [
-                (v.persistent_volume_claim.is_some(), "persistentVolumeClaim", CLAIM),
-                (v.ephemeral.is_some(), "ephemeral", CLAIM),
-                (v.csi.is_some(), "csi", CSI),
                 (v.aws_elastic_block_store.is_some(), "awsElasticBlockStore", CSI),
                 (v.azure_disk.is_some(), "azureDisk", CSI),
                 (v.azure_file.is_some(), "azureFile", CSI),
@@ -90,7 +95,7 @@ impl<'a> Kind<'a> {
             Self::Secret(_) => "secret",
             Self::Projected(_) => "projected",
             Self::Image(_) => "image",
-            Self::Other(field, _) => field,
+            Self::Driver(field, _) | Self::Other(field, _) => field,
         }
     }
 
@@ -104,8 +109,13 @@ impl<'a> Kind<'a> {
             Self::Secret(_) => "kubernetes.io/secret",
             Self::Projected(_) => "kubernetes.io/projected",
             Self::Image(_) => "kubernetes.io/image",
-            Self::Other(..) => return None,
+            Self::Driver(..) | Self::Other(..) => return None,
         })
+    }
+
+    /// Whether a driver makes it.
+    pub(crate) fn is_of_driver(self) -> bool {
+        matches!(self, Self::Driver(..))
     }
 
     /// Whether its content follows the pod's metadata, or objects of the API server.

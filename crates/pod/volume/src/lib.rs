@@ -9,11 +9,13 @@
 //! refused until that ends, so that hung threads do not add up.
 //!
 //! Does not: talk to the API server or to the runtime. What volumes show of the former's objects is handed in as values
-//! ([`references`] says which); image volumes are passed on for the runtime to mount; claims are refused with a word on why.
+//! ([`references`] says which); image volumes are passed on for the runtime to mount; claims, and what CSI drivers make, are handed to
+//! [`Drivers`], and refused with a word on why without any.
 
 pub mod atomic;
 pub mod claim;
 mod downward;
+mod drivers;
 mod emptydir;
 pub mod error;
 mod hostpath;
@@ -31,6 +33,7 @@ pub mod subpath;
 mod teardown;
 mod volumes;
 
+pub use drivers::{DriverError, Drivers};
 pub use error::{Problem, VolumeError, VolumeFailure};
 pub use kind::references;
 pub use measured::{Measurable, measurable};

@@ -32,7 +32,7 @@ pub fn measurable(root_dir: &Path, pod: &Pod) -> Vec<Measurable> {
             Kind::DownwardApi(_) => (DOWNWARD_API, false),
             Kind::Secret(_) => (SECRET, false),
             Kind::Projected(_) => (PROJECTED, false),
-            Kind::HostPath(_) | Kind::Image(_) | Kind::Other(..) => return None,
+            Kind::HostPath(_) | Kind::Image(_) | Kind::Driver(..) | Kind::Other(..) => return None,
         };
         Some(Measurable { name: volume.name.clone(), path: paths.volume(plugin, &volume.name), ephemeral })
     });

@@ -79,7 +79,7 @@ pub(crate) fn prepare(
             };
             Ok((Mounted { source, read_only: true, selinux_relabel: true }, None))
         }
-        Kind::Other(field, needs) => {
+        Kind::Driver(field, needs) | Kind::Other(field, needs) => {
             Err(Problem::Unsupported { what: format!("a volume of the kind {field}"), needs })
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use linux::PathError;
 use linux::beneath::{BeneathError, Links, Root};
@@ -11,6 +12,7 @@ use linux::mountinfo::MountTable;
 use task::blocking::Abandoned;
 use types::PodUid;
 
+use crate::DriverError;
 use crate::paths::{self, CONFIG_MAP, DOWNWARD_API, EMPTY_DIR, PROJECTED, PodPaths, SECRET, UnusableUid};
 
 /// Plugins whose volumes can be taken down by unmounting and removing: what is in them is the pod's alone, or a copy.
@@ -36,6 +38,12 @@ pub enum TeardownError {
         /// Where.
         path: PathBuf,
     },
+    /// A volume of a driver.
+    #[error(transparent)]
+    Driver(DriverError),
+    /// A driver has not taken its volumes away yet.
+    #[error("a driver has not taken its volumes away within {0:?}: look at the driver's log")]
+    DriverLate(Duration),
     /// Something cannot be unmounted.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -66,19 +74,30 @@ pub(crate) fn volumes(root_dir: &Path, uid: &PodUid) -> Result<(), TeardownError
         root => root?,
     };
     refuse_foreign(&root, &dir)?;
-    let table = MountTable::read()?;
-    for part in ["volume-subpaths", "volumes"] {
-        for mounted in table.below(&dir.join(part)) {
-            match mount::unmount(&mounted.point) {
-                // It went together with another one.
-                Err(e) if e.is_gone() => {}
-                result => result?,
-            }
-        }
-    }
+    unmount_below(&dir.join("volume-subpaths"))?;
+    unmount_below(&dir.join("volumes"))?;
     // The marks first: a volume without its mark is set up anew.
     for part in ["plugins", "volume-subpaths", "volumes"] {
         root.remove_tree(Path::new(part))?;
+    }
+    Ok(())
+}
+
+/// Unmounts the parts of volumes that containers of the pod `uid` had: their drivers could not take the volumes away.
+pub(crate) fn subpaths(root_dir: &Path, uid: &PodUid) -> Result<(), TeardownError> {
+    match find(root_dir, uid)? {
+        Some((_, dir)) => unmount_below(&dir.join("volume-subpaths")),
+        None => Ok(()),
+    }
+}
+
+fn unmount_below(path: &Path) -> Result<(), TeardownError> {
+    for mounted in MountTable::read()?.below(path) {
+        match mount::unmount(&mounted.point) {
+            // It went together with another one.
+            Err(e) if e.is_gone() => {}
+            result => result?,
+        }
     }
     Ok(())
 }

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use task::blocking::{self, Abandoned};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use types::corev1::Volume;
 use types::objects::{Objects, TokenRequest};
 use types::resources::Amounts;
 use types::{Pod, PodRef, PodUid};
 
+use crate::drivers::{DriverError, Drivers};
 use crate::error::{Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
@@ -38,6 +39,7 @@ pub struct VolumesConfig {
 #[derive(Clone, Debug)]
 pub struct Volumes {
     config: Arc<VolumesConfig>,
+    drivers: Option<Arc<dyn Drivers>>,
     busy: Arc<Mutex<HashSet<(PodUid, String)>>>,
 }
 
@@ -57,7 +59,13 @@ impl Volumes {
     /// The volumes of the node that `config` describes.
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
-        Self { config: Arc::new(config), busy: Arc::default() }
+        Self { config: Arc::new(config), drivers: None, busy: Arc::default() }
+    }
+
+    /// The same with drivers for claims and inline volumes.
+    #[must_use]
+    pub fn with_drivers(self, drivers: Arc<dyn Drivers>) -> Self {
+        Self { drivers: Some(drivers), ..self }
     }
 
     /// Where the files of the pod `uid` are.
@@ -92,7 +100,19 @@ impl Volumes {
     ) -> Result<Vec<VolumeFailure>, VolumeError> {
         let mut volumes = kind::used(pod);
         volumes.retain(|volume| Kind::of(volume).is_followed());
-        self.each(pod, volumes, objects).await.map(|prepared| prepared.behind)
+        let (ours, theirs) = tokio::join!(self.each(pod, volumes, objects), self.renew(pod, objects));
+        ours.map(|prepared| prepared.behind.into_iter().chain(theirs).collect())
+    }
+
+    /// Has drivers renew what their volumes show, and returns which could not.
+    async fn renew(&self, pod: &Arc<Pod>, objects: &Arc<Objects>) -> Vec<VolumeFailure> {
+        let Some(drivers) = &self.drivers else { return Vec::new() };
+        let theirs = kind::used(pod).into_iter().filter(|volume| Kind::of(volume).is_of_driver());
+        let renewed = theirs.map(async |volume| {
+            let renewed = self.in_time(drivers.refresh(pod, volume, objects)).await;
+            renewed.err().map(|problem| failure(volume, problem))
+        });
+        futures::future::join_all(renewed).await.into_iter().flatten().collect()
     }
 
     /// The tokens that volumes of `pod` show now: what is left of them after a restart of berth.
@@ -121,7 +141,12 @@ impl Volumes {
     ) -> Result<Prepared, VolumeError> {
         let attempts = volumes.into_iter().map(async |volume| {
             let start = Instant::now();
-            let result = self.attempt(pod, volume, objects).await;
+            let result = match (Kind::of(volume), &self.drivers) {
+                (Kind::Driver(..), Some(drivers)) => {
+                    self.in_time(drivers.prepare(pod, volume, objects)).await.map(|mounted| (mounted, None))
+                }
+                _ => self.attempt(pod, volume, objects).await,
+            };
             if let Some(plugin) = Kind::of(volume).plugin() {
                 let succeeded = matches!(&result, Ok((_, None)));
                 self.config.metrics.mounted(plugin, start.elapsed(), succeeded);
@@ -132,17 +157,12 @@ impl Volumes {
         let mut behind = Vec::new();
         let mut ready = Vec::new();
         for (volume, result) in futures::future::join_all(attempts).await {
-            let failure = |problem| VolumeFailure {
-                volume: volume.name.clone(),
-                kind: Kind::of(volume).field(),
-                problem,
-            };
             match result {
                 Ok((mounted, problem)) => {
                     ready.push((volume.name.clone(), mounted));
-                    behind.extend(problem.map(failure));
+                    behind.extend(problem.map(|problem| failure(volume, problem)));
                 }
-                Err(problem) => failures.push(failure(problem)),
+                Err(problem) => failures.push(failure(volume, problem)),
             }
         }
         if failures.is_empty() {
@@ -152,6 +172,12 @@ impl Volumes {
         } else {
             Err(VolumeError { pod: PodRef::of(pod), failures })
         }
+    }
+
+    /// Waits for a driver no longer than for a file system. It may be dropped at any time.
+    async fn in_time<T>(&self, made: impl Future<Output = Result<T, DriverError>>) -> Result<T, Problem> {
+        let deadline = self.config.deadline;
+        timeout(deadline, made).await.map_err(|_| Problem::DriverLate(deadline))?.map_err(Problem::Driver)
     }
 
     async fn attempt(
@@ -199,6 +225,7 @@ impl Volumes {
     /// # Errors
     /// If something is in the way. What was done stays done, and trying again continues.
     pub async fn teardown(&self, uid: &PodUid) -> Result<(), TeardownError> {
+        self.take_down_drivers(uid).await?;
         self.take_away("remove volumes", uid, teardown::volumes).await
     }
 
@@ -208,7 +235,17 @@ impl Volumes {
     /// # Errors
     /// As [`Volumes::teardown`].
     pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), TeardownError> {
+        self.take_down_drivers(uid).await?;
         self.take_away("remove pod dir", uid, teardown::pod_dir).await
+    }
+
+    /// Has drivers take away what is theirs. Parts of their volumes that containers had are in their way, and go first.
+    async fn take_down_drivers(&self, uid: &PodUid) -> Result<(), TeardownError> {
+        let Some(drivers) = &self.drivers else { return Ok(()) };
+        self.take_away("unmount subPaths", uid, teardown::subpaths).await?;
+        let deadline = self.config.deadline;
+        let gone = timeout(deadline, drivers.take_down(uid)).await;
+        gone.map_err(|_| TeardownError::DriverLate(deadline))?.map_err(TeardownError::Driver)
     }
 
     async fn take_away(
@@ -245,6 +282,10 @@ impl Volumes {
     ) -> Result<T, Abandoned> {
         blocking::with_deadline(what, self.config.deadline, call).await
     }
+}
+
+fn failure(volume: &Volume, problem: Problem) -> VolumeFailure {
+    VolumeFailure { volume: volume.name.clone(), kind: Kind::of(volume).field(), problem }
 }
 
 #[cfg(test)]

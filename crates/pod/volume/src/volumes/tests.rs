@@ -261,3 +261,78 @@ async fn real_labels_are_shown_and_refreshed() {
     volumes.remove_pod_dir(&uid()).await.unwrap();
     assert!(!ground.path().join("pods/u").exists());
 }
+
+/// Drivers that make directories, and take note of what they are asked.
+#[derive(Debug, Default)]
+struct FakeDrivers {
+    dir: PathBuf,
+    asked: Mutex<Vec<String>>,
+    fails: std::sync::atomic::AtomicBool,
+}
+
+impl FakeDrivers {
+    fn did(&self, what: String) -> Result<(), DriverError> {
+        self.asked.lock().unwrap().push(what);
+        let fails = self.fails.load(std::sync::atomic::Ordering::Relaxed);
+        if fails { Err("the driver is away".into()) } else { Ok(()) }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    fn mounted(&self) -> Mounted {
+        let source = MountSource::HostPath(self.dir.join("made"));
+        Mounted { source, read_only: false, selinux_relabel: false }
+    }
+}
+
+#[async_trait::async_trait]
+impl Drivers for FakeDrivers {
+    async fn prepare(&self, _: &Pod, volume: &Volume, _: &Objects) -> Result<Mounted, DriverError> {
+        self.did(format!("prepare {}", volume.name)).map(|()| self.mounted())
+    }
+
+    async fn refresh(&self, _: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
+        self.did(format!("refresh {}", volume.name))
+    }
+
+    async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
+        self.did(format!("take down {uid}"))
+    }
+}
+
+#[tokio::test]
+async fn claims_and_inline_volumes_are_made_by_drivers() {
+    let dir = tempfile::tempdir().unwrap();
+    let pod = pod(json!([
+        {"name": "data", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "inline", "csi": {"driver": "d.example"}},
+        {"name": "tmp", "emptyDir": {}},
+    ]));
+    let without = volumes(dir.path()).prepare(&pod, &none()).await.unwrap_err();
+    assert_eq!(without.failures.len(), 2);
+
+    let drivers = Arc::new(FakeDrivers { dir: dir.path().to_owned(), ..FakeDrivers::default() });
+    let with = volumes(dir.path()).with_drivers(drivers.clone());
+    let prepared = with.prepare(&pod, &none()).await.unwrap();
+    assert_eq!(path_of(&prepared, "data"), dir.path().join("made"));
+    assert_eq!(drivers.asked(), ["prepare data", "prepare inline"]);
+    assert_eq!(with.refresh(&pod, &none()).await.unwrap().len(), 0);
+    assert_eq!(drivers.asked(), ["refresh data", "refresh inline"]);
+
+    drivers.fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    let failed = with.prepare(&pod, &none()).await.unwrap_err();
+    assert_eq!(
+        failed.failures[0].event_message(),
+        "MountVolume.SetUp failed for volume \"data\" : the driver is away"
+    );
+    let behind = with.refresh(&pod, &none()).await.unwrap();
+    assert_eq!(behind.len(), 2, "what drivers cannot renew stays as it is");
+    let kept = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/tmp");
+    assert!(with.remove_pod_dir(&uid()).await.is_err());
+    assert!(kept.exists(), "nothing is removed before the drivers have taken theirs away");
+    drivers.fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    with.remove_pod_dir(&uid()).await.unwrap();
+    assert!(!dir.path().join("pods/u").exists());
+}
