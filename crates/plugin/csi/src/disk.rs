@@ -13,8 +13,14 @@ use volume::{PodPaths, UnusableUid};
 
 use crate::layout::{Layout, PLUGIN, VolumeId, is_name, published_in, staged_in};
 use crate::note::{Note, NoteError};
-use crate::place::Shown;
+use crate::place::{Known, Place, Shown};
 use crate::plan::Target;
+
+/// The mark of what was made whole.
+const MARK: &str = "ready";
+const MARK_MODE: u32 = 0o600;
+/// The largest mark that is read, in bytes.
+const MARK_LIMIT: u64 = 4096;
 
 /// The directory of a volume is in a bad state.
 #[derive(Debug, thiserror::Error)]
@@ -220,16 +226,33 @@ pub(crate) fn forget_target(layout: &Layout, target: &Target) -> Result<(), Disk
     Spot::published(layout, target)?.forget(&MountTable::read()?)
 }
 
-/// Marks `target` as made whole.
-pub(crate) fn mark(layout: &Layout, target: &Target) -> Result<(), DiskError> {
+/// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without
+/// asking anybody.
+pub(crate) fn mark(layout: &Layout, target: &Target, name: &str) -> Result<(), DiskError> {
     let pod = Root::open(PodPaths::new(layout.root_dir(), &target.pod)?.dir())?;
     let below = Path::new("plugins").join(PLUGIN).join(&target.spec_name);
     pod.create_dir_all(&below, DIR_MODE)?;
     let dir = pod.sub(&below, Links::Refuse)?;
-    if dir.stat(Path::new("ready"))?.is_none() {
-        dir.create_file(Path::new("ready"), 0o600)?;
+    let written = task::file::write_atomic(&beneath::fd_path(&dir).join(MARK), name.as_bytes(), MARK_MODE);
+    Ok(written.map_err(PathError::on("write", &dir.path().join(MARK)))?)
+}
+
+/// The target of the pod that was marked as made whole under the name `name`, if it is still whole.
+pub(crate) fn marked(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option<Target>, DiskError> {
+    for target in targets_of(layout, pod)? {
+        let below = Path::new(pod.as_str()).join("plugins").join(PLUGIN).join(&target.spec_name);
+        let Some(dir) = open(&layout.pods_dir(), &below)? else { continue };
+        match dir.read(Path::new(MARK), Links::Refuse, MARK_LIMIT) {
+            Ok(text) if text == name.as_bytes() => {}
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => continue,
+        }
+        let shown = look_published(layout, &target, &MountTable::read()?)?.shown;
+        if Place::of(shown, Known::Unknown) == Place::Ready {
+            return Ok(Some(target));
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Takes the mark of `target` away. It may be gone already.

@@ -19,6 +19,8 @@ pub enum Source<'a> {
     Persistent {
         /// The volume.
         volume: &'a PersistentVolume,
+        /// Its name in the pod's spec.
+        name: &'a str,
         /// Whether the pod wants to read only.
         read_only: bool,
     },
@@ -144,11 +146,11 @@ pub fn wanted(
     let mut publish_secrets = secrets(found.publish_secret)?;
     let mut pod_context = PodContext::default();
     let mut wanted = match source {
-        Source::Persistent { volume, read_only } => {
-            let name = volume.metadata.name.clone().unwrap_or_default();
+        Source::Persistent { volume, name, read_only } => {
+            let pv = volume.metadata.name.clone().unwrap_or_default();
             let spec = volume.spec.as_ref();
             let csi = spec.and_then(|spec| spec.csi.as_ref());
-            let (Some(spec), Some(csi)) = (spec, csi) else { return Err(SpecError::NotCsi(name)) };
+            let (Some(spec), Some(csi)) = (spec, csi) else { return Err(SpecError::NotCsi(pv)) };
             let modes = spec.access_modes.clone().unwrap_or_default();
             let mode = match modes.first() {
                 None => AccessMode::ReadWriteOnce,
@@ -158,7 +160,8 @@ pub fn wanted(
             Wanted {
                 volume: VolumeId { driver: csi.driver.clone(), handle: csi.volume_handle.clone() },
                 pod: uid,
-                spec_name: name,
+                spec_name: pv,
+                name: name.to_owned(),
                 lifecycle: Lifecycle::Persistent,
                 mode,
                 by_one_pod: modes.len() == 1 && mode == AccessMode::ReadWriteOncePod,
@@ -182,6 +185,7 @@ pub fn wanted(
                 volume: VolumeId { driver: csi.driver.clone(), handle },
                 pod: uid,
                 spec_name: volume.name.clone(),
+                name: volume.name.clone(),
                 lifecycle: Lifecycle::Ephemeral,
                 mode: AccessMode::ReadWriteOnce,
                 by_one_pod: false,
@@ -305,7 +309,7 @@ mod tests {
     #[test]
     fn a_persistent_volume() {
         let (pod, volume) = (pod(), volume());
-        let source = Source::Persistent { volume: &volume, read_only: false };
+        let source = Source::Persistent { volume: &volume, name: "data", read_only: false };
         let name = SecretName { namespace: "kube-system".into(), name: "s".into() };
         assert_eq!(source.needs(&pod), Needs { stage_secret: Some(name), publish_secret: None });
         let secret = secret(b"hunter2");
@@ -363,7 +367,7 @@ mod tests {
     #[test]
     fn a_secret_that_is_no_text_is_named() {
         let (pod, volume) = (pod(), volume());
-        let source = Source::Persistent { volume: &volume, read_only: false };
+        let source = Source::Persistent { volume: &volume, name: "data", read_only: false };
         let secret = secret(&[0xff]);
         let found = Found { stage_secret: Some(&secret), ..Found::default() };
         let error = wanted(&pod, source, &Policy::of(None), &found).unwrap_err();

@@ -64,6 +64,26 @@ impl Volumes {
         Self { config: Arc::new(config), owners: Owners::default() }
     }
 
+    /// The path of the volume that the pod calls `name`, if it is there and whole; asks nobody. What cannot be looked at is
+    /// not there.
+    pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<PathBuf> {
+        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
+        let marked = blocking::with_deadline("look for volume", self.config.deadline, move || {
+            disk::marked(&layout, &of, &called)
+        });
+        match marked.await {
+            Ok(Ok(target)) => target.and_then(|target| self.published_path(&target).ok()),
+            Ok(Err(error)) => {
+                tracing::debug!(%pod, name, %error, "A volume cannot be looked at");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%pod, name, %error, "A volume cannot be looked at");
+                None
+            }
+        }
+    }
+
     /// Shows a volume to a pod, and returns the path for its containers. One that is there already stays as it is, and its
     /// driver need not be there: so this can be called before each start of a container and after a restart of berth. May
     /// be dropped at any time.
@@ -368,14 +388,14 @@ impl Work<'_> {
         let group =
             wanted.group.filter(|group| group.by_kubelet && !capabilities.has(Capability::VolumeMountGroup));
         let read_only = wanted.read_only;
-        let at = target.clone();
+        let (at, name) = (target.clone(), wanted.name.clone());
         let (whole, mut turn) = self
             .blocking("give volume to group", turn, move |_| {
                 if let Some(group) = group {
                     let given = volume::ownership::give(&path, group.id, read_only, group.policy);
                     given.map_err(|source| VolumeError::Ownership { group: group.id, source })?;
                 }
-                Ok(disk::mark(&layout, &at)?)
+                Ok(disk::mark(&layout, &at, &name)?)
             })
             .await?;
         let whole: Result<(), VolumeError> = whole;

@@ -19,6 +19,8 @@ pub struct Wanted {
     pub pod: PodUid,
     /// The name of the PersistentVolume, or of the volume in the pod's spec.
     pub spec_name: String,
+    /// The name of the volume in the pod's spec.
+    pub name: String,
     /// How long the volume lives. One that goes with its pod is not staged.
     pub lifecycle: Lifecycle,
     /// Who may use it at once.

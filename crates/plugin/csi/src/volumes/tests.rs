@@ -102,6 +102,7 @@ fn wanted(pod: &str, volume: &str) -> Wanted {
         volume: VolumeId { driver: DRIVER.into(), handle: volume.into() },
         pod: PodUid::from(pod),
         spec_name: format!("pv-{volume}"),
+        name: format!("the-{volume}"),
         lifecycle: Lifecycle::Persistent,
         mode: AccessMode::ReadWriteOnce,
         by_one_pod: false,

@@ -24,6 +24,10 @@ async fn real_a_restart_of_berth_asks_the_driver_nothing() {
     world.fake.forget_calls();
     assert_eq!(world.volumes.prepare(&wanted("a", "v")).await.unwrap(), path);
     assert_eq!(world.fake.calls(), []);
+    let (a, b) = (PodUid::from("a"), PodUid::from("b"));
+    assert_eq!(world.volumes.shown(&a, "the-v").await, Some(path));
+    assert_eq!(world.volumes.shown(&a, "another").await, None);
+    assert_eq!(world.volumes.shown(&b, "the-v").await, None);
     world.register().await;
     world.volumes.prepare(&wanted("b", "v")).await.unwrap();
     world.take_down("a").await.unwrap();
@@ -36,6 +40,7 @@ async fn real_what_was_unmounted_behind_our_back_is_published_again() {
     let world = world().await;
     let path = world.volumes.prepare(&wanted("a", "v")).await.unwrap();
     linux::mount::unmount(&path).unwrap();
+    assert_eq!(world.volumes.shown(&PodUid::from("a"), "the-v").await, None);
     world.volumes.prepare(&wanted("a", "v")).await.unwrap();
     assert!(path.join(CANARY).exists());
     world.take_down("a").await.unwrap();
