@@ -9,8 +9,8 @@ use crate::table::{head, median, millicores, p99};
 pub(crate) fn render(report: &Compared<Probing>) -> String {
     let mut table = Columns::below(head("probed pods", report), &report.agents);
     table.row("", |a| a.name.clone());
-    let rounds: [(&str, fn(&Probing) -> Round); 2] = [
-        ("two HTTP probes a pod, each second", |a| a.http),
+    let rounds = [
+        ("two HTTP probes a pod, each second", (|a| a.http) as fn(&Probing) -> Round),
         ("one command a pod, every 10 s", |a| a.command),
     ];
     for (what, round) in rounds {
@@ -31,8 +31,10 @@ pub(crate) fn render(report: &Compared<Probing>) -> String {
 }
 
 fn window(table: &mut Columns<'_, Probing>, of: impl Fn(&Probing) -> Window) {
-    let tails: [(&str, fn(Window) -> Option<Tail>); 2] =
-        [("late", |window| window.lateness), ("took", |window| window.duration)];
+    let tails = [
+        ("late", (|window| window.lateness) as fn(Window) -> Option<Tail>),
+        ("took", |window| window.duration),
+    ];
     table.row("  CPU of the agent", |a| millicores(of(a).agent_millicores));
     table.row("  CPU of the runtime", |a| millicores(of(a).runtime_millicores));
     table.row("  attempts a second", |a| format!("{:.1}", of(a).attempts_per_second));
