@@ -31,6 +31,7 @@ use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
 use super::collection::ImagesInUse;
+use super::drivers::ClusterDrivers;
 use super::events::EventLog;
 use super::here::{
     CONTAINER_LOGS_DIR, admission_node, node_facts, prepare_directories, prepare_node, tell_node_events,
@@ -142,6 +143,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         deadline: VOLUME_DEADLINE,
         metrics: volume::Metrics::register(&registry),
     });
+    let drivers = cluster.as_ref().map(|cluster| {
+        ClusterDrivers::open(loaded, &here.name, VOLUME_DEADLINE, cluster, &registry, supervisor)
+    });
+    let volumes = match &drivers {
+        Some(drivers) => volumes.with_drivers(drivers.clone()),
+        None => volumes,
+    };
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
         .map(|policy| Access::open(&flags.root_dir, policy, image_metrics.clone()))
@@ -265,6 +273,10 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));
 
+    let registered = drivers.as_ref().map(|drivers| drivers.registered());
+    if let Some(drivers) = drivers {
+        supervisor.spawn("CSI drivers", drivers.serve(table.clone()));
+    }
     let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };
     let troubles =
         cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
@@ -320,6 +332,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         runtime: pleg.pods(),
         cgroups: cgroups_seen,
         volumes,
+        drivers: registered,
         statuses,
         events,
         metrics,

@@ -1,5 +1,5 @@
-//! What belongs to no pod any more: cgroups and directories. Looked for when the table of pods is first complete and
-//! whenever a pod has left it.
+//! What belongs to no pod any more: cgroups and directories. Looked for when the table of pods is first complete, whenever a
+//! pod has left it, and when a CSI driver comes, without which some directories could not be removed.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(super) struct Housekeeping {
     pub(super) runtime: watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>,
     pub(super) cgroups: watch::Receiver<PodCgroup>,
     pub(super) volumes: Volumes,
+    /// The CSI drivers; none without an API server.
+    pub(super) drivers: Option<watch::Receiver<csi::Table>>,
     pub(super) statuses: StatusStore,
     pub(super) events: EventLog,
     pub(super) metrics: Metrics,
@@ -35,12 +37,13 @@ impl Housekeeping {
             Err(_) => return,
         };
         let mut known = None;
+        let mut driver_came = false;
         loop {
             let table = self.table.borrow_and_update().clone();
             if table.complete {
                 let now: BTreeSet<PodUid> = table.pods.keys().cloned().collect();
                 let left = known.as_ref().is_none_or(|before: &BTreeSet<PodUid>| !before.is_subset(&now));
-                if left {
+                if left || driver_came {
                     self.remove_orphans(cgroups.as_ref()).await;
                 }
                 if known.as_ref() != Some(&now)
@@ -54,8 +57,12 @@ impl Housekeeping {
                 }
                 known = Some(now);
             }
-            if self.table.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = self.table.changed() => match changed {
+                    Ok(()) => driver_came = false,
+                    Err(_) => return,
+                },
+                () = changed(&mut self.drivers) => driver_came = true,
             }
         }
     }
@@ -104,5 +111,16 @@ impl Housekeeping {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
             }
         }
+    }
+}
+
+/// Waits until another driver is registered, or one no longer.
+async fn changed(drivers: &mut Option<watch::Receiver<csi::Table>>) {
+    let told = match drivers {
+        Some(drivers) => drivers.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending().await
     }
 }

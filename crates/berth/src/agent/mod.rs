@@ -6,6 +6,7 @@ mod assemble;
 mod cgroups;
 mod cluster;
 mod collection;
+mod drivers;
 mod events;
 mod here;
 mod housekeeping;

@@ -133,7 +133,7 @@ fn strategy(config: &KubeletConfiguration) -> Strategy {
     }
 }
 
-fn namespace(pod: &Pod) -> &str {
+pub(super) fn namespace(pod: &Pod) -> &str {
     pod.metadata.namespace.as_deref().unwrap_or_default()
 }
 
@@ -211,7 +211,7 @@ async fn token(tokens: &Tokens, pod: &Pod, request: &TokenRequest) -> Found<Toke
     Ok(Token::new(token.expose().to_owned(), token.refresh))
 }
 
-fn token_spec(pod: &Pod, request: &TokenRequest) -> TokenSpec {
+pub(super) fn token_spec(pod: &Pod, request: &TokenRequest) -> TokenSpec {
     let audience = Some(request.audience.clone()).filter(|audience| !audience.is_empty());
     TokenSpec {
         pod: PodRef::of(pod),

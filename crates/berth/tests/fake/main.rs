@@ -25,6 +25,7 @@ mod api_server;
 mod bad_input;
 mod blast_radius;
 mod commands;
+mod csi;
 mod events;
 mod exposition;
 mod hooks;

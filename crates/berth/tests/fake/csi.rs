@@ -1,0 +1,170 @@
+//! Volumes of a CSI driver that really speaks gRPC, by claims and inline.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use testkit::csi::{DriverOptions, Mounting, TestDriver};
+use testkit::plugin::{Call, Fault, Moment, Strike};
+use testkit::pod::{PodBuilder, pod};
+use types::corev1::{PersistentVolume, PersistentVolumeClaim};
+use types::k8s::api::storage::v1::CSIDriver;
+
+use crate::api_server::ApiRig;
+use crate::rig::DEADLINE;
+
+const DRIVER: &str = "d.example";
+
+struct World {
+    api: ApiRig,
+    driver: TestDriver,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// A node with a driver that registers, and a claim that is bound to a volume of it.
+    async fn start() -> Self {
+        let api = ApiRig::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        let driver = TestDriver::start(dir.path(), DriverOptions::new(DRIVER, Mounting::Pretended)).unwrap();
+        let object = json!({
+            "metadata": {"name": DRIVER},
+            "spec": {"attachRequired": false, "podInfoOnMount": true, "volumeLifecycleModes": ["Persistent", "Ephemeral"]},
+        });
+        let object: CSIDriver = serde_json::from_value(object).unwrap();
+        api.server.client.create(None, &object).await.unwrap();
+        let volume = json!({
+            "metadata": {"name": "pv-1"},
+            "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
+                "storageClassName": "", "persistentVolumeReclaimPolicy": "Retain",
+                "csi": {"driver": DRIVER, "volumeHandle": "handle-1", "volumeAttributes": {"pool": "fast"}},
+            },
+        });
+        let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
+        api.server.client.create(None, &volume).await.unwrap();
+        api.server
+            .make::<PersistentVolumeClaim>(json!({
+                "metadata": {"name": "data", "namespace": "default"},
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "pv-1",
+                    "resources": {"requests": {"storage": "1Gi"}},
+                },
+            }))
+            .await;
+        Self { api, driver, _dir: dir }
+    }
+
+    /// The driver's registrar starts. The directory of plugins is there as soon as berth looks at it.
+    async fn register(&mut self) {
+        let dir = self.api.rig.root().join("plugins_registry");
+        std::fs::create_dir_all(&dir).unwrap();
+        self.driver.register(&dir).unwrap();
+        let registration = self.driver.registration().unwrap();
+        assert_eq!(registration.wait_verdicts(1, DEADLINE).await.unwrap(), ["registered"]);
+    }
+
+    /// Waits until the driver was asked `call`; a round that failed is tried again after ten seconds.
+    async fn asked(&self, call: &str) {
+        let asked = |calls: &[Call]| calls.iter().any(|seen| seen.name == call);
+        self.driver.wait(DEADLINE * 3, asked).await.unwrap();
+    }
+
+    async fn path(&self, name: &str, spec_name: &str) -> PathBuf {
+        let pod = self.api.server.pod(name).await;
+        let dir = self.api.rig.root().join("pods").join(pod["metadata"]["uid"].as_str().unwrap());
+        dir.join("volumes/kubernetes.io~csi").join(spec_name).join("mount")
+    }
+
+    /// Where the directory of the container's volume is on the node.
+    fn mounted(&self, name: &str) -> String {
+        self.api.rig.runtime.read(|store| {
+            let mounts = &store.container(name, "app").unwrap().config.mounts;
+            mounts.iter().find(|mount| mount.container_path == "/data").unwrap().host_path.clone()
+        })
+    }
+}
+
+fn with(name: &str, volume: Value) -> PodBuilder {
+    let mut volume = volume;
+    volume["name"] = json!("data");
+    pod(name)
+        .container("app", &["run"])
+        .with_container("app", &json!({"volumeMounts": [{"name": "data", "mountPath": "/data"}]}))
+        .with_spec(&json!({"volumes": [volume]}))
+}
+
+fn by_claim(name: &str) -> PodBuilder {
+    with(name, json!({"persistentVolumeClaim": {"claimName": "data"}}))
+}
+
+#[tokio::test]
+async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
+    let mut world = World::start().await;
+    world.api.server.create(&by_claim("web")).await;
+    let waits = |why: &Value| why.to_string().contains("not found in the list of registered CSI drivers");
+    world.api.rig.until_why("web", "waits for its driver", waits).await;
+    world.register().await;
+    world.api.server.until_ready("web").await;
+    assert_eq!(world.mounted("web"), world.path("web", "pv-1").await.display().to_string());
+    let sent = world.driver.last_publish().unwrap();
+    assert_eq!(sent.volume_context["csi.storage.k8s.io/pod.name"], "web");
+    assert_eq!(sent.volume_context["pool"], "fast");
+
+    world.api.server.create(&by_claim("other")).await;
+    world.api.server.until_ready("other").await;
+    assert_eq!(world.driver.changes(), ["NodeStageVolume", "NodePublishVolume", "NodePublishVolume"]);
+    world.driver.forget_calls();
+    for name in ["web", "other"] {
+        world.api.server.delete(name, Some(0)).await;
+        world.api.server.until_gone(name).await;
+    }
+    world.asked("NodeUnstageVolume").await;
+    assert_eq!(world.driver.changes(), ["NodeUnpublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"]);
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+    world.api.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn an_inline_volume() {
+    let mut world = World::start().await;
+    world.register().await;
+    world.api.server.create(&with("web", json!({"csi": {"driver": DRIVER, "readOnly": true}}))).await;
+    world.api.server.until_ready("web").await;
+    assert_eq!(world.mounted("web"), world.path("web", "data").await.display().to_string());
+    let sent = world.driver.last_publish().unwrap();
+    assert!(sent.readonly && sent.volume_id.starts_with("csi-"));
+    assert_eq!(sent.volume_context["csi.storage.k8s.io/ephemeral"], "true");
+    world.api.server.delete("web", Some(0)).await;
+    world.asked("NodeUnpublishVolume").await;
+    assert_eq!(world.driver.changes(), ["NodePublishVolume", "NodeUnpublishVolume"]);
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_driver_that_hangs_holds_up_its_own_pods_alone_and_a_kill_loses_nothing() {
+    let mut world = World::start().await;
+    world.register().await;
+    let hang = world.driver.raise(Strike::new("NodePublishVolume", Moment::After, Fault::Hang));
+    world.api.server.create(&by_claim("stuck")).await;
+    world.asked("NodePublishVolume").await;
+    world.api.server.create(&pod("free").container("app", &["run"])).await;
+    world.api.server.until_ready("free").await;
+
+    world.api.rig.kill();
+    drop(hang);
+    world.api.rig.launch();
+    world.api.server.until_ready("stuck").await;
+    // A pod that is deleted while berth is away, and its driver with it.
+    world.api.rig.kill();
+    world.driver.deregister().unwrap();
+    world.api.server.delete("stuck", Some(0)).await;
+    world.api.rig.launch();
+    world.driver.forget_calls();
+    let stopped = |calls: &Value| calls.to_string().contains("StopContainer");
+    let calls = || async { json!(world.api.rig.runtime.read(|store| store.journal_of("stuck"))) };
+    world.api.rig.until("the pod is stopped", DEADLINE, calls, stopped).await;
+    world.register().await;
+    world.asked("NodeUnstageVolume").await;
+    assert_eq!(world.driver.changes(), ["NodeUnpublishVolume", "NodeUnstageVolume"]);
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+}
