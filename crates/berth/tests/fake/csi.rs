@@ -51,6 +51,7 @@ impl World {
                 },
             }))
             .await;
+        bind(&api).await;
         Self { api, driver, _dir: dir }
     }
 
@@ -82,6 +83,20 @@ impl World {
             mounts.iter().find(|mount| mount.container_path == "/data").unwrap().host_path.clone()
         })
     }
+}
+
+/// Binds the claim to the volume where no controller does.
+async fn bind(api: &ApiRig) {
+    if !api.server.is_real() {
+        return;
+    }
+    let client = &api.server.client;
+    let claim: PersistentVolumeClaim = client.get(Some("default"), "data").await.unwrap();
+    let reference = json!({"kind": "PersistentVolumeClaim", "namespace": "default", "name": "data", "uid": claim.metadata.uid});
+    let patch = json!({"spec": {"claimRef": reference}});
+    client.patch::<PersistentVolume>(None, "pv-1", None, &patch).await.unwrap();
+    let patch = json!({"status": {"phase": "Bound"}});
+    client.patch::<PersistentVolumeClaim>(Some("default"), "data", Some("status"), &patch).await.unwrap();
 }
 
 fn with(name: &str, volume: Value) -> PodBuilder {
