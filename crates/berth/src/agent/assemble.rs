@@ -49,7 +49,7 @@ use super::referred::Referred;
 use super::rotation::RunningContainers;
 use super::stats::{UsageAnswers, UsageNeeds, follow_sandbox_image, system_cgroups};
 use super::termination::TerminationMessages;
-use super::{lock, notify, port, settings};
+use super::{lock, memory, notify, port, settings};
 use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
@@ -326,15 +326,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     };
     supervisor.spawn("housekeeping", housekeeping.run());
     spawn_rotation(loaded, runtime, pleg.clone(), supervisor)?;
+    supervisor.spawn("memory", memory::trim_at_rest(pleg.pods(), memory::forget_code));
     metrics::collect_logs(&registry, pleg);
     metrics::count_families(&registry);
     notify::ready();
     let watched = Arc::clone(&local);
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
     tracing::info!(node = here.name, "berth is up");
-    if let Err(error) = linux::memory::forget_code() {
-        tracing::debug!(%error, "The code that only the start needed stays in memory");
-    }
     Ok(())
 }
 

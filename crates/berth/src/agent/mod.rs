@@ -13,6 +13,7 @@ mod lifecycle;
 mod local;
 mod lock;
 mod membership;
+mod memory;
 mod metrics;
 mod nodeapi;
 mod nodeobject;
