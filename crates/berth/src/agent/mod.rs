@@ -19,6 +19,7 @@ mod notify;
 mod podaccess;
 mod podlogs;
 mod podobjects;
+mod podresources;
 mod port;
 mod probes;
 mod problem;
