@@ -30,6 +30,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod podresources;
 mod port;
 mod port_api;
 mod port_rig;
