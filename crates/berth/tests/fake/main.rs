@@ -33,6 +33,7 @@ mod metrics;
 mod podresources;
 mod port;
 mod port_api;
+mod port_load;
 mod port_rig;
 mod probes;
 mod replacement;

@@ -132,6 +132,11 @@ impl Rig {
         self.berth = Some(child);
     }
 
+    /// The number of berth's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.berth.as_ref().expect("berth was started").id()
+    }
+
     /// Kills berth as a crash would.
     pub(crate) fn kill(&mut self) {
         let mut child = self.berth.take().expect("berth was started");
