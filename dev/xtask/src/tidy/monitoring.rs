@@ -47,7 +47,7 @@ pub(super) fn check() -> Result<Findings> {
 
 /// The series that the page's metrics have.
 fn known(page: &str) -> Result<BTreeSet<String>> {
-    let row = Regex::new(r"(?m)^\| `(\w+)` \| (\w+) \|")?;
+    let row = Regex::new(r"(?m)^\| `([a-zA-Z0-9_]+)` \| ([a-z]+) \|")?;
     let rows: BTreeMap<&str, &str> =
         row.captures_iter(page).map(|row| row.extract()).map(|(_, [name, kind])| (name, kind)).collect();
     let series = rows.into_iter().flat_map(|(name, kind)| {
@@ -97,10 +97,11 @@ fn metrics(query: &str) -> Result<BTreeSet<String>> {
     // A brace inside of a label's value must not end the labels.
     let without_texts = Regex::new(r#""[^"]*""#)?.replace_all(query, "");
     let no_metrics = Regex::new(
-        r"\{[^}]*\}|\[[^\]]*\]|(?:\b\w+ +)?\b(?:by|without) *\([^)]*\)|\b(?:on|ignoring|group_left|group_right) *\([^)]*\)|\b[\w:]+ *\(",
+        r"(?x) \{[^}]*\} | \[[^\]]*\] | (?:[a-z_]+\ +)? (?-u:\b)(?:by|without)\ *\([^)]*\)
+        | (?-u:\b)(?:on|ignoring|group_left|group_right)\ *\([^)]*\) | (?-u:\b)[a-z0-9_:]+\ *\(",
     )?;
     let rest = no_metrics.replace_all(&without_texts, " ");
-    let word = Regex::new(r"\b[a-zA-Z_:][\w:]*")?;
+    let word = Regex::new(r"(?-u:\b)[a-zA-Z_:][a-zA-Z0-9_:]*")?;
     let words = word.find_iter(&rest).map(|word| word.as_str());
     Ok(words.filter(|word| !WORDS.contains(&word.to_lowercase().as_str())).map(str::to_owned).collect())
 }
