@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use testkit::fake::LogStream;
 use testkit::pod::pod;
+use testkit::tls::TlsClient;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -91,6 +92,12 @@ async fn says_back(stream: &mut (impl AsyncRead + tokio::io::AsyncWrite + Unpin)
     let mut answer = [0; 4];
     timeout(DEADLINE, stream.read_exact(&mut answer)).await.expect("the stream goes on").unwrap();
     assert_eq!(&answer, word);
+}
+
+/// What the server shows to a new client.
+async fn certificate(client: &TlsClient) -> Vec<u8> {
+    let stream = client.connect().await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
 #[tokio::test]
