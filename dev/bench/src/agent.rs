@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::calls::{self, Calls};
 use crate::events::{Event, Events, Kind};
-use crate::figures::{Agent, Burst, Spread, ms};
-use crate::{Scale, pods, process};
+use crate::figures::{Agent, Burst, Spread, millicores, ms};
+use crate::scale::Scale;
+use crate::{pods, process};
 use shown::Shown;
 
 /// What a kubelet needs beside what every node of the lab has: nobody is asked who may do what.
@@ -48,6 +49,9 @@ pub(crate) async fn measure(containerd: &Containerd, program: &Path, scale: &Sca
 
 impl Bench<'_> {
     async fn measure(&mut self, containerd: &Containerd, program: &Path) -> Result<Agent> {
+        sleep(self.scale.settle).await;
+        self.node.check_alive()?;
+        let rss_fresh_kib = process::memory_kib(self.pid, "VmRSS")?;
         // The first pod of all pays for what is made once; it also shows that the agent is up.
         self.start_one("warm-up").await?;
         self.shown = Shown::of(&self.node.socket());
@@ -77,7 +81,7 @@ impl Bench<'_> {
         let (busy, begun) = (process::cpu_time(self.pid)?, Instant::now());
         sleep(self.scale.idle).await;
         let used = process::cpu_time(self.pid)? - busy;
-        let idled = begun.elapsed().as_secs_f64();
+        let idled = begun.elapsed();
         let after_idling = self.calls().await;
         let threads = process::threads(self.pid);
         let cpu = process::cpu_time(self.pid)?;
@@ -98,16 +102,17 @@ impl Bench<'_> {
             shown_ready,
             stop,
             gone_ms,
+            rss_fresh_kib,
             rss_empty_kib,
             rss_full_kib,
             rss_peak_kib: process::memory_kib(self.pid, "VmHWM")?,
             threads,
-            idle_millicores: used.as_secs_f64() * 1000.0 / idled,
+            idle_millicores: millicores(used, idled),
             start_cpu_ms: ms(start_cpu),
             stop_cpu_ms: ms(stop_cpu),
             calls_per_pod: calls::per(&before, &full, pods),
             stop_calls_per_pod: calls::per(&after_idling, &after, pods),
-            idle_calls_per_second: calls::per(&full, &after_idling, idled),
+            idle_calls_per_second: calls::per(&full, &after_idling, idled.as_secs_f64()),
         };
         self.node.stop().await?;
         Ok(figures)

@@ -21,7 +21,9 @@ use crate::agent::CONFIGURATION;
 use crate::calls;
 use crate::events::{Event, Events, Kind as EventKind};
 use crate::figures::{Burst, Spread, ms};
-use crate::{Scale, pods, process};
+use crate::responder::Responder;
+use crate::scale::Scale;
+use crate::{pods, process};
 use cluster::Cluster;
 use figures::{Cpu, Member, Process};
 use seen::State;
@@ -74,6 +76,9 @@ struct Times {
 
 impl Bench<'_> {
     async fn measure(&mut self, server: &Kind, program: &Path) -> Result<Member> {
+        sleep(self.scale.settle).await;
+        self.node.check_alive()?;
+        let rss_fresh_kib = process::memory_kib(self.pid, "VmRSS")?;
         // The first pod of all pays for what is made once; it also shows that the agent is up.
         self.start_one("warm-up").await?;
         self.delete_one("warm-up").await?;
@@ -87,6 +92,7 @@ impl Bench<'_> {
             ends.push(self.delete_one(&name).await?);
         }
         let exits = self.exits().await?;
+        let (unready, ready_again) = self.turns().await?;
         let changes = self.changes().await?;
 
         let (before, asked_before) = (self.times()?, self.cluster.requests()?);
@@ -124,10 +130,13 @@ impl Bench<'_> {
             single_ready: Spread::of(starts),
             single_gone: Spread::of(ends),
             exit_seen: Spread::of(exits),
+            unready_seen: Spread::of(unready),
+            ready_seen: Spread::of(ready_again),
             change_in_file: Spread::of(changes),
             created_ms,
             ready,
             gone,
+            rss_fresh_kib,
             rss_empty_kib,
             rss_full_kib,
             rss_peak_kib: process::memory_kib(self.pid, "VmHWM")?,
@@ -159,7 +168,7 @@ impl Bench<'_> {
     /// Creates a pod on an empty node: until it is seen ready, and its container's process.
     async fn start_one(&mut self, name: &str) -> Result<(Duration, Event)> {
         self.node.check_alive()?;
-        let pod = self.cluster.pod(name, None)?;
+        let pod = self.cluster.pod(pods::plain(name))?;
         let (mark, seen) = (self.events.mark(), self.cluster.seen.mark());
         let begun = Instant::now();
         self.cluster.create(&pod).await?;
@@ -196,12 +205,34 @@ impl Bench<'_> {
         Ok(exits)
     }
 
+    /// Has a readiness probe fail and succeed again: until each is seen, from the answer that the probe was given.
+    async fn turns(&mut self) -> Result<(Vec<Duration>, Vec<Duration>)> {
+        let responder = Responder::start().await?;
+        let pod = self.cluster.pod(pods::asked("turns", "readinessProbe", responder.port()))?;
+        let seen = self.cluster.seen.mark();
+        self.cluster.create(&pod).await?;
+        self.cluster.seen.until(seen, "turns", State::Ready).await?;
+        let (mut unready, mut ready) = (Vec::new(), Vec::new());
+        for _ in 0..self.scale.turns {
+            for (is_well, state, times) in
+                [(false, State::Waiting, &mut unready), (true, State::Ready, &mut ready)]
+            {
+                let seen = self.cluster.seen.mark();
+                responder.say(is_well);
+                let answered = responder.answered().await?;
+                times.push(self.cluster.seen.until(seen, "turns", state).await? - answered);
+            }
+        }
+        self.delete_one("turns").await?;
+        Ok((unready, ready))
+    }
+
     /// Changes a ConfigMap that a pod has as a volume: until the file in the volume has changed.
     async fn changes(&mut self) -> Result<Vec<Duration>> {
         let value = |number: usize| format!("value {number}");
         self.cluster.create_config_map(SETTINGS, KEY, &value(0)).await?;
         let volume = json!({"name": SETTINGS, "configMap": {"name": SETTINGS}});
-        let pod = self.cluster.pod("reader", Some(volume))?;
+        let pod = self.cluster.pod(pods::reader("reader", &volume))?;
         let seen = self.cluster.seen.mark();
         let uid = self.cluster.create(&pod).await?.metadata.uid.context("the pod has no UID")?;
         self.cluster.seen.until(seen, "reader", State::Ready).await?;
@@ -222,7 +253,7 @@ impl Bench<'_> {
     /// Creates all pods: until the server has taken them, and until each is seen ready.
     async fn start_all(&mut self) -> Result<(f64, Burst)> {
         let names = (0..self.scale.pods).map(pods::name);
-        let pods = names.map(|name| self.cluster.pod(&name, None)).collect::<Result<Vec<_>>>()?;
+        let pods = names.map(|name| self.cluster.pod(pods::plain(&name))).collect::<Result<Vec<_>>>()?;
         let seen = self.cluster.seen.mark();
         let begun = Instant::now();
         let created = async { self.cluster.create_all(&pods).await.map(|()| ms(begun.elapsed())) };

@@ -20,7 +20,8 @@ use types::resources::Amounts;
 use types::{ContainerId, ContainerKind, SandboxId, pod};
 
 use crate::figures::{Bare, Burst, Spread, Workers, ms};
-use crate::{Scale, pods};
+use crate::pods;
+use crate::scale::Scale;
 
 /// A pod that runs.
 struct Running {

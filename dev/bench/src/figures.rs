@@ -28,6 +28,11 @@ pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
+/// CPU time as a part of the time that passed.
+pub(crate) fn millicores(used: Duration, passed: Duration) -> f64 {
+    ms(used) / passed.as_secs_f64()
+}
+
 /// Many pods at once.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Burst {
@@ -88,6 +93,9 @@ pub(crate) struct Agent {
     pub(crate) stop: Burst,
     /// Until the runtime has forgotten all of it; `None` if that took too long.
     pub(crate) gone_ms: Option<f64>,
+    /// Before there was any pod.
+    pub(crate) rss_fresh_kib: u64,
+    /// After the first pod has come and gone.
     pub(crate) rss_empty_kib: u64,
     pub(crate) rss_full_kib: u64,
     pub(crate) rss_peak_kib: u64,
@@ -103,6 +111,16 @@ pub(crate) struct Agent {
     pub(crate) stop_calls_per_pod: BTreeMap<String, f64>,
     /// Calls per second while idle.
     pub(crate) idle_calls_per_second: BTreeMap<String, f64>,
+}
+
+/// Node agents compared in one respect.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Compared<T> {
+    pub(crate) pods: usize,
+    pub(crate) cores: usize,
+    pub(crate) load_before: String,
+    pub(crate) load_after: String,
+    pub(crate) agents: Vec<T>,
 }
 
 /// Everything.

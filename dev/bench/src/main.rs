@@ -17,22 +17,32 @@ mod agent;
 mod api;
 mod bare;
 mod calls;
+mod columns;
 mod events;
+mod exposition;
 mod figures;
+mod load;
 mod pods;
+mod port;
+mod probes;
 mod process;
+mod responder;
+mod runtime;
+mod scale;
+mod scrape;
+mod served;
 mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Parser;
 use lab::containerd::{Containerd, Options as RuntimeOptions, remove_abandoned};
 use serde::Serialize;
 
-use figures::Report;
+use figures::{Compared, Report};
+use scale::Scale;
 
 /// Short, because sockets are in it.
 const DIR: &str = "/var/lib/berth-bench";
@@ -56,53 +66,17 @@ struct Options {
     #[arg(long)]
     no_bare: bool,
     /// Measure them as nodes of API servers, instead of on manifests in a directory.
-    #[arg(long)]
+    #[arg(long, group = "what")]
     api: bool,
+    /// Measure probes instead.
+    #[arg(long, group = "what")]
+    probes: bool,
+    /// Measure what being asked for figures and logs costs instead.
+    #[arg(long, group = "what")]
+    scrape: bool,
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
-}
-
-/// How much is measured.
-struct Scale {
-    pods: usize,
-    workers: &'static [usize],
-    single_pods: usize,
-    exits: usize,
-    /// Of a ConfigMap. Kubernetes' kubelet needs more than a minute for each.
-    changes: usize,
-    settle: Duration,
-    idle: Duration,
-    /// The same for a node of an API server, whose signs of life are seconds apart.
-    idle_node: Duration,
-}
-
-impl Scale {
-    fn of(options: &Options) -> Self {
-        if options.quick {
-            Self {
-                pods: options.pods.min(20),
-                workers: &[2, 4, 8],
-                single_pods: 3,
-                exits: 5,
-                changes: 2,
-                settle: Duration::from_secs(3),
-                idle: Duration::from_secs(10),
-                idle_node: Duration::from_secs(30),
-            }
-        } else {
-            Self {
-                pods: options.pods,
-                workers: &[2, 4, 8, 32],
-                single_pods: 10,
-                exits: 20,
-                changes: 5,
-                settle: Duration::from_secs(10),
-                idle: Duration::from_secs(30),
-                idle_node: Duration::from_secs(120),
-            }
-        }
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -117,8 +91,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    let scale = Scale::of(options);
-    if options.api { measure_members(options, &scale).await } else { measure_agents(options, &scale).await }
+    let scale = Scale::of(options.pods, options.quick);
+    if options.api {
+        measure_members(options, &scale).await
+    } else if options.probes {
+        let measure = async |containerd: &_, program: &_| probes::measure(containerd, program, &scale).await;
+        compare(options, &scale, measure, probes::table::render).await
+    } else if options.scrape {
+        let measure = async |containerd: &_, program: &_| scrape::measure(containerd, program, &scale).await;
+        compare(options, &scale, measure, scrape::table::render).await
+    } else {
+        measure_agents(options, &scale).await
+    }
 }
 
 /// The programs to measure.
@@ -129,6 +113,7 @@ fn contenders(options: &Options) -> Result<Vec<PathBuf>> {
     found.collect()
 }
 
+/// How many cores the machine has.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(0, usize::from)
 }
@@ -144,21 +129,45 @@ async fn measure_agents(options: &Options, scale: &Scale) -> Result<()> {
         let figures = taken_down(containerd, figures).await?;
         Some(figures)
     };
+    let measure = async |containerd: &_, program: &_| agent::measure(containerd, program, scale).await;
+    let (agents, failed) = each(options, measure).await?;
+    let (load_after, cores) = (process::load_average(), cores());
+    let report = Report { pods: scale.pods, cores, load_before, load_after, bare, agents };
+    print(options, &report, table::render)?;
+    outcome(failed)
+}
+
+/// Measures the agents in one respect.
+async fn compare<T: Serialize>(
+    options: &Options,
+    scale: &Scale,
+    measure: impl AsyncFn(&Containerd, &Path) -> Result<T>,
+    render: impl Fn(&Compared<T>) -> String,
+) -> Result<()> {
+    let load_before = process::load_average();
+    let (agents, failed) = each(options, measure).await?;
+    let (load_after, cores) = (process::load_average(), cores());
+    print(options, &Compared { pods: scale.pods, cores, load_before, load_after, agents }, render)?;
+    outcome(failed)
+}
+
+/// Measures each agent on a runtime of its own: the figures, and what failed.
+async fn each<T>(
+    options: &Options,
+    measure: impl AsyncFn(&Containerd, &Path) -> Result<T>,
+) -> Result<(Vec<T>, Vec<Error>)> {
     let (mut agents, mut failed) = (Vec::new(), Vec::new());
     for program in contenders(options)? {
         eprintln!("bench: {}", program.display());
         let containerd = fresh_containerd().await?;
-        let figures = agent::measure(&containerd, &program, scale).await;
+        let figures = measure(&containerd, &program).await;
         // What the others took minutes for is not lost with it.
         match taken_down(containerd, figures).await {
             Ok(figures) => agents.push(figures),
             Err(error) => failed.push(error.context(format!("measure {}", program.display()))),
         }
     }
-    let (load_after, cores) = (process::load_average(), cores());
-    let report = Report { pods: scale.pods, cores, load_before, load_after, bare, agents };
-    print(options, &report, table::render)?;
-    outcome(failed)
+    Ok((agents, failed))
 }
 
 async fn measure_members(options: &Options, scale: &Scale) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::figures::{Agent, Bare, Burst, Report, Spread, Workers};
+use crate::figures::{Agent, Bare, Burst, Compared, Report, Spread, Workers};
 
 /// A figure of one contender, as text; empty where there is none.
 type Cell<'a> = &'a dyn Fn(&Agent) -> String;
@@ -90,13 +90,14 @@ impl Table<'_> {
         });
         self.row("exit to restart", "", &|a| single(a.exit_to_restart.as_ref()));
         self.row("exit shown", "", &|a| single(a.shown_exit.as_ref()));
-        self.row("RSS without pods", "", &|a| mebibytes(a.rss_empty_kib));
+        self.row("RSS before the first pod", "", &|a| mebibytes(a.rss_fresh_kib));
+        self.row("RSS after the first pod", "", &|a| mebibytes(a.rss_empty_kib));
         self.row("RSS with all pods", "", &|a| mebibytes(a.rss_full_kib));
         self.row("RSS, highest", "", &|a| mebibytes(a.rss_peak_kib));
         self.row("threads", "", &|a| a.threads.to_string());
         self.row("CPU to start all pods", "", &|a| seconds(a.start_cpu_ms));
         self.row("CPU to stop all pods", "", &|a| seconds(a.stop_cpu_ms));
-        self.row("CPU idling with all pods", "", &|a| format!("{:.1} mcores", a.idle_millicores));
+        self.row("CPU idling with all pods", "", &|a| millicores(a.idle_millicores));
     }
 
     fn row(&mut self, what: &str, bare: &str, cell: Cell<'_>) {
@@ -113,12 +114,29 @@ impl Table<'_> {
     }
 }
 
+/// The lines above the table of a comparison: of what, and what else was going on.
+pub(crate) fn head<T>(what: &str, report: &Compared<T>) -> String {
+    let Compared { pods, cores, load_before, load_after, .. } = report;
+    format!(
+        "{pods} {what}, on {cores} cores; load average {load_before} before, {load_after} after: what else the machine \
+         did is in the figures\n\n"
+    )
+}
+
 pub(crate) fn seconds(ms: f64) -> String {
     format!("{:.2} s", ms / 1000.0)
 }
 
 pub(crate) fn median(spread: &Spread) -> String {
     format!("{:.0} ms", spread.median_ms)
+}
+
+pub(crate) fn p99(spread: &Spread) -> String {
+    format!("{:.0} ms", spread.p99_ms)
+}
+
+pub(crate) fn millicores(cpu: f64) -> String {
+    format!("{cpu:.1} mcores")
 }
 
 pub(crate) fn median_seconds(burst: &Burst) -> String {

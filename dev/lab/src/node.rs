@@ -31,7 +31,7 @@ pub struct Node {
 
 impl Node {
     /// Writes the configuration of the berth that `program` is, named as the instance. `more` is YAML to put after
-    /// the fields that every such node needs.
+    /// the fields that every such node needs, and may say otherwise what those say.
     ///
     /// # Errors
     /// The files cannot be written.
@@ -45,7 +45,7 @@ impl Node {
         for folder in [node.manifests(), node.root()] {
             fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         }
-        fs::write(node.config(), node.configuration(instance) + more)
+        fs::write(node.config(), replaced(&node.configuration(instance), more) + more)
             .context("write berth's configuration")?;
         Ok(node)
     }
@@ -69,6 +69,11 @@ impl Node {
     /// berth's root directory.
     pub fn root(&self) -> PathBuf {
         self.dir.join("kubelet")
+    }
+
+    /// The directory of pods' logs.
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
     }
 
     /// The number of its process, while it runs.
@@ -109,7 +114,7 @@ impl Node {
              imageGCHighThresholdPercent: 100\n\
              evictionHard: {{memory.available: 100Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%, imagefs.inodesFree: 0%}}\n",
             manifests = self.manifests().display(),
-            logs = self.dir.join("logs").display(),
+            logs = self.logs().display(),
             runtime = instance.socket().display(),
             driver = instance.driver().as_str(),
             cgroup = instance.cgroup_root(),
@@ -342,7 +347,26 @@ impl Drop for Node {
     }
 }
 
+/// `fields`, each on a line of its own, without those that `more` has too: a kubelet takes no field twice.
+fn replaced(fields: &str, more: &str) -> String {
+    let name = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let is_new = |line: &&str| !more.lines().any(|other| name(other) == name(line));
+    fields.split_inclusive('\n').filter(is_new).collect()
+}
+
 /// The node's folder beside containerd's.
 fn folder(dir: &Path) -> PathBuf {
     dir.join("node")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_otherwise_is_said_once() {
+        let fields = "enableServer: false\nhealthzPort: 0\nport: 1\n";
+        assert_eq!(replaced(fields, "port: 2\nenableServer: true\n"), "healthzPort: 0\n");
+        assert_eq!(replaced(fields, ""), fields);
+    }
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: berth, the bare runtime and another kubelet, measured side by side; with `--api`, as nodes of
-//! API servers.
+//! API servers; with `--probes` and `--scrape`, in these respects.
 //!
 //! What measures is a program of its own (`dev/bench`): it uses berth's crates, which this one must not need.
 
@@ -26,8 +26,15 @@ pub(crate) struct Options {
     no_bare: bool,
     /// Measure them as nodes of an API server instead: that of `berth solo`, and `kube-apiserver` with `etcd` where
     /// KUBEBUILDER_ASSETS names their directory.
-    #[arg(long)]
+    #[arg(long, group = "what")]
     api: bool,
+    /// Measure probes instead: what they cost, how late they are, whether one fails that should not, and how soon a
+    /// container is stopped whose probe has failed.
+    #[arg(long, group = "what")]
+    probes: bool,
+    /// Measure instead what it costs to be asked for figures every 15 s, and how fast a log is given out.
+    #[arg(long, group = "what")]
+    scrape: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -49,6 +56,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         (options.quick, "--quick"),
         (options.no_bare, "--no-bare"),
         (options.api, "--api"),
+        (options.probes, "--probes"),
+        (options.scrape, "--scrape"),
         (options.json, "--json"),
     ];
     bench.args(flags.into_iter().filter_map(|(given, flag)| given.then_some(flag)));

@@ -10,7 +10,7 @@ use image::gc::Collector;
 use image::{Access, Images, NodeCredentials};
 use jiff::Timestamp;
 use logs::{RotationPolicy, Rotator};
-use node::{NodeIp, RuntimeWatch};
+use node::RuntimeWatch;
 use pleg::Pleg;
 use probe::Prober;
 use server::{Local, healthz, local_api, serve_port, serve_unix};
@@ -26,6 +26,7 @@ use types::{Quantity, SourceKind};
 use volume::{Volumes, VolumesConfig};
 use worker::Workers;
 
+use super::addresses::NodeAddresses;
 use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
@@ -103,8 +104,8 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let here = prepare_node(loaded)?;
     let node_metrics = node::Metrics::register(&registry);
     node_metrics.node_name(&here.name);
-    let ip = NodeIp::parse(&flags.node_ip)?;
-    let host_ips = node::node_ips(&ip, &here.name).await.context("the node has no address")?;
+    let (addresses, host_ips) =
+        NodeAddresses::find(flags, &here.name).await.context("the node has no address")?;
     prepare_directories(loaded)?;
 
     let (recorder, event_queue) = Recorder::channel(1024);
@@ -173,8 +174,10 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         recorder: recorder.clone(),
         metrics: node_metrics,
     };
-    let standing =
-        cluster.as_ref().map(|cluster| membership.begin(loaded, &here, &host_ips, cluster, supervisor));
+    let membership = cluster
+        .as_ref()
+        .map(|cluster| membership.begin(loaded, &here, addresses.shown(&host_ips), cluster, supervisor));
+    let (standing, node_facts) = membership.unzip();
     let ids_per_pod =
         u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
@@ -247,6 +250,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     );
     let (changes, change_queue) = mpsc::channel(50);
     supervisor.spawn("workers", workers.run(change_queue, pleg.pods()));
+    supervisor.spawn("addresses", addresses.run(facts.clone(), node_facts, table.clone()));
     let object_troubles = objects.map(|objects| {
         let off = settings::manifest_rules(&loaded.gates).off;
         let (changes, table, statuses) = (changes.clone(), table.clone(), statuses.clone());

@@ -1,6 +1,6 @@
 //! This machine as a node of the cluster: what its Node object is made from, and the task that keeps it.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use config::{Gate, Loaded};
 use cri::Runtime;
@@ -32,17 +32,17 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    /// Begins to keep the node, and says how it stands from now on.
+    /// Begins to keep the node, and says how it stands from now on. What is told of it can be changed.
     pub(super) fn begin(
         self,
         loaded: &Loaded,
         here: &NodeHere,
-        host_ips: &[IpAddr],
+        addresses: Addresses,
         cluster: &Cluster,
         supervisor: &mut Supervisor,
-    ) -> watch::Receiver<Standing> {
+    ) -> (watch::Receiver<Standing>, watch::Sender<Arc<Facts>>) {
         let pace = pace(loaded);
-        let facts = watch::Sender::new(facts(loaded, here, host_ips).into());
+        let facts = watch::Sender::new(Arc::new(facts(loaded, here, addresses)));
         let feeds = Feeds {
             facts: facts.subscribe(),
             runtime: self.health.clone(),
@@ -53,7 +53,7 @@ impl Membership {
             runtime: self.runtime,
             health: self.health,
             images: self.images,
-            facts,
+            facts: facts.clone(),
             least: pace.update,
         };
         supervisor.spawn("runtime's part of the node", runtime_facts.run());
@@ -63,7 +63,7 @@ impl Membership {
         let keeper = Keeper::new(calls, settings, feeds, self.recorder, self.metrics);
         let standing = keeper.standing();
         supervisor.spawn("node", keeper.run(lease));
-        standing
+        (standing, facts)
     }
 }
 
@@ -89,8 +89,8 @@ fn registration(loaded: &Loaded) -> Registration {
     }
 }
 
-fn facts(loaded: &Loaded, here: &NodeHere, host_ips: &[IpAddr]) -> Facts {
-    let (config, flags) = (&loaded.config, &loaded.flags);
+fn facts(loaded: &Loaded, here: &NodeHere, addresses: Addresses) -> Facts {
+    let config = &loaded.config;
     let declares = loaded.gates.enabled(Gate::NodeDeclaredFeatures);
     let declared = DECLARED.into_iter().filter(|gate| declares && loaded.gates.enabled(*gate));
     Facts {
@@ -98,7 +98,7 @@ fn facts(loaded: &Loaded, here: &NodeHere, host_ips: &[IpAddr]) -> Facts {
         machine: here.machine.clone(),
         capacity: here.capacity.clone(),
         allocatable: here.allocatable.clone(),
-        addresses: Addresses::of(&flags.node_ip, host_ips, flags.cloud_provider == "external"),
+        addresses,
         architecture: arch().to_owned(),
         kubelet_version: node::kubelet_version(KUBERNETES_VERSION, env!("CARGO_PKG_VERSION")),
         runtime: None,

@@ -1,5 +1,6 @@
 //! The node agent: from flags to running tasks.
 
+mod addresses;
 mod admission;
 mod assemble;
 mod cgroups;

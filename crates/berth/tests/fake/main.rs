@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod addresses;
 mod api_admission;
 mod api_chaos;
 mod api_clock;

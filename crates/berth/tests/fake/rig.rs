@@ -37,6 +37,8 @@ pub(crate) struct Rig {
     pub(crate) flags: Vec<String>,
     /// More environment variables.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// A command that prepares its process and becomes berth.
+    pub(crate) under: &'static [&'static str],
 }
 
 impl Rig {
@@ -51,7 +53,7 @@ impl Rig {
     pub(crate) async fn prepare(more: &str) -> Self {
         let runtime = FakeRuntime::start().await.unwrap();
         let dir = tempfile::Builder::new().prefix("berth-fake").tempdir().unwrap();
-        let rig = Self { runtime, dir, berth: None, flags: Vec::new(), environment: Vec::new() };
+        let rig = Self { runtime, dir, berth: None, flags: Vec::new(), environment: Vec::new(), under: &[] };
         for made in [rig.manifests(), rig.root(), rig.logs()] {
             fs::create_dir_all(made).unwrap();
         }
@@ -117,7 +119,9 @@ impl Rig {
     /// Starts berth with these arguments before its flags.
     pub(crate) fn launch_as(&mut self, command: &[&str]) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_berth"))
+        let mut program = self.under.iter().chain(&[env!("CARGO_BIN_EXE_berth")]);
+        let child = Command::new(program.next().expect("berth at least"))
+            .args(program)
             .args(command)
             .arg(format!("--config={}", self.dir.path().join("config.yaml").display()))
             .arg(format!("--root-dir={}", self.root().display()))
@@ -135,6 +139,14 @@ impl Rig {
     /// The number of berth's process.
     pub(crate) fn pid(&self) -> u32 {
         self.berth.as_ref().expect("berth was started").id()
+    }
+
+    /// Runs `ip` in the network namespace of berth.
+    pub(crate) fn ip(&self, arguments: &str) {
+        let berth = self.pid().to_string();
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--net", "--target", &berth, "ip"]).args(arguments.split(' '));
+        assert!(nsenter.status().unwrap().success(), "ip {arguments}");
     }
 
     /// Kills berth as a crash would.

@@ -52,11 +52,30 @@ pub enum AddressError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An address that this machine does not have.
+    #[error(
+        "the node IP {ip} is on no interface of this machine: give it to one, or pass another one with --node-ip"
+    )]
+    Elsewhere {
+        /// The address.
+        ip: IpAddr,
+    },
     /// None was found.
     #[error(
         "no address of this node was found: its name is not one of its addresses and has none, and there is no default route; pass one with --node-ip"
     )]
     None,
+}
+
+impl AddressError {
+    /// Whether it can pass without a change of the flag: networks come and go.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Elsewhere { .. } | Self::None => true,
+            Self::Flag { .. } | Self::Unusable { .. } => false,
+        }
+    }
 }
 
 impl NodeIp {
@@ -147,11 +166,9 @@ fn usable(ip: IpAddr) -> Result<(), AddressError> {
         "a multicast address"
     } else if link_local {
         "a link-local address"
-    } else if UdpSocket::bind((ip, 0)).is_err() {
-        // The kernel binds to no address but its own.
-        "not on any interface of this machine"
     } else {
-        return Ok(());
+        // The kernel binds to no address but its own.
+        return UdpSocket::bind((ip, 0)).map(drop).map_err(|_| AddressError::Elsewhere { ip });
     };
     Err(AddressError::Unusable { ip, why })
 }
@@ -208,10 +225,13 @@ mod tests {
 
     #[tokio::test]
     async fn given_addresses_have_to_be_this_machines() {
-        for text in ["127.0.0.1", "224.0.0.1", "169.254.0.1", "fe80::1", "::1", "192.0.2.77"] {
+        for text in ["127.0.0.1", "224.0.0.1", "169.254.0.1", "fe80::1", "::1"] {
             let flag = NodeIp::parse(text).unwrap();
-            assert!(matches!(node_ips(&flag, "n").await, Err(AddressError::Unusable { .. })), "{text}");
+            let error = node_ips(&flag, "n").await.unwrap_err();
+            assert!(matches!(error, AddressError::Unusable { .. }) && !error.may_pass(), "{text}");
         }
+        let elsewhere = NodeIp::parse("192.0.2.77").unwrap();
+        assert!(node_ips(&elsewhere, "n").await.unwrap_err().may_pass());
     }
 
     #[tokio::test]

@@ -22,21 +22,19 @@ pub fn share_one_arena() {
     }
 }
 
-/// Has the kernel take the program's own code out of this process's memory. What is run again comes back, page by page,
-/// from the page cache; what only the start needed does not, and need not be held any more. A debugger's breakpoints are
-/// lost.
+/// Has the kernel take code and constants, the program's and its libraries', out of this process's memory. What is
+/// needed again comes back, page by page, from the page cache; what only the start needed does not, and need not be held
+/// any more. A debugger's breakpoints are lost.
 ///
 /// # Errors
 /// If `/proc` is not mounted, or the kernel refuses.
 pub fn forget_code() -> io::Result<()> {
-    let program = std::fs::read_link("/proc/self/exe")?;
-    let program = program.to_string_lossy();
     let maps = std::fs::read_to_string("/proc/self/maps")?;
-    for (start, length) in maps.lines().filter_map(|line| code_of(line, &program)) {
+    for (start, length) in maps.lines().filter_map(unchanging) {
         let start = std::ptr::with_exposed_provenance_mut(start);
         #[expect(unsafe_code)]
-        // SAFETY: the mapping is private and may not be written, so all that is in it is in the file, whence the kernel
-        // takes it again. Relocated data, which differs from the file, is not executable.
+        // SAFETY: the mapping is private, and was never written: all that is in it is in the file, whence the kernel takes
+        // it again.
         unsafe {
             rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed)?;
         }
@@ -44,12 +42,19 @@ pub fn forget_code() -> io::Result<()> {
     Ok(())
 }
 
-/// Start and length of the mapping that a line of `/proc/PID/maps` tells of, if it is code of `program`.
-fn code_of(line: &str, program: &str) -> Option<(usize, usize)> {
+/// Start and length of the mapping that a line of `/proc/PID/maps` tells of, if it is one of a file and was never written.
+/// Such are code, and the first part of an object file, in which are its constants. What may only be read now but was
+/// relocated before (`RELRO`) lies behind the code.
+fn unchanging(line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_whitespace();
-    let (range, access) = (fields.next()?, fields.next()?);
-    let is_code = access == "r-xp" && fields.nth(3)? == program;
-    let (start, end) = range.split_once('-').filter(|_| is_code)?;
+    let (range, access, offset) = (fields.next()?, fields.next()?, fields.next()?);
+    let of_file = fields.nth(2)?.starts_with('/');
+    let never_written = match access {
+        "r-xp" => true,
+        "r--p" => usize::from_str_radix(offset, 16).ok()? == 0,
+        _ => false,
+    };
+    let (start, end) = range.split_once('-').filter(|_| of_file && never_written)?;
     let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
     Some((start, end.checked_sub(start)?))
 }
@@ -59,26 +64,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_what_may_be_run_and_not_written() {
-        let program = "/usr/bin/berth";
+    fn unchanging_is_what_was_never_written() {
         for (line, expected) in [
             (
                 "5000-7000 r-xp 00592000 fe:00 1234                       /usr/bin/berth",
                 Some((0x5000, 0x2000)),
             ),
+            (
+                "4000-5000 r--p 00000000 fe:00 1234                       /usr/bin/berth",
+                Some((0x4000, 0x1000)),
+            ),
             ("7000-8000 r--p 01534000 fe:00 1234                       /usr/bin/berth", None),
+            ("8000-9000 rw-p 00000000 fe:00 1234                       /usr/bin/berth", None),
             ("8000-9000 rwxp 01534000 fe:00 1234                       /usr/bin/berth", None),
-            ("a000-b000 r-xp 00000000 fe:00 99                         /usr/lib/libc.so.6", None),
+            (
+                "a000-b000 r-xp 00026000 fe:00 99                         /usr/lib/libc.so.6",
+                Some((0xa000, 0x1000)),
+            ),
             ("c000-d000 r-xp 00000000 00:00 0                          [vdso]", None),
             ("e000-f000 r-xp 00000000 00:00 0", None),
             ("", None),
         ] {
-            assert_eq!(code_of(line, program), expected, "{line}");
+            assert_eq!(unchanging(line), expected, "{line}");
         }
     }
 
     #[test]
-    fn code_that_was_forgotten_still_runs() {
+    fn what_was_forgotten_comes_back() {
         forget_code().unwrap();
         memory_is_allocated_as_before();
     }

@@ -58,9 +58,23 @@ impl Outline {
             || self.sandboxes.iter().any(|(sandbox, _)| sandbox.as_str() == id.as_str())
     }
 
-    /// Whether the container has this id and has ended.
+    /// Whether the container or sandbox has this id and has ended.
     pub(crate) fn has_ended(&self, id: &ContainerId) -> bool {
+        let ended = |(sandbox, state): &(SandboxId, SandboxState)| {
+            sandbox.as_str() == id.as_str() && *state == SandboxState::NotReady
+        };
         self.containers.iter().any(|(container, state)| container == id && *state == Coarse::Exited)
+            || self.sandboxes.iter().any(ended)
+    }
+
+    /// Whether anything differs in `other` but what is `expected` to change.
+    pub(crate) fn differs(&self, other: &Self, expected: impl Fn(&str) -> bool) -> bool {
+        fn differ<T: PartialEq>(one: &[T], other: &[T], is_news: impl Fn(&T) -> bool) -> bool {
+            let only_in = |a: &[T], b: &[T]| a.iter().any(|entry| !b.contains(entry) && is_news(entry));
+            only_in(one, other) || only_in(other, one)
+        }
+        differ(&self.sandboxes, &other.sandboxes, |(id, _)| !expected(id.as_str()))
+            || differ(&self.containers, &other.containers, |(id, _)| !expected(id.as_str()))
     }
 
     /// Containers that have come to run, or to an end, between `before` and `self`: the transitions that the
@@ -98,5 +112,16 @@ mod tests {
         ]);
         let found: Vec<_> = after.transitions(&before).map(|(id, s)| (id.as_str(), s)).collect();
         assert_eq!(found, [("a", Coarse::Running), ("b", Coarse::Exited)]);
+    }
+
+    #[test]
+    fn what_is_expected_to_change_makes_no_difference() {
+        let before = outline(&[("a", Coarse::Running), ("b", Coarse::Running)]);
+        let exited = outline(&[("a", Coarse::Exited), ("b", Coarse::Running)]);
+        let gone = outline(&[("b", Coarse::Running)]);
+        assert!(before.differs(&exited, |_| false) && before.differs(&gone, |_| false));
+        assert!(!before.differs(&exited, |id| id == "a") && !before.differs(&gone, |id| id == "a"));
+        assert!(before.differs(&exited, |id| id == "b"));
+        assert!(!before.differs(&before, |_| false));
     }
 }

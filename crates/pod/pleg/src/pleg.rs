@@ -137,8 +137,8 @@ impl Pleg {
         self.shared.look(pod).await
     }
 
-    /// Tells that the caller ends this container or sandbox, and looks at the pod itself when that is done: until the
-    /// guard is dropped, what the runtime tells of its end is not looked up.
+    /// Tells that the caller ends or removes this container or sandbox, and looks at the pod itself when that is done:
+    /// until the guard is dropped, what the runtime tells of its end is not looked up.
     pub fn stopping(&self, id: &str) -> StoppingGuard {
         self.shared.stopping.begin(id.into())
     }
@@ -167,7 +167,7 @@ impl Pleg {
             if shared.options.events { EventStream::Waiting(Instant::now()) } else { EventStream::Off };
         let mut suspicious = false;
         let mut exits = Exits::new(&shared.runtime, shared.options.fast_relist, |container: &ContainerId| {
-            shared.stopping.contains(container) || lock(&shared.pods).has_ended(container)
+            shared.stopping.contains(container.as_str()) || lock(&shared.pods).has_ended(container)
         });
         let mut looks = Looks::new(|pod: PodRef| shared.look_until_known(pod));
         // `None` while a list is being made and nobody has asked for another one since it began.
@@ -180,7 +180,7 @@ impl Pleg {
                 news = stream.next(&shared.runtime) => match news {
                     News::Event(event) => {
                         shared.heard(&event);
-                        if !shared.stopping.contains(&event.container_id) {
+                        if shared.is_news(&event) {
                             looks.soon(&event.pod);
                         }
                         if std::mem::take(&mut suspicious) {
@@ -300,6 +300,19 @@ impl Shared {
         }
     }
 
+    /// Whether the event tells something that is neither known nor about to be looked up by who made it happen.
+    fn is_news(&self, event: &ContainerEvent) -> bool {
+        let id = &event.container_id;
+        if self.stopping.contains(id.as_str()) {
+            return false;
+        }
+        match event.kind {
+            ContainerEventKind::Stopped => !lock(&self.pods).has_ended(id),
+            ContainerEventKind::Deleted => lock(&self.pods).having(id).is_some(),
+            ContainerEventKind::Created | ContainerEventKind::Started | ContainerEventKind::Unknown => true,
+        }
+    }
+
     async fn relist(&self, begun: Instant) -> Relisted {
         let turn = self.turn();
         let listed = self.runtime.list_pods().await;
@@ -324,7 +337,7 @@ impl Shared {
         self.metrics.last_seen.set(&[], unix_seconds());
         let changed = {
             let mut pods = lock(&self.pods);
-            let Listed { changed, all } = pods.listed(turn, &listed);
+            let Listed { changed, all } = pods.listed(turn, &listed, |id| self.stopping.contains(id));
             // Still under the lock, so that the set changes in the order of the pods.
             self.all.send_if_modified(|known| {
                 let news = known.as_deref() != Some(&all);

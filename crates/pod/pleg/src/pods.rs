@@ -93,8 +93,14 @@ impl Pods {
     }
 
     /// Takes the list of `turn`: tells the pods of which it shows something new, and forgets those that are gone and
-    /// that nobody watches. A look of a later turn knows better than the list.
-    pub(crate) fn listed(&mut self, turn: Turn, listed: &[ObservedPod]) -> Listed {
+    /// that nobody watches. A look of a later turn knows better than the list. Whoever makes what is `expected` to change
+    /// looks at the pod himself.
+    pub(crate) fn listed(
+        &mut self,
+        turn: Turn,
+        listed: &[ObservedPod],
+        expected: impl Fn(&str) -> bool,
+    ) -> Listed {
         let mut changed = Vec::new();
         let mut all = BTreeSet::new();
         for pod in listed {
@@ -103,9 +109,10 @@ impl Pods {
             if tracked.looked > Some(turn) {
                 continue;
             }
-            if tracked.looked.is_some() && tracked.outline == Outline::of(pod) {
+            let outline = Outline::of(pod);
+            if tracked.looked.is_some() && tracked.outline == outline {
                 tracked.confirmed = tracked.confirmed.max(Some(turn));
-            } else {
+            } else if tracked.looked.is_none() || tracked.outline.differs(&outline, &expected) {
                 changed.push(pod.pod.clone());
             }
         }
@@ -124,7 +131,9 @@ impl Pods {
                 return true;
             }
             if tracked.outline != Outline::default() {
-                changed.push(tracked.state.borrow().pod.clone());
+                if tracked.outline.differs(&Outline::default(), &expected) {
+                    changed.push(tracked.state.borrow().pod.clone());
+                }
                 return true;
             }
             tracked.confirmed = tracked.confirmed.max(Some(turn));
@@ -140,7 +149,7 @@ impl Pods {
         Some(tracked.state.borrow().pod.clone())
     }
 
-    /// Whether the last look at its pod saw that the container had ended.
+    /// Whether the last look at its pod saw that the container or sandbox had ended.
     pub(crate) fn has_ended(&self, container: &ContainerId) -> bool {
         self.tracked.values().any(|tracked| tracked.outline.has_ended(container))
     }
@@ -203,9 +212,9 @@ mod tests {
         let (mut pods, new, gone) = (Pods::default(), pod("new"), pod("gone"));
         pods.publish(5, &Arc::new(with_sandbox(&new, SandboxState::Ready)));
         pods.publish(6, &Arc::new(ObservedPod::absent(gone.clone())));
-        let listed = pods.listed(4, &[with_sandbox(&gone, SandboxState::Ready)]);
+        let listed = pods.listed(4, &[with_sandbox(&gone, SandboxState::Ready)], |_| false);
         assert_eq!((listed.changed.len(), listed.all), (0, BTreeSet::from([new.clone()])));
-        let listed = pods.listed(7, &[with_sandbox(&new, SandboxState::NotReady)]);
+        let listed = pods.listed(7, &[with_sandbox(&new, SandboxState::NotReady)], |_| false);
         assert_eq!((listed.changed, listed.all), (vec![new.clone()], BTreeSet::from([new])));
     }
 
@@ -215,7 +224,7 @@ mod tests {
         let ready = Arc::new(with_sandbox(&web, SandboxState::Ready));
         assert_eq!(pods.publish(1, &ready).unwrap().before, None);
         let (mut pods, web) = (Pods::default(), pod("web"));
-        pods.listed(1, &[]);
+        pods.listed(1, &[], |_| false);
         assert_eq!(pods.publish(2, &ready).unwrap().before, Some(1));
         assert_eq!(pods.looked_at(&web.uid), Some(ready));
     }
@@ -225,12 +234,12 @@ mod tests {
         let (mut pods, web) = (Pods::default(), pod("web"));
         let watching = pods.subscribe(&web);
         pods.publish(1, &Arc::new(with_sandbox(&web, SandboxState::Ready)));
-        assert_eq!(pods.listed(2, &[]).changed, std::slice::from_ref(&web));
+        assert_eq!(pods.listed(2, &[], |_| false).changed, std::slice::from_ref(&web));
         pods.publish(3, &Arc::new(ObservedPod::absent(web.clone())));
-        assert_eq!(pods.listed(4, &[]).changed, []);
+        assert_eq!(pods.listed(4, &[], |_| false).changed, []);
         assert_eq!(pods.len(), 1);
         drop(watching);
-        pods.listed(5, &[]);
+        pods.listed(5, &[], |_| false);
         assert_eq!(pods.len(), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! What somebody is about to end. Whoever does so looks at the pod when that is done, so that neither an event nor a
-//! hint about it has to be looked up before.
+//! What somebody is about to end. Whoever does so looks at the pod when that is done, so that no event, hint or list that
+//! tells of it has to be looked up before.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ impl Stopping {
         StoppingGuard { all: self.clone(), id }
     }
 
-    pub(crate) fn contains(&self, id: &ContainerId) -> bool {
+    pub(crate) fn contains(&self, id: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 }

@@ -124,8 +124,11 @@ impl Executor {
                 self.remove_container(&container.id, &observed, false).await?;
             }
             cell.at(Step::Cleanup, None, "CRI call RemovePodSandbox");
+            let containers = observed.containers.iter().map(|container| container.id.as_str());
+            let sandboxes = observed.sandboxes.iter().map(|sandbox| sandbox.id.as_str());
+            let _removing: Vec<_> =
+                containers.chain(sandboxes).map(|id| self.needs.pleg.stopping(id)).collect();
             for sandbox in &observed.sandboxes {
-                let _stopping = self.needs.pleg.stopping(sandbox.id.as_str());
                 match self.needs.runtime.remove_pod_sandbox(&sandbox.id).await {
                     Err(error) if error.kind != CriErrorKind::NotFound => return Err(error.into()),
                     _ => {}

@@ -332,11 +332,11 @@ impl Executor {
     ) -> Result<(), SyncError> {
         if plan.kill_pod {
             let termination = crate::plan::termination(pod, observed, None);
-            self.terminate(pod, observed, &termination, cell).await?;
+            drop(self.terminate(pod, observed, &termination, cell).await?);
         }
         for sandbox in &plan.stop_sandboxes {
             cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
-            self.stop_sandbox(sandbox).await?;
+            drop(self.stop_sandbox(sandbox).await?);
         }
         let kills = plan.kill.iter().map(|kill| self.kill(pod, observed, kill, cell));
         let mut not_killed: Vec<ContainerId> = Vec::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cri::CriErrorKind;
 use futures::future::join_all;
+use pleg::StoppingGuard;
 use task::cell::PodCell;
 use tokio::time::Instant;
 use types::corev1::LifecycleHandler;
@@ -38,7 +39,8 @@ impl Executor {
         let mut observed = self.known(cell).await?;
         loop {
             let termination = crate::plan::termination(pod, &observed, grace);
-            let failed = self.terminate(pod, &observed, &termination, cell).await;
+            // What is being stopped is so until it has been looked at.
+            let terminated = self.terminate(pod, &observed, &termination, cell).await;
             let stopped = self.stop_sandboxes(&observed, cell).await;
             let left = self.needs.pleg.refresh(&cell.pod).await?;
             if has_more(&left, &observed) {
@@ -47,38 +49,44 @@ impl Executor {
             }
             if let Some(container) = left.live().next() {
                 let what = format!("container {:?} still runs", &*container.name);
-                return Err(failed.err().or(stopped.err()).unwrap_or(SyncError::StillRunning(what)));
+                return Err(terminated.err().or(stopped.err()).unwrap_or(SyncError::StillRunning(what)));
             }
-            return stopped;
+            return stopped.map(drop);
         }
     }
 
-    async fn stop_sandboxes(&self, observed: &ObservedPod, cell: &PodCell) -> Result<(), SyncError> {
+    async fn stop_sandboxes(
+        &self,
+        observed: &ObservedPod,
+        cell: &PodCell,
+    ) -> Result<Vec<StoppingGuard>, SyncError> {
+        let mut stopping = Vec::new();
         // One that is not ready may still hold a network.
         for sandbox in &observed.sandboxes {
             cell.at(Step::Stopping, None, "CRI call StopPodSandbox");
-            self.stop_sandbox(&sandbox.id).await?;
+            stopping.push(self.stop_sandbox(&sandbox.id).await?);
         }
-        Ok(())
+        Ok(stopping)
     }
 
-    /// Stops a sandbox. The caller looks at the pod afterwards.
-    pub(crate) async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), SyncError> {
-        let _stopping = self.needs.pleg.stopping(id.as_str());
+    /// Stops a sandbox. The caller looks at the pod before it drops the guard.
+    pub(crate) async fn stop_sandbox(&self, id: &SandboxId) -> Result<StoppingGuard, SyncError> {
+        let stopping = self.needs.pleg.stopping(id.as_str());
         match self.needs.runtime.stop_pod_sandbox(id).await {
             Err(error) if error.kind != CriErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+            _ => Ok(stopping),
         }
     }
 
-    /// Carries out a termination, stage after stage. preStop hooks of all stages run from the beginning.
+    /// Carries out a termination, stage after stage. preStop hooks of all stages run from the beginning. The caller looks
+    /// at the pod before it drops the guards.
     pub(crate) async fn terminate(
         &self,
         pod: &Arc<Pod>,
         observed: &ObservedPod,
         termination: &Termination,
         cell: &PodCell,
-    ) -> Result<(), SyncError> {
+    ) -> Result<Vec<StoppingGuard>, SyncError> {
         let begun = Instant::now();
         let hooks: Vec<(ContainerId, _)> = termination
             .stages
@@ -98,7 +106,7 @@ impl Executor {
             }
         }));
         let run_stages = async {
-            let mut outcome = Ok(());
+            let mut outcome = Ok(Vec::new());
             let is_only = termination.stages.iter().flatten().count() == 1;
             for stage in &termination.stages {
                 let kills = stage.iter().map(|kill| {
@@ -115,7 +123,10 @@ impl Executor {
                     }
                 });
                 for result in join_all(kills).await {
-                    outcome = outcome.and(result);
+                    outcome = outcome.and_then(|mut stopping| {
+                        stopping.push(result?);
+                        Ok(stopping)
+                    });
                 }
             }
             outcome
@@ -124,7 +135,7 @@ impl Executor {
         outcome
     }
 
-    /// Kills one container: its preStop hook, then the signal.
+    /// Kills one container: its preStop hook, then the signal. The caller looks at the pod afterwards.
     pub(crate) async fn kill(
         &self,
         pod: &Arc<Pod>,
@@ -134,10 +145,15 @@ impl Executor {
     ) -> Result<(), SyncError> {
         let begun = Instant::now();
         self.pre_stop(pod, observed, kill, cell).await;
-        self.stop_container(kill, begun.elapsed(), cell).await
+        self.stop_container(kill, begun.elapsed(), cell).await.map(drop)
     }
 
-    async fn stop_container(&self, kill: &Kill, spent: Duration, cell: &PodCell) -> Result<(), SyncError> {
+    async fn stop_container(
+        &self,
+        kill: &Kill,
+        spent: Duration,
+        cell: &PodCell,
+    ) -> Result<StoppingGuard, SyncError> {
         cell.at(Step::Stopping, Some(&kill.name), "CRI call StopContainer");
         if kill.reason != KillReason::Surplus {
             let event = Event::normal(&cell.pod, event::KILLING, kill.message.clone());
@@ -147,7 +163,7 @@ impl Executor {
         let seconds =
             if kill.grace_seconds == 0 { 0 } else { stop_timeout_seconds(kill.grace_seconds, spent) };
         let timeout = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let _stopping = self.needs.pleg.stopping(kill.id.as_str());
+        let stopping = self.needs.pleg.stopping(kill.id.as_str());
         match self.needs.runtime.stop_container(&kill.id, timeout).await {
             Err(error) if error.kind != CriErrorKind::NotFound => {
                 let message = telemetry::chain(&error);
@@ -155,7 +171,7 @@ impl Executor {
                 cell.container_failure(&kill.name, Some(Failure { reason, message }));
                 Err(error.into())
             }
-            _ => Ok(()),
+            _ => Ok(stopping),
         }
     }
 

@@ -8,7 +8,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kubeapi::{Client, Deletion, Kubeconfig, Limits, Options};
 use lab::apiserver::{ApiServer, Kind};
 use lab::containerd::Instance;
-use serde_json::{Value, json};
+use serde_json::json;
+use testkit::pod::PodBuilder;
 use tokio::time::{Instant, sleep};
 use types::Pod;
 use types::corev1::{ConfigMap, Namespace};
@@ -79,8 +80,8 @@ impl Cluster {
     }
 
     /// The pod as [`Cluster::create`] takes it.
-    pub(super) fn pod(&self, name: &str, volume: Option<Value>) -> Result<Pod> {
-        crate::pods::created(name, &self.node, volume)
+    pub(super) fn pod(&self, pod: PodBuilder) -> Result<Pod> {
+        crate::pods::created(pod, &self.node)
     }
 
     /// Creates a pod and returns it as the server has it.

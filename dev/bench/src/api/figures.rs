@@ -16,12 +16,19 @@ pub(crate) struct Member {
     pub(crate) single_gone: Option<Spread>,
     /// From the death of a container's process.
     pub(crate) exit_seen: Option<Spread>,
+    /// From the answer that a readiness probe was given, the first of its kind.
+    pub(crate) unready_seen: Option<Spread>,
+    /// The same for the answer that it is ready again.
+    pub(crate) ready_seen: Option<Spread>,
     /// From the request that changes a ConfigMap to the changed file in a pod's volume.
     pub(crate) change_in_file: Option<Spread>,
     /// From the first request to the server's last answer.
     pub(crate) created_ms: f64,
     pub(crate) ready: Burst,
     pub(crate) gone: Burst,
+    /// Before there was any pod.
+    pub(crate) rss_fresh_kib: u64,
+    /// After the first pod has come and gone.
     pub(crate) rss_empty_kib: u64,
     pub(crate) rss_full_kib: u64,
     pub(crate) rss_peak_kib: u64,
