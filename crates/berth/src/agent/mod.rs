@@ -21,6 +21,7 @@ mod notify;
 mod podaccess;
 mod podlogs;
 mod podobjects;
+mod podresources;
 mod port;
 mod probes;
 mod problem;
