@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::auth::Issuer;
 use crate::node::NodeClient;
 use crate::store::Store;
+use crate::usage::Usages;
 
 /// The API without its connections.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     /// Asks nodes.
     pub(crate) nodes: NodeClient,
+    pub(crate) usages: Usages,
     pub(crate) issuer: Arc<Issuer>,
     /// The certificate of the authority that signs for this server, in PEM.
     pub(crate) ca: Arc<str>,

@@ -37,6 +37,7 @@ mod selector;
 mod solo;
 mod store;
 mod time;
+mod usage;
 
 pub use auth::TokenError;
 pub use authority::AuthorityError;

@@ -19,6 +19,7 @@ use crate::control;
 use crate::error::ApiError;
 use crate::node::{NodeClient, NodeError};
 use crate::store::{self, DiskError, Store};
+use crate::usage::Usages;
 use crate::{kubeconfig, listen, rest, rules};
 
 /// Connections have so long to let go of the store.
@@ -145,7 +146,14 @@ impl Solo {
             &["system:masters"],
         )?;
         let nodes = NodeClient::new(&to_nodes)?;
-        let api = Arc::new(Api { store, nodes, issuer, ca, address: reached_at(address).to_string() });
+        let api = Arc::new(Api {
+            store,
+            nodes,
+            usages: Usages::default(),
+            issuer,
+            ca,
+            address: reached_at(address).to_string(),
+        });
         let ca = pki.join(CA);
         Ok(Self { api, authority, listener, tls, clients, address, admin, node, ca })
     }

@@ -54,6 +54,7 @@ impl Server {
         let identity = authority.client(dir.path(), "c", "c", &[]).unwrap();
         let api = Arc::new(Api {
             nodes: crate::node::NodeClient::new(&identity).unwrap(),
+            usages: crate::usage::Usages::default(),
             store: Store::open(&dir.path().join("store")).unwrap(),
             issuer: Arc::new(Issuer::new(&token_key(dir.path()).unwrap()).unwrap()),
             ca: "the authority".into(),

@@ -1,0 +1,7 @@
+//! The server on a socket.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod certificates;
+mod nodes;
+mod rig;
