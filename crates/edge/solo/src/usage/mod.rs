@@ -8,5 +8,5 @@ mod reading;
 mod usages;
 
 pub(crate) use objects::{node_metrics, pod_metrics};
-pub(crate) use reading::{Counters, Reading};
+pub(crate) use reading::Reading;
 pub(crate) use usages::{Compared, Usages};

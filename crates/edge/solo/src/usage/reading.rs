@@ -48,7 +48,7 @@ impl Reading {
         self.pods.get(pod)?.get(name)
     }
 
-    fn take(&mut self, sample: &Sample) {
+    fn take(&mut self, sample: &Sample<'_>) {
         let (node, name) = match sample.name.split_once('_') {
             Some(("node", name)) => (true, name),
             Some(("container", name)) => (false, name),

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
-use solo::{Settings, Solo, SoloError};
+use solo::{Solo, SoloError};
 
-use crate::rig::{ask, client, start};
+use crate::rig::{ask, client, settings, start};
 
 #[tokio::test]
 async fn certificates_tell_who_asks() {
@@ -68,11 +68,6 @@ async fn a_restart_leaves_everything_as_it_was() {
 async fn one_store_has_one_server() {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path()).await;
-    let settings = Settings {
-        dir: dir.path().to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        node: "n1".to_owned(),
-    };
-    assert!(matches!(Solo::open(&settings).await, Err(SoloError::Disk(_))));
+    assert!(matches!(Solo::open(&settings(dir.path())).await, Err(SoloError::Disk(_))));
     running.stop().await;
 }

@@ -1,6 +1,6 @@
 //! What the server asks nodes: a node of the test's own, which says back what it is asked, and counts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::rig::{Running, ask, client, start};
+use crate::rig::{Running, ask, client, settings, start, start_with};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
 /// Has `router` served as the API of the node `n1`, with the certificate and key of these files.
-async fn serve(running: &Running, dir: &Path, files: (&Path, &Path), router: Router) -> JoinHandle<()> {
-    let (certificate, key) = (https::Pem::File(files.0.to_owned()), https::Pem::File(files.1.to_owned()));
+async fn serve(running: &Running, dir: &Path, files: &(PathBuf, PathBuf), router: Router) -> JoinHandle<()> {
+    let (certificate, key) = (https::Pem::File(files.0.clone()), https::Pem::File(files.1.clone()));
     let tls = https::Tls::new(https::TlsPolicy::default(), certificate, key, None).unwrap();
     let listener = https::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -25,7 +25,8 @@ async fn serve(running: &Running, dir: &Path, files: (&Path, &Path), router: Rou
     let served = https::serve(listener, Some(tls), router, limits, running.stop.clone());
     let admin = client(dir, Some("admin"));
     let mut object = json!({"metadata": {"name": "n1"}});
-    assert_eq!(ask(running, &admin, "POST", "/api/v1/nodes", &object).await.unwrap().0, 201);
+    let (code, _) = ask(running, &admin, "POST", "/api/v1/nodes", &object).await.unwrap();
+    assert!(code == 201 || code == 409, "{code}");
     object["status"] = json!({"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}});
     assert_eq!(ask(running, &admin, "PUT", "/api/v1/nodes/n1/status", &object).await.unwrap().0, 200);
@@ -49,9 +50,8 @@ async fn read(running: &Running, dir: &Path, path: &str) -> (u16, Value) {
 async fn logs_are_what_the_node_answers() {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path()).await;
-    let (certificate, key) = https::self_signed(dir.path(), "n1").unwrap();
     let router = Router::new().fallback(|uri: http::Uri| async move { uri.to_string() });
-    let node = serve(&running, dir.path(), (&certificate, &key), router).await;
+    let node = serve(&running, dir.path(), &running.node, router).await;
     create_pod(&running, dir.path(), "p").await;
     let admin = client(dir.path(), Some("admin"));
     for (path, expected) in [
@@ -61,6 +61,38 @@ async fn logs_are_what_the_node_answers() {
         let (code, body) = ask(&running, &admin, "GET", &path, &Value::Null).await.unwrap();
         assert_eq!((code, &*body), (200, expected.as_bytes()));
     }
+    running.stop().await;
+    node.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_shows_a_certificate_for_its_name_or_the_one_that_is_known() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let own = https::self_signed(other.path(), "n1").unwrap();
+    let mut settings = settings(dir.path());
+    let router = Router::new().fallback(|| async { "\"here\"" });
+    let proxy = "/api/v1/nodes/n1/proxy/";
+    for given in [None, Some(own.0.clone())] {
+        let is_known = given.is_some();
+        settings.node_certificate = given;
+        let running = start_with(&settings).await;
+        let node = serve(&running, dir.path(), &own, router.clone()).await;
+        let (code, answer) = read(&running, dir.path(), proxy).await;
+        if is_known {
+            assert_eq!((code, answer), (200, json!("here")));
+        } else {
+            let why = answer["message"].as_str().unwrap();
+            assert!(code == 500 && why.contains("UnknownIssuer") && why.contains("tlsCertFile"), "{why}");
+        }
+        running.stop().await;
+        node.await.unwrap();
+    }
+    // It is this server's authority that vouches for this one, but for another name.
+    settings.node = "n2".to_owned();
+    let running = start_with(&settings).await;
+    let node = serve(&running, dir.path(), &running.node, router).await;
+    let (code, answer) = read(&running, dir.path(), proxy).await;
+    assert!(code == 500 && answer["message"].as_str().unwrap().contains("not valid for name"), "{answer}");
     running.stop().await;
     node.await.unwrap();
 }
@@ -80,7 +112,6 @@ fn counters(second: u64) -> String {
 async fn what_is_used_is_what_the_node_counts() {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path()).await;
-    let (certificate, key) = https::self_signed(dir.path(), "n1").unwrap();
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
     let router = Router::new()
@@ -91,7 +122,7 @@ async fn what_is_used_is_what_the_node_counts() {
     assert_eq!((code, &status["reason"]), (404, &json!("NotFound")), "{status}");
     assert_eq!(read(&running, dir.path(), &format!("{METRICS}/nodes")).await.1["items"], json!([]));
 
-    let node = serve(&running, dir.path(), (&certificate, &key), router).await;
+    let node = serve(&running, dir.path(), &running.node, router).await;
     create_pod(&running, dir.path(), "p").await;
     create_pod(&running, dir.path(), "other").await;
     // Nobody has asked before, so the node is read twice.

@@ -1,7 +1,6 @@
 //! A server, and clients of it.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,17 +18,27 @@ use tokio_util::sync::CancellationToken;
 
 /// A server that runs.
 pub(crate) struct Running {
+    /// The certificate for the API of the node `n1`, and its key.
+    pub(crate) node: (PathBuf, PathBuf),
     pub(crate) address: std::net::SocketAddr,
     pub(crate) stop: CancellationToken,
     task: JoinHandle<Result<(), SoloError>>,
 }
 
+/// Settings of a server whose files are in `dir`.
+pub(crate) fn settings(dir: &Path) -> Settings {
+    Settings::new(dir.to_owned(), "127.0.0.1:0".parse().unwrap(), "n1".to_owned())
+}
+
 pub(crate) async fn start(dir: &Path) -> Running {
-    let settings =
-        Settings { dir: dir.to_owned(), listen: "127.0.0.1:0".parse().unwrap(), node: "n1".to_owned() };
-    let solo = Solo::open(&settings).await.unwrap();
+    start_with(&settings(dir)).await
+}
+
+pub(crate) async fn start_with(settings: &Settings) -> Running {
+    let solo = Solo::open(settings).await.unwrap();
     let (address, stop) = (solo.address(), CancellationToken::new());
-    Running { address, task: tokio::spawn(solo.serve(stop.clone())), stop }
+    let node = solo.node_server(&[]).unwrap();
+    Running { node, address, task: tokio::spawn(solo.serve(stop.clone())), stop }
 }
 
 impl Running {
