@@ -70,16 +70,19 @@ impl Kubectl {
             .unwrap()
     }
 
-    /// Runs it to its end, with something at its standard input.
-    pub(crate) async fn fed(&self, args: &[&str], input: &[u8]) -> Output {
-        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
+    /// Runs it to its end, with something at its standard input, which then ends; or is held open, as by somebody who
+    /// says nothing more.
+    async fn fed(&self, args: &[&str], input: &str, held: bool) -> Output {
+        let mut child = self.spawn(args);
+        let mut stdin = child.stdin.take();
         let work = async {
-            let written = async {
-                stdin.write_all(input).await.unwrap();
-                drop(stdin);
+            let writing = async {
+                stdin.as_mut().unwrap().write_all(input.as_bytes()).await.unwrap();
+                if !held {
+                    stdin = None;
+                }
             };
-            tokio::join!(written, child.wait_with_output()).1.unwrap()
+            tokio::join!(writing, child.wait_with_output()).1.unwrap()
         };
         timeout(deadline(), work).await.unwrap_or_else(|_| panic!("{args:?} hangs"))
     }
@@ -89,9 +92,14 @@ impl Kubectl {
         said(args, &self.run(args).await)
     }
 
-    /// What it prints when it is fed; it succeeds.
+    /// What it prints when it is given this input; it succeeds.
     pub(crate) async fn ok_fed(&self, args: &[&str], input: &str) -> String {
-        said(args, &self.fed(args, input.as_bytes()).await)
+        said(args, &self.fed(args, input, false).await)
+    }
+
+    /// The same, with the input held open to its end.
+    pub(crate) async fn ok_told(&self, args: &[&str], input: &str) -> String {
+        said(args, &self.fed(args, input, true).await)
     }
 
     /// Runs it again and again until it succeeds and prints what is wanted.
@@ -125,7 +133,8 @@ impl Kubectl {
     /// Creates pods.
     pub(crate) async fn create(&self, pods: &[PodBuilder]) {
         let manifests: Vec<String> = pods.iter().map(PodBuilder::manifest).collect();
-        self.ok_fed(&["create", "-f", "-"], &manifests.join("\n---\n")).await;
+        let list = format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}", manifests.join(","));
+        self.ok_fed(&["create", "-f", "-"], &list).await;
     }
 
     pub(crate) async fn json(&self, args: &[&str]) -> Value {
