@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn shut_with(args: &[&str]) -> config::KubeletConfiguration {
+    fn shut_with(args: &[&str]) -> KubeletConfiguration {
         let Outcome::Run(mut loaded) = config::load(args.iter().map(OsString::from)).unwrap() else {
             unreachable!()
         };

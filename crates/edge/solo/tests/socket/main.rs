@@ -5,3 +5,4 @@
 mod certificates;
 mod nodes;
 mod rig;
+mod streams;

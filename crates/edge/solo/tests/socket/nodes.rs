@@ -12,11 +12,16 @@ use tokio::task::JoinHandle;
 
 use crate::rig::{Running, ask, client, settings, start, start_with};
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
 /// Has `router` served as the API of the node `n1`, with the certificate and key of these files.
-async fn serve(running: &Running, dir: &Path, files: &(PathBuf, PathBuf), router: Router) -> JoinHandle<()> {
+pub(crate) async fn serve(
+    running: &Running,
+    dir: &Path,
+    files: &(PathBuf, PathBuf),
+    router: Router,
+) -> JoinHandle<()> {
     let (certificate, key) = (https::Pem::File(files.0.clone()), https::Pem::File(files.1.clone()));
     let tls = https::Tls::new(https::TlsPolicy::default(), certificate, key, None).unwrap();
     let listener = https::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -33,7 +38,7 @@ async fn serve(running: &Running, dir: &Path, files: &(PathBuf, PathBuf), router
     tokio::spawn(served)
 }
 
-async fn create_pod(running: &Running, dir: &Path, name: &str) {
+pub(crate) async fn create_pod(running: &Running, dir: &Path, name: &str) {
     let pod = json!({"metadata": {"name": name, "labels": {"app": name}},
         "spec": {"nodeName": "n1", "containers": [{"name": "a", "image": "i"}]}});
     let admin = client(dir, Some("admin"));
