@@ -131,15 +131,15 @@ async fn live(
     loaded: Option<(Loaded, LogHandle)>,
     mut stop: StopSignals,
 ) -> anyhow::Result<()> {
+    let addresses = addresses(loaded.as_ref().map(|(loaded, _)| loaded), &settings.node).await;
     let solo = Solo::open(settings).await?;
+    let server = solo.node_server(&addresses)?;
     tell(&format!(
         "The API server listens on https://{}\n  export KUBECONFIG={}\n",
         solo.address(),
         solo.admin_kubeconfig().display()
     ));
     let (kubeconfig, ca) = (solo.node_kubeconfig().to_owned(), solo.authority());
-    let addresses = addresses(loaded.as_ref().map(|(loaded, _)| loaded), &settings.node).await;
-    let server = solo.node_server(&addresses)?;
     let shutdown = CancellationToken::new();
     let mut serving = tokio::spawn(solo.serve(shutdown.clone()));
     let rest = async {

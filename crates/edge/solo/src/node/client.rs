@@ -84,7 +84,7 @@ impl NodeClient {
             |error: &dyn fmt::Display| format!("error dialing backend: dial tcp {authority}: {error}");
         let connecting = async {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| failed(&e))?;
-            // A node that is gone without a word; whatever is silent for too long, the node itself ends.
+            // So a node that is gone without a word is noticed. One that is there ends what is silent for too long itself.
             https::keep_alive(&stream).map_err(|e| failed(&e))?;
             let name = ServerName::try_from(node.clone()).map_err(|e| failed(&e))?;
             let stream = self.tls.connect(name, stream).await;
