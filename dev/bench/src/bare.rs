@@ -1,7 +1,7 @@
 //! The runtime by itself: the calls that start and stop a pod, made by a number of workers. No node agent can be
 //! faster.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use types::resources::Amounts;
 use types::{ContainerId, ContainerKind, SandboxId, pod};
 
+use crate::events::Events;
 use crate::figures::{Bare, Burst, Spread, Workers, ms};
 use crate::pods;
 use crate::scale::Scale;
@@ -35,13 +36,20 @@ struct Bench {
     runtime: Runtime,
     facts: Arc<NodeFacts>,
     cgroup: String,
+    /// What stands in for the files that an agent writes for each pod and container.
+    file: PathBuf,
 }
 
 /// Measures the runtime, in which nothing runs.
 pub(crate) async fn measure(containerd: &Containerd, scale: &Scale) -> Result<Bare> {
     let metrics = cri::Metrics::register(&Registry::new());
     let endpoint = containerd.endpoint().parse().context("containerd's endpoint")?;
+    // As where agents are measured, for it takes time too.
+    let _listening = Events::listen(containerd).await?;
+    let file = containerd.instance().dir().join("bare-file");
+    std::fs::write(&file, "127.0.0.1 localhost\n").with_context(|| format!("write {}", file.display()))?;
     let bench = Bench {
+        file,
         runtime: Runtime::new(&endpoint, None, cri::Options::default(), metrics),
         facts: Arc::new(facts(containerd.instance().dir())),
         cgroup: format!("{}/bare", containerd.instance().cgroup_root()),
@@ -154,13 +162,14 @@ impl Bench {
         Ok(stopped)
     }
 
-    /// What berth would send for the pod, without the files that it mounts.
+    /// What berth sends for the pod.
     fn configurations(&self, name: &str) -> Result<(PodSandboxConfig, ContainerConfig)> {
         let built = pods::built(name);
         let (kind, container) =
             pod::container(&built, pods::CONTAINER).context("the pod has no container")?;
         debug_assert_eq!(kind, ContainerKind::Regular);
-        let sandbox = sandbox_config(&built, 0, &self.facts, &self.cgroup, None)?.config;
+        let sandbox =
+            sandbox_config(&built, 0, &self.facts, &format!("{}/{name}", self.cgroup), None)?.config;
         let container = container_config(&ContainerInput {
             pod: &built,
             kind,
@@ -174,8 +183,8 @@ impl Bench {
             devices: &[],
             cdi_devices: &[],
             annotations: &containerconfig::labels::Map::default(),
-            hosts_file: None,
-            termination_log: None,
+            hosts_file: Some(&self.file),
+            termination_log: Some(&self.file),
             target_container_id: None,
             userns: None,
             exclusive_cpus: false,

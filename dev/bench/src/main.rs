@@ -21,6 +21,7 @@ mod columns;
 mod events;
 mod exposition;
 mod figures;
+mod ground;
 mod load;
 mod pods;
 mod port;
@@ -36,16 +37,14 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow};
 use clap::Parser;
-use lab::containerd::{Containerd, Options as RuntimeOptions, remove_abandoned};
+use lab::containerd::Containerd;
 use serde::Serialize;
 
 use figures::{Compared, Report};
+use ground::{fresh_containerd, taken_down};
 use scale::Scale;
-
-/// Short, because sockets are in it.
-const DIR: &str = "/var/lib/berth-bench";
 
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", disable_version_flag = true)]
@@ -205,25 +204,4 @@ fn print<R: Serialize>(options: &Options, report: &R, render: impl Fn(&R) -> Str
         print!("{}", render(report));
     }
     Ok(())
-}
-
-/// A containerd in which nothing has run yet.
-async fn fresh_containerd() -> Result<Containerd> {
-    let dir = Path::new(DIR);
-    remove_abandoned(&dir.join("run"))?;
-    if dir.exists() {
-        std::fs::remove_dir_all(dir).with_context(|| format!("remove {DIR}"))?;
-    }
-    Containerd::start(&dir.join("run"), RuntimeOptions::default()).await
-}
-
-/// Stops the runtime, whatever became of the measurement; that nothing is left is part of the measurement.
-async fn taken_down<T>(containerd: Containerd, measured: Result<T>) -> Result<T> {
-    let stopped = containerd.stop().await;
-    let measured = measured?;
-    if let Err(error) = stopped {
-        bail!("the measurement is done, but its runtime cannot be taken down: {error:#}");
-    }
-    std::fs::remove_dir_all(DIR).with_context(|| format!("remove {DIR}"))?;
-    Ok(measured)
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use linux::mountinfo::MountTable;
+use localgrpc::authority::Renamed;
 use logs::{Decoder, LogOptions, Stream};
 
 /// One function that takes any bytes.
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mountinfo", run: mountinfo },
     Target { name: "quantity", run: quantity },
     Target { name: "image", run: image_name },
+    Target { name: "authority", run: authority },
 ];
 
 fn configuration(bytes: &[u8]) {
@@ -81,4 +83,18 @@ fn image_name(bytes: &[u8]) {
     if let Ok(name) = image::reference::ImageName::parse(&text) {
         let _ = name.tagged(&text);
     }
+}
+
+/// What a client sends; the first byte says how large the pieces are in which it comes.
+fn authority(bytes: &[u8]) {
+    let [size, bytes @ ..] = bytes else { return };
+    let seen = |size: usize| {
+        let mut renamed = Renamed::default();
+        bytes.chunks(size).for_each(|piece| renamed.feed(piece));
+        renamed.end();
+        renamed.ready().to_vec()
+    };
+    let at_once = seen(bytes.len().max(1));
+    assert!(at_once.len() <= bytes.len());
+    assert_eq!(seen(usize::from(*size).max(1)), at_once);
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test this machine can run.
 
 pub(crate) mod nextest;
+mod promtool;
 pub(crate) mod tools;
 
 use std::time::Duration;
@@ -106,6 +107,13 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
         run.check("cargo clippy", sh::status(&mut sh::cargo(clippy))?.success());
         run.check("tidy", tidy::run()?.print());
+        // Without it, the test of a scrape says so and passes.
+        match promtool::is_here() {
+            true => run.attempt("promtool", promtool::run()),
+            false => run.skips.push(
+                "checks of alerts and of a scrape: there is no promtool (Debian: prometheus)".to_owned(),
+            ),
+        }
     }
     run.attempt(
         "unit, property and fake-runtime tests",

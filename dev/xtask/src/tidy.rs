@@ -5,6 +5,7 @@ mod fields;
 mod gates;
 mod layers;
 mod metrics;
+mod monitoring;
 mod settings;
 mod size;
 
@@ -54,6 +55,7 @@ pub(crate) fn run() -> Result<Report> {
         ("settings", settings::check(&files)?),
         ("gates", gates::check(&files)?),
         ("docs", docs::check(&files)),
+        ("monitoring", monitoring::check()?),
     ];
     Ok(Report { rules })
 }

@@ -65,6 +65,12 @@ impl Quantity {
         Self { nanos: i128::from(count) * (NANOS / 1000), format: Format::DecimalSi }
     }
 
+    /// `count` billionths of a unit, such as nanocores.
+    #[must_use]
+    pub fn nano(count: i64) -> Self {
+        Self { nanos: i128::from(count), format: Format::DecimalSi }
+    }
+
     /// The amount of an API object's quantity.
     ///
     /// # Errors

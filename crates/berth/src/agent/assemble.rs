@@ -50,7 +50,7 @@ use super::referred::Referred;
 use super::rotation::RunningContainers;
 use super::stats::{UsageAnswers, UsageNeeds, follow_sandbox_image, system_cgroups};
 use super::termination::TerminationMessages;
-use super::{lock, notify, port, settings};
+use super::{lock, memory, notify, podresources, port, settings};
 use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
@@ -308,11 +308,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let usage = UsageAnswers::new(loaded, &here, usage_needs, &stats::Metrics::register(&registry))?;
     let image_told = follow_sandbox_image(runtime.clone(), health.clone(), sandbox_image);
     supervisor.spawn("image of sandboxes", image_told);
+    let server_metrics = server::Metrics::register(&registry);
+    podresources::serve(&flags.root_dir, table.clone(), server_metrics.pod_resources.clone(), supervisor)?;
     let answers = port::Answers {
         local: Arc::clone(&local),
         containers: Arc::new(access),
         usage: Arc::new(usage),
-        metrics: server::Metrics::register(&registry),
+        metrics: server_metrics,
         log,
         started,
     };
@@ -339,15 +341,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     };
     supervisor.spawn("housekeeping", housekeeping.run());
     spawn_rotation(loaded, runtime, pleg.clone(), supervisor)?;
+    supervisor.spawn("memory", memory::trim_at_rest(pleg.pods(), memory::forget_code));
     metrics::collect_logs(&registry, pleg);
     metrics::count_families(&registry);
     notify::ready();
     let watched = Arc::clone(&local);
     supervisor.spawn("watchdog", async move { notify::watchdog(move || watched.health()).await });
     tracing::info!(node = here.name, "berth is up");
-    if let Err(error) = linux::memory::forget_code() {
-        tracing::debug!(%error, "The code that only the start needed stays in memory");
-    }
     Ok(())
 }
 

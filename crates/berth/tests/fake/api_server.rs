@@ -314,7 +314,7 @@ async fn serve(
     listen: SocketAddr,
     between: Arc<Mutex<Between>>,
 ) -> (SocketAddr, (CancellationToken, JoinHandle<Result<(), SoloError>>)) {
-    let settings = Settings { dir: dir.path().to_owned(), listen, node: "node".to_owned() };
+    let settings = Settings::new(dir.path().to_owned(), listen, "node".to_owned());
     let give_up = Instant::now() + DEADLINE;
     let solo = loop {
         match Solo::open(&settings).await {

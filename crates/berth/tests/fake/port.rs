@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::port_rig::{KNOWN_MAY, Port, echo, free_port, served_on};
 use crate::rig::{DEADLINE, Rig};
 
-async fn started(more: &str) -> (Rig, Port) {
+/// A berth whose port is served, with `more` in its configuration.
+pub(crate) async fn started(more: &str) -> (Rig, Port) {
     let number = free_port();
     let mut rig = Rig::prepare(&served_on(number, more)).await;
     let port = Port::prepare(&rig, number);
@@ -23,14 +24,16 @@ async fn started(more: &str) -> (Rig, Port) {
     (rig, port)
 }
 
-async fn body(client: &TlsClient, path: &str) -> Incoming {
+/// The body of an answer that is not all there yet.
+pub(crate) async fn body(client: &TlsClient, path: &str) -> Incoming {
     let request = http::Request::get(path).body(Full::<Bytes>::default()).unwrap();
     let response = client.send(request).await.unwrap();
     assert_eq!(response.status(), 200);
     response.into_body()
 }
 
-async fn line(body: &mut Incoming) -> String {
+/// The next piece of it.
+pub(crate) async fn line(body: &mut Incoming) -> String {
     let frame = timeout(DEADLINE, body.frame()).await.expect("the log goes on").unwrap().unwrap();
     String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
 }

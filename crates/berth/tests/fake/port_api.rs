@@ -1,13 +1,18 @@
 //! The node's own API, whose users the API server knows.
 
+use bytes::Bytes;
+use http_body_util::Full;
 use kubeapi::{TokenSpec, Tokens};
 use testkit::fake::LogStream;
 use testkit::pod::pod;
 use testkit::tls::Identity;
+use tokio::time::timeout;
 use types::{Pod, PodRef};
 
 use crate::api_server::ApiRig;
+use crate::port::line;
 use crate::port_rig::{Port, free_port, served_on};
+use crate::rig::DEADLINE;
 
 #[tokio::test]
 async fn the_api_server_says_who_asks_and_what_they_may_do() {
@@ -63,4 +68,52 @@ async fn the_api_server_says_who_asks_and_what_they_may_do() {
     this.server.stop().await;
     assert_eq!(admin.get("/metrics").await.unwrap().0, 200, "it was allowed, and still is");
     assert_eq!(admin.get("/logs/").await.unwrap().0, 500, "nobody can say");
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_token_that_began_it() {
+    let number = free_port();
+    let more = "authentication: {webhook: {cacheTTL: 1ms}}\nauthorization: {mode: AlwaysAllow}\n";
+    let mut this = ApiRig::prepare(&served_on(number, more)).await;
+    if this.server.is_real() {
+        return;
+    }
+    let port = Port::prepare(&this.rig, number);
+    this.rig.launch();
+    port.until_served().await;
+    for name in ["web", "asks"] {
+        this.server.create(&pod(name)).await;
+        this.server.until_ready(name).await;
+    }
+    let log = |text: &str| this.rig.runtime.write_log("web", "main", LogStream::Stdout, text).unwrap();
+    log("one\n");
+    let object: Pod = serde_json::from_value(this.server.pod("asks").await).unwrap();
+    let spec = TokenSpec {
+        pod: PodRef::of(&object),
+        service_account: "default".to_owned(),
+        audiences: Vec::new(),
+        expiration_seconds: None,
+    };
+    let token = Tokens::new(this.server.client.clone()).get(&spec).await.unwrap();
+    let bearer = format!("Bearer {}", token.expose());
+    let path = "/containerLogs/default/web/main?follow=true";
+    let request = http::Request::get(path).header("authorization", &bearer);
+    let client = port.client(None);
+    let answer = client.send(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut followed = answer.into_body();
+    assert_eq!(line(&mut followed).await, "one\n");
+
+    // It was good as long as its pod was there.
+    this.server.delete("asks", Some(0)).await;
+    this.server.until_gone("asks").await;
+    let refused = async {
+        let headers = [("authorization", bearer.as_str())];
+        while client.ask("GET", "/pods", &headers).await.unwrap().0 != 401 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, refused).await.expect("the token is good for nothing new");
+    log("two\n");
+    assert_eq!(line(&mut followed).await, "two\n");
 }

@@ -136,9 +136,14 @@ impl Rig {
         self.berth = Some(child);
     }
 
+    /// The number of berth's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.berth.as_ref().expect("berth was started").id()
+    }
+
     /// Runs `ip` in the network namespace of berth.
     pub(crate) fn ip(&self, arguments: &str) {
-        let berth = self.berth.as_ref().expect("berth was started").id().to_string();
+        let berth = self.pid().to_string();
         let mut nsenter = Command::new("nsenter");
         nsenter.args(["--net", "--target", &berth, "ip"]).args(arguments.split(' '));
         assert!(nsenter.status().unwrap().success(), "ip {arguments}");

@@ -12,7 +12,9 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod console;
 mod inside;
+mod kubectl;
 mod lifecycle;
 mod machine;
 mod namespaces;

@@ -43,6 +43,14 @@ pub enum ListenError {
 /// # Errors
 /// If the socket cannot be made, or a living process listens on it.
 pub async fn serve_unix(path: &Path, router: Router, shutdown: CancellationToken) -> Result<(), ListenError> {
+    let listener = listen_unix(path).await?;
+    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+    let _ = std::fs::remove_file(path);
+    served.map_err(ListenError::Serve)
+}
+
+/// Listens on the unix socket `path`, which only its owner may open.
+pub(crate) async fn listen_unix(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Unix { path: path.to_owned(), source };
     if UnixStream::connect(path).await.is_ok() {
         return Err(ListenError::InUse(path.to_owned()));
@@ -58,9 +66,7 @@ pub async fn serve_unix(path: &Path, router: Router, shutdown: CancellationToken
     let listener = UnixListener::bind(&unnamed).map_err(failed)?;
     std::fs::set_permissions(&unnamed, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     std::fs::rename(&unnamed, path).map_err(failed)?;
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await;
-    let _ = std::fs::remove_file(path);
-    served.map_err(ListenError::Serve)
+    Ok(listener)
 }
 
 /// Serves `router` on `address` until `shutdown`, over `tls` if there is one. The unspecified address means all of both

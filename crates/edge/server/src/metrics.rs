@@ -6,6 +6,7 @@ use telemetry::metrics::{Counter, Gauge, Histogram, PROM_DEFAULT_BUCKETS, Regist
 use tokio::time::Instant;
 
 use crate::auth::ReviewError;
+use crate::podresources;
 
 const REVIEW_BUCKETS: &[f64] = &[0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0];
 /// From half an hour to a year, in seconds.
@@ -42,6 +43,8 @@ pub struct Metrics {
     token_request_duration: Histogram,
     token_fetches: Counter,
     token_fetches_active: Gauge,
+    /// Those of the PodResources service.
+    pub pod_resources: podresources::Metrics,
 }
 
 const REQUEST_LABELS: &[&str] = &["method", "path", "server_type", "long_running"];
@@ -135,6 +138,7 @@ impl Metrics {
                 alpha,
                 &["status"],
             ),
+            pod_resources: podresources::Metrics::register(registry),
         }
     }
 

@@ -49,6 +49,17 @@ pub(crate) struct Identity {
     pub(crate) key: String,
 }
 
+impl Identity {
+    /// Puts it into files, the certificate last: if that is there, so is its key.
+    pub(crate) fn write(&self, certificate: &Path, key: &Path) -> Result<(), AuthorityError> {
+        for (path, text, mode) in [(key, &self.key, 0o600), (certificate, &self.certificate, 0o644)] {
+            write_atomic(path, text.as_bytes(), mode)
+                .map_err(|source| AuthorityError::File { path: path.to_owned(), source })?;
+        }
+        Ok(())
+    }
+}
+
 /// Signs certificates.
 pub(crate) struct Authority {
     /// Its own certificate, in PEM.
@@ -102,8 +113,28 @@ impl Authority {
 
     /// A certificate for this server, by these names and addresses.
     pub(crate) fn server(&self, names: &[String], addresses: &[IpAddr]) -> Result<Identity, AuthorityError> {
+        self.serving("kube-apiserver", &[], names, addresses)
+    }
+
+    /// A certificate for the API of a node, by its name and these addresses.
+    pub(crate) fn node(&self, node: &str, addresses: &[IpAddr]) -> Result<Identity, AuthorityError> {
+        let (mut names, mut addresses) = (vec!["localhost".to_owned()], addresses.to_vec());
+        match node.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => names.push(node.to_owned()),
+        }
+        self.serving(&format!("system:node:{node}"), &["system:nodes"], &names, &addresses)
+    }
+
+    fn serving(
+        &self,
+        subject: &str,
+        groups: &[&str],
+        names: &[String],
+        addresses: &[IpAddr],
+    ) -> Result<Identity, AuthorityError> {
         let made = || {
-            let mut params = named("kube-apiserver", &[]);
+            let mut params = named(subject, groups);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             for name in names {
                 params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
@@ -111,7 +142,7 @@ impl Authority {
             params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
             self.issue(params)
         };
-        made().map_err(|source| AuthorityError::Issue { name: "kube-apiserver".to_owned(), source })
+        made().map_err(|source| AuthorityError::Issue { name: subject.to_owned(), source })
     }
 
     fn issue(&self, params: CertificateParams) -> Result<Identity, rcgen::Error> {
@@ -180,7 +211,6 @@ fn kept(
     make: impl FnOnce() -> Result<Identity, rcgen::Error>,
 ) -> Result<Identity, AuthorityError> {
     let file = |path: &Path, source| AuthorityError::File { path: path.to_owned(), source };
-    // The certificate is written last: if it is there, so is its key.
     match std::fs::read_to_string(certificate) {
         Ok(text) => {
             let key = std::fs::read_to_string(key).map_err(|source| file(key, source))?;
@@ -191,9 +221,7 @@ fn kept(
     }
     let made =
         make().map_err(|source| AuthorityError::Issue { name: certificate.display().to_string(), source })?;
-    write_atomic(key, made.key.as_bytes(), 0o600).map_err(|source| file(key, source))?;
-    write_atomic(certificate, made.certificate.as_bytes(), 0o644)
-        .map_err(|source| file(certificate, source))?;
+    made.write(certificate, key)?;
     Ok(made)
 }
 

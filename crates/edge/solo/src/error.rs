@@ -161,6 +161,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
     }
 
+    /// 503: whoever has to be asked does not answer.
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    }
+
     /// 504: a revision that lies in the future.
     #[must_use]
     pub fn too_large_revision(asked: u64, current: u64) -> Self {

@@ -1,8 +1,9 @@
 //! A small Kubernetes API server with an embedded store: `kubectl` for one machine, without a control plane.
 //!
 //! Decides, purely: what a new or changed object becomes (`rules`), how patches apply, which objects a selector
-//! means, how objects look as a table, who may do what (administrators everything, the node what Node authorization and
-//! NodeRestriction let it, service accounts nothing but discovery).
+//! means, how objects look as a table, what is used from counters at two times (`usage`), who may do what
+//! (administrators everything, the node what Node authorization and NodeRestriction let it, service accounts nothing but
+//! discovery).
 //!
 //! Tasks, all within [`Solo::serve`]: the listener, with one task per connection; the controllers, which wake on every
 //! commit of the store, read its snapshot and write through it (the default objects of namespaces, their end, binding of
@@ -11,11 +12,13 @@
 //! those that wait together, and publishes snapshots.
 //!
 //! What nodes answer (logs, exec, attach, port-forward, the proxy to a node) is passed on to the node's API, which `node`
-//! asks over a connection of its own for each request; a stream has a task until either end is done.
+//! asks over a connection of its own for each request; a stream has a task until either end is done. What nodes and pods use
+//! (`metrics.k8s.io`) is made of what the node's API counts, when somebody asks. A node is whoever has a certificate for its
+//! name.
 //!
 //! Does not: know anything of the agent, which sees an API server like any other; run workload controllers
-//! (Deployments and the like); proxy to pods and services; do server-side apply or API versions other than `v1`;
-//! answer in protobuf, which it reads.
+//! (Deployments and the like); proxy to pods and services; do server-side apply; know API versions other than
+//! `v1`, but for metrics; answer in protobuf, which it reads.
 
 mod api;
 mod auth;
@@ -37,6 +40,7 @@ mod selector;
 mod solo;
 mod store;
 mod time;
+mod usage;
 
 pub use auth::TokenError;
 pub use authority::AuthorityError;

@@ -19,6 +19,7 @@ use crate::control;
 use crate::error::ApiError;
 use crate::node::{NodeClient, NodeError};
 use crate::store::{self, DiskError, Store};
+use crate::usage::Usages;
 use crate::{kubeconfig, listen, rest, rules};
 
 /// Connections have so long to let go of the store.
@@ -33,6 +34,20 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The name of the node for which an identity is made.
     pub node: String,
+    /// The certificate that the node's API is served with, if that is not of this server's authority: whoever shows it is
+    /// the node.
+    pub node_certificate: Option<PathBuf>,
+    /// A stream between a client and a node on which nothing was said for so long is ended.
+    pub stream_idle: Duration,
+}
+
+impl Settings {
+    /// Settings with the defaults for the rest: certificates of nodes have to be of this server's authority, and streams
+    /// may be silent for 4 h, which is what nodes let them (`streamingConnectionIdleTimeout`).
+    #[must_use]
+    pub fn new(dir: PathBuf, listen: SocketAddr, node: String) -> Self {
+        Self { dir, listen, node, node_certificate: None, stream_idle: Duration::from_secs(4 * 3600) }
+    }
 }
 
 /// Why there is no server.
@@ -95,7 +110,8 @@ pub struct Solo {
     address: SocketAddr,
     admin: PathBuf,
     node: PathBuf,
-    ca: PathBuf,
+    node_name: String,
+    pki: PathBuf,
 }
 
 impl Solo {
@@ -144,10 +160,18 @@ impl Solo {
             "kube-apiserver-kubelet-client",
             &["system:masters"],
         )?;
-        let nodes = NodeClient::new(&to_nodes)?;
-        let api = Arc::new(Api { store, nodes, issuer, ca, address: reached_at(address).to_string() });
-        let ca = pki.join(CA);
-        Ok(Self { api, authority, listener, tls, clients, address, admin, node, ca })
+        let nodes = NodeClient::new(&to_nodes, &ca, settings.node_certificate.clone())?;
+        let api = Arc::new(Api {
+            store,
+            nodes,
+            usages: Usages::default(),
+            stream_idle: settings.stream_idle,
+            issuer,
+            ca,
+            address: reached_at(address).to_string(),
+        });
+        let node_name = settings.node.clone();
+        Ok(Self { api, authority, listener, tls, clients, address, admin, node, node_name, pki })
     }
 
     /// Where it listens.
@@ -170,8 +194,20 @@ impl Solo {
 
     /// The certificate of the authority that vouches for clients, and for this server.
     #[must_use]
-    pub fn authority(&self) -> &Path {
-        &self.ca
+    pub fn authority(&self) -> PathBuf {
+        self.pki.join(CA)
+    }
+
+    /// Makes a certificate for the node's API to be served with, by the node's name and `addresses`, and says where it and
+    /// its key are. By the name this server knows the node: addresses change.
+    ///
+    /// # Errors
+    /// If it cannot be made or written.
+    pub fn node_server(&self, addresses: &[IpAddr]) -> Result<(PathBuf, PathBuf), AuthorityError> {
+        let file = |ending: &str| self.pki.join(format!("node-{}-server.{ending}", self.node_name));
+        let (certificate, key) = (file("crt"), file("key"));
+        self.authority.node(&self.node_name, addresses)?.write(&certificate, &key)?;
+        Ok((certificate, key))
     }
 
     /// Serves until `shutdown`, and closes the store.

@@ -44,8 +44,11 @@ fn listen(address: SocketAddr, socket: fn() -> io::Result<TcpSocket>) -> io::Res
     socket.listen(BACKLOG)
 }
 
-/// Has the kernel notice clients that are gone without a word, and send small answers at once.
-pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// Has the kernel notice a peer that is gone without a word, and send small pieces at once.
+///
+/// # Errors
+/// As the kernel answers.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;

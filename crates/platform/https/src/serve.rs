@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use crate::activity::Activity;
-use crate::bind::prepare;
+use crate::bind::keep_alive;
 use crate::{Connection, Tls, held};
 
 /// The largest head of a request, in bytes. Commands of exec are in the URL, which may have 64 KiB.
@@ -132,7 +132,7 @@ impl Server {
         peer: SocketAddr,
         place: OwnedSemaphorePermit,
     ) -> Result<(), ConnectionError> {
-        prepare(&stream)?;
+        keep_alive(&stream)?;
         let stopping = self.shutdown.clone();
         let Some(tls) = &self.tls else {
             return self.http1(stream, Connection::new(peer, Vec::new(), stopping, place)).await;

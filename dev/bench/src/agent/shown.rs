@@ -15,9 +15,9 @@ use crate::calls::Calls;
 /// How long anything may take to be shown.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// How often one pod is asked for, and how often a hundred: asking costs the agent time that it is measured by.
+/// How often one pod is asked for, and how often a hundred: asking takes time that the agent is measured by.
 const ONE_EVERY: Duration = Duration::from_millis(5);
-const MANY_EVERY: Duration = Duration::from_millis(100);
+const MANY_EVERY: Duration = Duration::from_millis(500);
 
 /// The local API.
 pub(super) struct Shown {

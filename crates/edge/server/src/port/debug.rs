@@ -31,9 +31,14 @@ pub(super) async fn verbosity(
     Ok(format!("successfully set klog.logging.verbosity to {verbosity}").into_response())
 }
 
+/// Profiles that Go's programs have (`net/http/pprof`).
+const OF_GO: [&str; 9] =
+    ["allocs", "block", "goroutine", "heap", "mutex", "profile", "symbol", "threadcreate", "trace"];
+
 /// What there is.
 pub(super) async fn index() -> &'static str {
-    "cmdline\n\nThis program has no Go runtime: profile it with perf(1), whose `perf record -g -p PID` needs nothing of it.\n"
+    "cmdline\n\nThis program has no Go runtime, and samples nothing by itself: profile it with perf(1), whose \
+     `perf record -g -p PID` needs nothing of it.\n"
 }
 
 /// The program's arguments, each ended by a NUL but the last.
@@ -43,7 +48,13 @@ pub(super) async fn cmdline() -> Vec<u8> {
 
 /// A profile that there is not.
 pub(super) async fn profile(Path(name): Path<String>) -> Response {
-    let text =
-        format!("there is no profile {name:?}: this program has no Go runtime; profile it with perf(1)\n");
-    (StatusCode::NOT_FOUND, text).into_response()
+    if !OF_GO.contains(&&*name) {
+        return (StatusCode::NOT_FOUND, format!("there is no profile {name:?}\n")).into_response();
+    }
+    let pid = std::process::id();
+    let text = format!(
+        "this program has no Go runtime, and no profile {name:?}: use perf(1) on the node, \
+         `perf record -g -p {pid} -- sleep 30` for CPU time; /metrics has its memory\n"
+    );
+    (StatusCode::NOT_IMPLEMENTED, text).into_response()
 }

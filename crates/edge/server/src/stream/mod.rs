@@ -5,7 +5,6 @@ mod backend;
 mod hold;
 mod options;
 mod proxy;
-mod pump;
 mod spdy;
 mod translate;
 mod tunnel;

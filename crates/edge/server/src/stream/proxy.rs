@@ -11,7 +11,6 @@ use tracing::debug;
 
 use super::backend::Backend;
 use super::hold::Hold;
-use super::pump::pump;
 use crate::Refusal;
 
 /// Refuses what is not meant to become a stream.
@@ -38,7 +37,7 @@ pub(super) async fn proxy(
         let (front, back) = (hyper::upgrade::on(&mut request), hyper::upgrade::on(&mut answer));
         tokio::spawn(hold.during(async move {
             match tokio::try_join!(front, back) {
-                Ok((front, back)) => pump(TokioIo::new(front), TokioIo::new(back), idle).await,
+                Ok((front, back)) => https::pump(TokioIo::new(front), TokioIo::new(back), idle).await,
                 Err(error) => debug!(error = telemetry::chain(&error), "A stream did not begin"),
             }
         }));

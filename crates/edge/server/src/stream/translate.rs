@@ -12,6 +12,7 @@ use futures::stream::SplitStream;
 use futures::{Sink, SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use https::Said;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
@@ -20,7 +21,6 @@ use tokio::sync::watch;
 
 use super::backend::Backend;
 use super::hold::Hold;
-use super::pump::Said;
 use super::spdy::{self, Frame, Opener};
 use super::{Streams, tunnel, websocket};
 use crate::Refusal;

@@ -9,13 +9,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::{Sink, SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use https::Said;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 
 use super::backend::Backend;
 use super::hold::Hold;
 use super::proxy::refused;
-use super::pump::Said;
 use super::websocket;
 use crate::Refusal;
 

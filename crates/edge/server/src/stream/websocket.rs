@@ -8,9 +8,8 @@ use bytes::Bytes;
 use futures::stream::SplitStream;
 use futures::{Sink, SinkExt as _, StreamExt as _};
 use http::{HeaderMap, header};
+use https::CLOSING;
 use tokio::time::timeout;
-
-use super::pump::CLOSING;
 
 /// The largest message of a client, in bytes. Clients send what they read at once, which is 32 KiB.
 const LARGEST: usize = 4 << 20;

@@ -61,7 +61,8 @@ async fn answers_of_the_port() {
         ("POST", "/checkpoint/default/none/app", 404, "pod does not exist"),
         ("GET", "/debug/pprof/cmdline", 200, "port-"),
         ("GET", "/debug/pprof/", 200, "perf"),
-        ("GET", "/debug/pprof/heap", 404, "perf"),
+        ("GET", "/debug/pprof/heap", 501, "perf"),
+        ("GET", "/debug/pprof/nothing", 404, "nothing"),
         ("GET", "/debug/flags/v", 406, ""),
     ] {
         let (answered, body) = client.ask(method, path, &[]).await.unwrap();

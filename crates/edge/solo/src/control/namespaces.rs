@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Scope;
 use crate::object;
-use crate::resource::{RESOURCES, Resource};
+use crate::resource::{Keeping, RESOURCES, Resource};
 use crate::rest::begin_deletion;
 use crate::rules;
 use crate::store::{Snapshot, Txn};
@@ -75,7 +75,7 @@ fn content<'a>(
 ) -> impl Iterator<Item = (&'static Resource, &'a Arc<Value>)> {
     RESOURCES
         .iter()
-        .filter(|resource| resource.namespaced && !resource.transient && resource.view.is_none())
+        .filter(|one| one.namespaced && one.keeping == Keeping::Stored && one.view.is_none())
         .flat_map(move |resource| {
             objects.list(resource.store, Some(namespace)).map(move |(_, object)| (resource, object))
         })

@@ -1,6 +1,6 @@
 //! The node's own API, to which requests about running containers go.
 
-mod any;
+mod certificate;
 mod client;
 mod place;
 

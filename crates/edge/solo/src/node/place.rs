@@ -7,9 +7,11 @@ use crate::object::{self, text};
 /// Which of a node's addresses is tried, the best first. Names of nodes need not resolve on a machine without DNS.
 const PREFERRED: [&str; 5] = ["InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS"];
 
-/// Host and port of a node's API.
+/// Where the API of a node is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
+    /// The node, for whose name its certificate has to be.
+    pub(crate) node: String,
     pub(crate) host: String,
     pub(crate) port: u16,
 }
@@ -27,7 +29,7 @@ impl Place {
         })?;
         let port = object::number(node, "/status/daemonEndpoints/kubeletEndpoint/Port")?;
         let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
-        Some(Self { host: host.to_owned(), port })
+        Some(Self { node: object::name(node).to_owned(), host: host.to_owned(), port })
     }
 }
 
@@ -39,10 +41,13 @@ mod tests {
 
     #[test]
     fn a_node_says_where_it_is() {
-        let node = json!({"status": {
+        let node = json!({"metadata": {"name": "n1"}, "status": {
             "addresses": [{"type": "Hostname", "address": "n1"}, {"type": "InternalIP", "address": "10.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}});
-        assert_eq!(Place::of(&node), Some(Place { host: "10.0.0.1".to_owned(), port: 10250 }));
+        assert_eq!(
+            Place::of(&node),
+            Some(Place { node: "n1".to_owned(), host: "10.0.0.1".to_owned(), port: 10250 })
+        );
         for path in ["/status/addresses", "/status/daemonEndpoints"] {
             let mut node = node.clone();
             *node.pointer_mut(path).unwrap() = Value::Null;

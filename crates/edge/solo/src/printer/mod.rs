@@ -1,5 +1,6 @@
 //! Tables, as `kubectl get` shows them (KEP-1152, server-side printing).
 
+mod metrics;
 mod node;
 mod objects;
 mod pod;
@@ -41,6 +42,7 @@ const fn wide(name: &'static str) -> Column {
 
 const AGE: Column = text("Age");
 
+pub(crate) use metrics::{NODE_METRICS, POD_METRICS};
 pub(crate) use node::NODES;
 pub(crate) use objects::{
     CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, PRIORITY_CLASSES, RUNTIME_CLASSES, SECRETS, SERVICE_ACCOUNTS,

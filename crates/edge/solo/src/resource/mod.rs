@@ -24,6 +24,17 @@ pub(crate) struct View {
     pub(crate) store: fn(Value) -> Value,
 }
 
+/// Where the objects of a resource are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keeping {
+    /// In the store.
+    Stored,
+    /// Nowhere: questions such as TokenReview are created, answered, and forgotten.
+    Asked,
+    /// Nowhere: what there is to say of stored objects of the same plural is found out when somebody asks.
+    Measured,
+}
+
 /// One resource of one group and version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resource {
@@ -43,8 +54,7 @@ pub(crate) struct Resource {
     pub(crate) counts_generations: bool,
     /// A status that is given on creation stays, though there is a status subresource.
     pub(crate) created_with_status: bool,
-    /// Questions such as TokenReview: created, answered, and not kept.
-    pub(crate) transient: bool,
+    pub(crate) keeping: Keeping,
     /// The name has to be a DNS label, not just a subdomain.
     pub(crate) name_is_label: bool,
     /// Where it is stored, as in `pods` or `leases.coordination.k8s.io`.

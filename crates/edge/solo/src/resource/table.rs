@@ -7,7 +7,7 @@ use types::k8s::api::{
 use types::{Pod, corev1};
 
 use super::codec::typed;
-use super::{Resource, Selectable, event};
+use super::{Keeping, Resource, Selectable, event};
 use crate::printer::{self, Printer};
 use crate::rules::{self, Rules};
 
@@ -31,7 +31,7 @@ const fn row(
         subresources: &[],
         counts_generations: false,
         created_with_status: false,
-        transient: false,
+        keeping: Keeping::Stored,
         name_is_label: false,
         store,
         view: None,
@@ -68,7 +68,7 @@ impl Resource {
         self
     }
     const fn transient(mut self) -> Self {
-        self.transient = true;
+        self.keeping = Keeping::Asked;
         self
     }
     const fn named_by_label(mut self) -> Self {
@@ -169,6 +169,14 @@ const SERVICES: Resource = {
     row.in_all = true;
     row
 };
+
+/// What objects of a stored resource use. Nothing of it is ever written.
+const fn metrics(kind: &'static str, plural: &'static str, store: &'static str) -> Resource {
+    let mut row = row("metrics.k8s.io", kind, "", plural, store, typed::<serde_json::Value>);
+    row.version = "v1beta1";
+    row.keeping = Keeping::Measured;
+    row
+}
 
 /// A core resource.
 macro_rules! core {
@@ -303,6 +311,8 @@ pub(crate) const RESOURCES: &[Resource] = &[
         "selfsubjectrulesreviews"
     )
     .transient(),
+    metrics("NodeMetrics", "nodes", "nodes.metrics.k8s.io").printed(&printer::NODE_METRICS),
+    metrics("PodMetrics", "pods", "pods.metrics.k8s.io").namespaced().printed(&printer::POD_METRICS),
 ];
 
 #[cfg(test)]
@@ -322,7 +332,9 @@ mod tests {
                 resource::of_kind(&row.api_version(), row.kind).map(|found| found.plural),
                 Some(row.plural)
             );
-            assert_eq!(row.singular, row.kind.to_lowercase());
+            let singular =
+                if row.keeping == Keeping::Measured { String::new() } else { row.kind.to_lowercase() };
+            assert_eq!(row.singular, singular, "names of metrics are those of what is measured");
         }
     }
 }

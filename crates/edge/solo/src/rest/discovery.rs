@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::resource::{self, RESOURCES, Resource, group_version};
+use crate::resource::{self, Keeping, RESOURCES, Resource, group_version};
 
 /// The Kubernetes version whose API this is.
 const MINOR: &str = "36";
@@ -81,10 +81,12 @@ pub(super) fn resources(group: &str, version: &str) -> Result<Value, ApiError> {
 }
 
 fn rows(resource: &Resource) -> Vec<Value> {
-    let verbs: &[&str] = if resource.transient {
-        &["create"]
-    } else {
-        &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+    let verbs: &[&str] = match resource.keeping {
+        Keeping::Stored => {
+            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+        }
+        Keeping::Asked => &["create"],
+        Keeping::Measured => &["get", "list"],
     };
     let mut whole = json!({"name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
         "kind": resource.kind, "verbs": verbs});

@@ -7,6 +7,7 @@ mod delete;
 mod discovery;
 mod form;
 mod list;
+mod measured;
 mod openapi;
 mod options;
 mod pass;

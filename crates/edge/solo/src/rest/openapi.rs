@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
 use crate::error::ApiError;
-use crate::resource::{self, RESOURCES, Resource};
+use crate::resource::{self, Keeping, RESOURCES, Resource};
 
 /// The name of that protobuf as an answer has it; clients ask for it by one that is no media type (`…v2@v1.0+protobuf`).
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -57,7 +57,7 @@ fn path(resource: &Resource) -> String {
         format!("/apis/{}", resource.api_version())
     };
     let namespace = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
-    let name = if resource.transient { "" } else { "/{name}" };
+    let name = if resource.keeping == Keeping::Asked { "" } else { "/{name}" };
     format!("{root}{namespace}/{}{name}", resource.plural)
 }
 
@@ -76,10 +76,12 @@ fn operations(resource: &Resource) -> Value {
             "parameters": [parameter("dryRun"), parameter("fieldValidation"), parameter("fieldManager")],
             "responses": {"200": {"description": "OK", "content": content}}})
     };
-    if resource.transient {
-        return json!({"post": operation("post")});
-    }
-    json!({"get": operation("get"), "put": operation("put"), "patch": operation("patch"), "delete": operation("delete")})
+    let operations: &[&str] = match resource.keeping {
+        Keeping::Stored => &["get", "put", "patch", "delete"],
+        Keeping::Asked => &["post"],
+        Keeping::Measured => &["get"],
+    };
+    operations.iter().map(|action| ((*action).to_owned(), operation(action))).collect::<Map<_, _>>().into()
 }
 
 fn schema(resource: &Resource) -> Value {

@@ -75,7 +75,8 @@ pub(super) fn passage(
     Ok(Some(Passage { place: place(snapshot, node)?, path }))
 }
 
-fn place(snapshot: &Snapshot, node: &str) -> Result<Place, ApiError> {
+/// Where the API of the node is.
+pub(super) fn place(snapshot: &Snapshot, node: &str) -> Result<Place, ApiError> {
     let found = snapshot.get("nodes", "", node).ok_or_else(|| ApiError::not_found("nodes", node))?;
     Place::of(found).ok_or_else(|| {
         ApiError::internal(format!(

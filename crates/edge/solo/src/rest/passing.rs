@@ -6,7 +6,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, StatusCode, Version, header};
 use https::Connection;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
 use tracing::debug;
 
 use super::pass;
@@ -53,12 +52,14 @@ pub(super) async fn run(
             return Err(ApiError::bad_request("Upgrade request required"));
         };
         let back = hyper::upgrade::on(&mut answer);
+        let idle = api.stream_idle;
         tokio::spawn(async move {
             let work = async {
-                let Ok((front, back)) = tokio::try_join!(front, back) else { return };
-                let (mut front, mut back) = (TokioIo::new(front), TokioIo::new(back));
-                if let Err(error) = copy_bidirectional(&mut front, &mut back).await {
-                    debug!(error = &error as &dyn std::error::Error, "A stream broke");
+                match tokio::try_join!(front, back) {
+                    Ok((front, back)) => https::pump(TokioIo::new(front), TokioIo::new(back), idle).await,
+                    Err(error) => {
+                        debug!(error = &error as &dyn std::error::Error, "A stream did not begin");
+                    }
                 }
             };
             https::until_stopped(over.as_ref(), work).await;

@@ -12,12 +12,13 @@ use tokio::time::timeout;
 use super::call::{Answer, Call};
 use super::delete::DeleteOptions;
 use super::form::Form;
-use super::{body, create, delete, list, review, subresource, update, watch};
+use super::{body, create, delete, list, measured, review, subresource, update, watch};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::object;
 use crate::patch::Patch;
 use crate::printer::{self, Include};
+use crate::resource::Keeping;
 use crate::selector::Selector;
 use crate::store::Snapshot;
 
@@ -32,8 +33,11 @@ pub(super) async fn run(
     media_type: String,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    if call.resource().transient && verb != "create" {
-        return Err(ApiError::method_not_allowed());
+    match call.resource().keeping {
+        Keeping::Stored => {}
+        Keeping::Asked if verb == "create" => {}
+        Keeping::Asked => return Err(ApiError::method_not_allowed()),
+        Keeping::Measured => return measured::run(api, verb, &call, &selector(&call)?).await,
     }
     match verb {
         "get" => get(api, &call),
@@ -120,7 +124,7 @@ async fn at_least(api: &Api, revision: Option<u64>) -> Result<Snapshot, ApiError
 
 async fn post(api: &Api, call: Call, media_type: &str, body: &[u8]) -> Result<Response, ApiError> {
     let body = body::read(media_type, body)?;
-    if call.resource().transient {
+    if call.resource().keeping == Keeping::Asked {
         let review = call.decode(body)?;
         let answered = review::answer(&api.store.snapshot(), &api.issuer, &call, review)?;
         return Ok(json(StatusCode::CREATED, answered));
@@ -146,7 +150,7 @@ where
 }
 
 /// The answer in the form that the client wants.
-fn respond(call: &Call, answer: Answer) -> Response {
+pub(super) fn respond(call: &Call, answer: Answer) -> Response {
     match answer {
         Answer::Plain(code, value) => json(code, value),
         Answer::Object(code, stored) => {
@@ -166,6 +170,7 @@ fn respond(call: &Call, answer: Answer) -> Response {
     }
 }
 
-fn json(code: StatusCode, value: Value) -> Response {
+/// `value` as an answer.
+pub(super) fn json(code: StatusCode, value: Value) -> Response {
     (code, axum::Json(value)).into_response()
 }

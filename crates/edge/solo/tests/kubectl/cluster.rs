@@ -40,11 +40,8 @@ impl Cluster {
         };
         let dir = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
-        let settings = Settings {
-            dir: dir.path().join("solo"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            node: "n1".to_owned(),
-        };
+        let settings =
+            Settings::new(dir.path().join("solo"), "127.0.0.1:0".parse().unwrap(), "n1".to_owned());
         let solo = runtime.block_on(Solo::open(&settings)).unwrap();
         let stop = CancellationToken::new();
         runtime.spawn(solo.serve(stop.clone()));

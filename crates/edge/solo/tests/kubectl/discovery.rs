@@ -49,7 +49,7 @@ fn real_what_is_not_there() {
         ("rollout status node/n1", "no status viewer"),
         ("create deployment a --image=b", "could not find the requested resource"),
         ("create job a --image=b", "could not find the requested resource"),
-        ("top nodes", "Metrics API not available"),
+        ("top nodes", "does not say where its API is"),
     ] {
         let refused = cluster.fails(args);
         assert!(refused.contains(expected), "{args}: {refused}");

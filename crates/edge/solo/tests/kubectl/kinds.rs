@@ -57,8 +57,8 @@ fn lives(kind: &Kind) {
         "{}",
         stale.err
     );
-    // The end.
-    assert!(cluster.ok(&format!("delete {resource} x")).ends_with("\"x\" deleted"));
+    // The end. Newer kubectls say of which namespace.
+    assert!(cluster.ok(&format!("delete {resource} x")).contains("\"x\" deleted"));
     assert!(cluster.fails(&format!("get {resource} x")).contains("(NotFound)"));
     assert!(cluster.fails(&format!("delete {resource} x")).contains("(NotFound)"));
     cluster.ok(&format!("delete {resource} x --ignore-not-found"));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::resource::Keeping;
 
 #[tokio::test]
 async fn what_there_is() {
@@ -35,7 +36,7 @@ async fn what_there_is() {
 #[tokio::test]
 async fn every_resource_can_be_listed_and_watched() {
     let server = Server::new().await;
-    for resource in crate::resource::RESOURCES.iter().filter(|resource| !resource.transient) {
+    for resource in crate::resource::RESOURCES.iter().filter(|one| one.keeping == Keeping::Stored) {
         let root = if resource.group.is_empty() {
             "/api/v1".to_owned()
         } else {

@@ -53,7 +53,9 @@ impl Server {
         let authority = Authority::open(dir.path()).unwrap();
         let identity = authority.client(dir.path(), "c", "c", &[]).unwrap();
         let api = Arc::new(Api {
-            nodes: crate::node::NodeClient::new(&identity).unwrap(),
+            nodes: crate::node::NodeClient::new(&identity, &authority.certificate, None).unwrap(),
+            usages: crate::usage::Usages::default(),
+            stream_idle: DEADLINE,
             store: Store::open(&dir.path().join("store")).unwrap(),
             issuer: Arc::new(Issuer::new(&token_key(dir.path()).unwrap()).unwrap()),
             ca: "the authority".into(),

@@ -10,14 +10,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// How much is copied at once, in bytes; each stream takes twice this.
 const PIECE: usize = 32 * 1024;
-/// The client has ended: the runtime may go on as long as it is never silent for longer.
+/// The client has ended: the other side may go on as long as it is never silent for longer.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// The runtime has ended: the client has so long to read what is on the way, and to close the connection.
-pub(super) const CLOSING: Duration = Duration::from_secs(15 * 60);
+/// The other side has ended: a client has so long to read what is on the way, and to close the connection.
+pub const CLOSING: Duration = Duration::from_secs(15 * 60);
 
-/// Copies from each to the other. The end of one is passed on to the other, which may still finish what it has to say.
-/// Returns when both have ended, when one is broken, or when neither said anything for `idle`.
-pub(super) async fn pump<A, B>(front: A, back: B, idle: Duration)
+/// Copies between a client (`front`) and whom it was passed on to (`back`). The end of one is passed on to the other, which
+/// may still finish what it has to say. Returns when both have ended, when one is broken, or when neither said anything for
+/// `idle`.
+pub async fn pump<A, B>(front: A, back: B, idle: Duration)
 where
     A: AsyncRead + AsyncWrite,
     B: AsyncRead + AsyncWrite,
@@ -70,23 +71,33 @@ async fn copy(
 }
 
 /// When something was said last.
-pub(super) struct Said {
+#[derive(Debug)]
+pub struct Said {
     begun: Instant,
     /// Milliseconds since then.
     last: AtomicU64,
 }
 
+impl Default for Said {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Said {
-    pub(super) fn new() -> Self {
+    /// Just now.
+    #[must_use]
+    pub fn new() -> Self {
         Self { begun: Instant::now(), last: AtomicU64::new(0) }
     }
 
-    pub(super) fn now(&self) {
+    /// Takes note that something is said.
+    pub fn now(&self) {
         self.last.store(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Returns when nothing was said for so long, from now on.
-    pub(super) async fn silence(&self, long: Duration) {
+    pub async fn silence(&self, long: Duration) {
         let from = Instant::now();
         loop {
             let last = self.begun + Duration::from_millis(self.last.load(Relaxed));
