@@ -121,6 +121,6 @@ async fn changed(drivers: &mut Option<watch::Receiver<csi::Table>>) {
         None => false,
     };
     if !told {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
