@@ -35,18 +35,24 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    /// The command that writes or reads so many MiB, and then ends: the older protocol cannot say that input has.
+    /// The command that writes or reads so many MiB, and then ends: the older protocol cannot say that input has. It fails
+    /// if there was less.
     fn command(self, mib: u64) -> Vec<String> {
-        let words = match self {
+        let script = match self {
             Self::Out => format!("dd if=/dev/zero bs=1M count={mib}"),
-            Self::Into => format!("dd of=/dev/null bs=1M count={mib} iflag=fullblock"),
+            // containerd ends the input of a command that closes its output (containerd/containerd#13934), as `dd` does
+            // here; the shell keeps it open.
+            Self::Into => format!(
+                "dd of=/dev/null bs=1M count={mib} iflag=fullblock 2>&1 | grep -q '^{mib}+0 records in'"
+            ),
         };
-        words.split(' ').map(str::to_owned).collect()
+        ["sh", "-c"].into_iter().map(str::to_owned).chain([script]).collect()
     }
 
     /// The same as the query of a request to an agent.
     fn query(self, mib: u64) -> String {
-        let words = self.command(mib).into_iter().map(|word| format!("command={word}&"));
+        let escaped = |word: String| word.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let words = self.command(mib).into_iter().map(|word| format!("command={}&", escaped(word)));
         let stream = match self {
             Self::Out => "output=1",
             Self::Into => "input=1",
@@ -192,15 +198,10 @@ mod tests {
 
     #[test]
     fn the_same_is_asked_of_agents_and_runtimes() {
-        assert_eq!(Direction::Out.command(64), ["dd", "if=/dev/zero", "bs=1M", "count=64"]);
-        assert_eq!(
-            Direction::Out.query(64),
-            "command=dd&command=if=/dev/zero&command=bs=1M&command=count=64&output=1"
-        );
-        assert_eq!(
-            Direction::Into.query(1),
-            "command=dd&command=of=/dev/null&command=bs=1M&command=count=1&command=iflag=fullblock&input=1"
-        );
+        assert_eq!(Direction::Out.command(64), ["sh", "-c", "dd if=/dev/zero bs=1M count=64"]);
+        let query = Direction::Into.query(1);
+        assert!(query.starts_with("command=%73%68&command=%2D%63&command=%64%64%20"), "{query}");
+        assert!(query.ends_with("%69%6E%27&input=1"), "{query}");
         for direction in [Direction::Out, Direction::Into] {
             let StreamOptions { stdin, stdout, stderr, tty } = direction.streams();
             assert!(stdin != stdout && !stderr && !tty);

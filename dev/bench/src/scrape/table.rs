@@ -31,11 +31,13 @@ pub(crate) fn render(report: &Compared<Scraped>) -> String {
     table.into_text()
 }
 
+/// What came of one way through the agent.
+type Way = fn(&Copied) -> Option<&Through>;
+
 /// The rows of one direction.
 fn copied(table: &mut Columns<'_, Scraped>, what: &str, of: impl Fn(&Scraped) -> &Copied) {
     table.row(&format!("{what}, directly"), |a| per_second(of(a).mib, of(a).direct));
-    let ways: [(&str, fn(&Copied) -> Option<&Through>); 2] =
-        [("v4", |c| Some(&c.known)), ("v5", |c| c.newest.as_ref())];
+    let ways: [(&str, Way); 2] = [("v4", |c| Some(&c.known)), ("v5", |c| c.newest.as_ref())];
     for (protocol, through) in ways {
         let mut row = |what: &str, cell: &dyn Fn(&Copied, &Through) -> String| {
             table.row(what, |a| through(of(a)).map_or(String::new(), |through| cell(of(a), through)));
