@@ -13,7 +13,6 @@ use containerconfig::{ContainerInput, NodeFacts, Swap, container_config, sandbox
 use cri::Runtime;
 use cri::v1::{ContainerConfig, PodSandboxConfig};
 use lab::containerd::Containerd;
-use telemetry::metrics::Registry;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use types::resources::Amounts;
@@ -42,15 +41,13 @@ struct Bench {
 
 /// Measures the runtime, in which nothing runs.
 pub(crate) async fn measure(containerd: &Containerd, scale: &Scale) -> Result<Bare> {
-    let metrics = cri::Metrics::register(&Registry::new());
-    let endpoint = containerd.endpoint().parse().context("containerd's endpoint")?;
     // As where agents are measured, for it takes time too.
     let _listening = Events::listen(containerd).await?;
     let file = containerd.instance().dir().join("bare-file");
     std::fs::write(&file, "127.0.0.1 localhost\n").with_context(|| format!("write {}", file.display()))?;
     let bench = Bench {
         file,
-        runtime: Runtime::new(&endpoint, None, cri::Options::default(), metrics),
+        runtime: crate::runtime::client(containerd)?,
         facts: Arc::new(facts(containerd.instance().dir())),
         cgroup: format!("{}/bare", containerd.instance().cgroup_root()),
     };

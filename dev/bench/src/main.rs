@@ -70,7 +70,7 @@ struct Options {
     /// Measure probes instead.
     #[arg(long, group = "what")]
     probes: bool,
-    /// Measure what being asked for figures and logs costs instead.
+    /// Measure what being asked for figures, logs and streams costs instead.
     #[arg(long, group = "what")]
     scrape: bool,
     /// Print JSON instead of the table.

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use testkit::tls::{Authority, Identity, TlsClient};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
 /// How long a kubelet may take until it serves.
@@ -77,6 +78,13 @@ impl Port {
             http1::handshake(TokioIo::new(stream)).await.context("connect to the node")?;
         tokio::spawn(connection);
         Ok(Connection { sender })
+    }
+
+    /// A connection on which nothing was said yet, and on which nothing waits for more to be said.
+    pub(crate) async fn stream(&self) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+        let stream = self.client.connect().await.context("connect to the node")?;
+        stream.get_ref().0.set_nodelay(true).context("connect to the node")?;
+        Ok(stream)
     }
 }
 

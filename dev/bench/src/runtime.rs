@@ -1,11 +1,20 @@
-//! The runtime's processes, containerd and its shims, and what they use.
+//! The runtime: a client of it, and its processes, containerd and its shims, with what they use.
 
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use lab::containerd::Containerd;
+use telemetry::metrics::Registry;
 
 use crate::process;
+
+/// A client that calls it as berth does.
+pub(crate) fn client(containerd: &Containerd) -> Result<cri::Runtime> {
+    let endpoint = containerd.endpoint().parse().context("containerd's endpoint")?;
+    let metrics = cri::Metrics::register(&Registry::new());
+    Ok(cri::Runtime::new(&endpoint, None, cri::Options::default(), metrics))
+}
 
 /// The processes of a runtime in which no pod comes or goes.
 pub(crate) struct Runtime {

@@ -19,7 +19,7 @@ pub(crate) struct Scale {
     /// How long probes are watched: several periods of the slowest.
     pub(crate) probing: Duration,
     pub(crate) scrapes: usize,
-    /// The text of the log that is read, in MiB.
+    /// The text of the log that is read, and what is copied out of a container and into it, in MiB.
     pub(crate) log_mib: u64,
 }
 

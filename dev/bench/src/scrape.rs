@@ -1,13 +1,16 @@
-//! What it costs a node agent to be asked for figures regularly, and how fast it gives out a log.
+//! What it costs a node agent to be asked for figures regularly, and how fast it gives out a log and passes on streams.
 
+mod copy;
 pub(crate) mod figures;
 mod log;
+mod stream;
 pub(crate) mod table;
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cri::Runtime;
 use lab::containerd::Containerd;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,6 +18,7 @@ use crate::figures::{Spread, millicores};
 use crate::pods;
 use crate::scale::Scale;
 use crate::served::Served;
+use copy::{Copying, Direction};
 use figures::{Log, Page, Scraped};
 
 /// What is asked for, and how often: the pages, and the interval, of usual monitoring.
@@ -30,13 +34,14 @@ const READS: usize = 3;
 /// Measures `program` on the runtime, in which nothing runs.
 pub(crate) async fn measure(containerd: &Containerd, program: &Path, scale: &Scale) -> Result<Scraped> {
     let served = Served::start(containerd, program, CONFIGURATION).await?;
-    let mut bench = Bench { served, scale };
+    let mut bench = Bench { served, runtime: crate::runtime::client(containerd)?, scale };
     let measured = bench.measure(program).await;
     measured.with_context(|| format!("the end of the agent's log:\n{}", bench.served.node.log_tail()))
 }
 
 struct Bench<'a> {
     served: Served,
+    runtime: Runtime,
     scale: &'a Scale,
 }
 
@@ -54,7 +59,11 @@ impl Bench<'_> {
         let mut pages = PAGES.map(|path| Pages { path, took: Vec::new(), bytes: 0 });
         let scraped_millicores = self.watch(Some(&mut pages)).await?;
         let rss_scraped_kib = self.served.memory_kib("VmRSS")?;
-        let log = self.log().await?;
+        let pod = format!("{}-{}", pods::name(0), self.served.node.name());
+        let log = self.log(&pod).await?;
+        let copying = Copying::find(&self.served, &self.runtime, &pod, self.scale.log_mib).await?;
+        let out = copying.measure(Direction::Out).await.context("copy out of a container")?;
+        let into = copying.measure(Direction::Into).await.context("copy into a container")?;
         self.served.stop_pods().await?;
         self.served.node.stop().await?;
         Ok(Scraped {
@@ -65,6 +74,8 @@ impl Bench<'_> {
             rss_idle_kib,
             rss_scraped_kib,
             log,
+            out,
+            into,
         })
     }
 
@@ -97,11 +108,10 @@ impl Bench<'_> {
         Ok(millicores(self.served.cpu_time()?.saturating_sub(before), begun.elapsed()))
     }
 
-    /// Has the first pod's log read.
-    async fn log(&mut self) -> Result<Log> {
+    /// Has the pod's log read.
+    async fn log(&mut self, pod: &str) -> Result<Log> {
         let bytes = self.scale.log_mib << 20;
-        let pod = format!("{}-{}", pods::name(0), self.served.node.name());
-        log::lengthen(&self.served.node, &pod, bytes)?;
+        log::lengthen(&self.served.node, pod, bytes)?;
         let path = format!("/containerLogs/default/{pod}/{}", pods::CONTAINER);
         let rss_before_kib = self.served.memory_kib("VmRSS")?;
         crate::process::forget_peak(self.served.pid)?;

@@ -17,6 +17,7 @@ pub(crate) struct Served {
     pub(crate) node: Node,
     pub(crate) pid: u32,
     pub(crate) events: Events,
+    pub(crate) port: Port,
     pub(crate) api: Connection,
 }
 
@@ -32,7 +33,7 @@ impl Served {
         let pid = node.pid().context("the agent does not run")?;
         let api = port.connect().await;
         let api = api.with_context(|| format!("the end of the agent's log:\n{}", node.log_tail()))?;
-        Ok(Self { node, pid, events, api })
+        Ok(Self { node, pid, events, port, api })
     }
 
     /// Starts pods, each of one container: until all of them run.

@@ -32,7 +32,8 @@ pub(crate) struct Options {
     /// container is stopped whose probe has failed.
     #[arg(long, group = "what")]
     probes: bool,
-    /// Measure instead what it costs to be asked for figures every 15 s, and how fast a log is given out.
+    /// Measure instead what it costs to be asked for figures every 15 s, how fast a log is given out, and how fast bytes are
+    /// copied out of a container and into it.
     #[arg(long, group = "what")]
     scrape: bool,
     /// Print JSON instead of a table.

@@ -1,4 +1,4 @@
-//! The figures of scrapes and logs.
+//! The figures of scrapes, logs and copies.
 
 use serde::Serialize;
 
@@ -17,6 +17,8 @@ pub(crate) struct Scraped {
     /// After that.
     pub(crate) rss_scraped_kib: u64,
     pub(crate) log: Log,
+    pub(crate) out: Copied,
+    pub(crate) into: Copied,
 }
 
 /// One page of figures.
@@ -41,12 +43,32 @@ pub(crate) struct Log {
     pub(crate) rss_peak_kib: u64,
 }
 
-impl Log {
-    /// How fast it is given out, by the median of its readings.
-    pub(crate) fn mib_per_second(&self) -> Option<f64> {
-        #[allow(clippy::cast_precision_loss, reason = "mebibytes of a log")]
-        self.read.map(|read| self.mib as f64 * 1000.0 / read.median_ms)
-    }
+/// Bytes that a command in a container wrote, or read.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Copied {
+    pub(crate) mib: u64,
+    /// From the runtime directly, from the request to the command's end.
+    pub(crate) direct: Option<Spread>,
+    /// Of the agent.
+    pub(crate) rss_before_kib: u64,
+    /// Through the agent, with the protocol that the runtime knows too.
+    pub(crate) known: Through,
+    /// Through the agent, with the protocol that it has to translate; `None` if that failed.
+    pub(crate) newest: Option<Through>,
+}
+
+/// What the same took through the agent, and took of the agent.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Through {
+    pub(crate) took: Option<Spread>,
+    pub(crate) millicores: f64,
+    pub(crate) rss_peak_kib: u64,
+}
+
+/// How fast so much was moved, by the median, in MiB a second.
+pub(crate) fn speed(mib: u64, took: Option<Spread>) -> Option<f64> {
+    #[allow(clippy::cast_precision_loss, reason = "mebibytes of a log or a stream")]
+    took.map(|took| mib as f64 * 1000.0 / took.median_ms)
 }
 
 #[cfg(test)]
@@ -55,9 +77,8 @@ mod tests {
 
     #[test]
     fn speed_is_that_of_the_median() {
-        let read = Some(Spread { median_ms: 4000.0, p99_ms: 8000.0, worst_ms: 8000.0 });
-        let log = Log { mib: 1024, read, millicores: 0.0, rss_before_kib: 0, rss_peak_kib: 0 };
-        assert_eq!(log.mib_per_second(), Some(256.0));
-        assert_eq!(Log { read: None, ..log }.mib_per_second(), None);
+        let took = Some(Spread { median_ms: 4000.0, p99_ms: 8000.0, worst_ms: 8000.0 });
+        assert_eq!(speed(1024, took), Some(256.0));
+        assert_eq!(speed(1024, None), None);
     }
 }

@@ -1,8 +1,8 @@
 //! The report as a table for people.
 
-use super::figures::Scraped;
+use super::figures::{Copied, Scraped, Through, speed};
 use crate::columns::Columns;
-use crate::figures::Compared;
+use crate::figures::{Compared, Spread};
 use crate::table::{head, mebibytes, median, millicores};
 
 /// The whole report.
@@ -22,24 +22,59 @@ pub(crate) fn render(report: &Compared<Scraped>) -> String {
             a.pages.get(number).map_or(String::new(), |page| format!("{} KiB", page.bytes >> 10))
         });
     }
-    table.row("log, given out", |a| {
-        a.log.mib_per_second().map_or(String::new(), |speed| format!("{speed:.0} MiB/s"))
-    });
+    table.row("log, given out", |a| per_second(a.log.mib, a.log.read));
     table.row("  CPU meanwhile", |a| millicores(a.log.millicores));
     table.row("  RSS before", |a| mebibytes(a.log.rss_before_kib));
     table.row("  RSS, highest", |a| mebibytes(a.log.rss_peak_kib));
+    copied(&mut table, "out of a container", |a| &a.out);
+    copied(&mut table, "into a container", |a| &a.into);
     table.into_text()
+}
+
+/// What came of one way through the agent.
+type Way = fn(&Copied) -> Option<&Through>;
+
+/// The rows of one direction.
+fn copied(table: &mut Columns<'_, Scraped>, what: &str, of: impl Fn(&Scraped) -> &Copied) {
+    table.row(&format!("{what}, directly"), |a| per_second(of(a).mib, of(a).direct));
+    let ways: [(&str, Way); 2] = [("v4", |c| Some(&c.known)), ("v5", |c| c.newest.as_ref())];
+    for (protocol, through) in ways {
+        let mut row = |what: &str, cell: &dyn Fn(&Copied, &Through) -> String| {
+            table.row(what, |a| through(of(a)).map_or(String::new(), |through| cell(of(a), through)));
+        };
+        row(&format!("  through the agent, {protocol}"), &|c, t| per_second(c.mib, t.took));
+        row("    of the direct speed", &|c, t| share(c.mib, t.took, c.direct));
+        row("    CPU meanwhile", &|_, t| millicores(t.millicores));
+        row("    RSS, highest", &|_, t| mebibytes(t.rss_peak_kib));
+    }
+    table.row("  RSS before", |a| mebibytes(of(a).rss_before_kib));
+}
+
+fn per_second(mib: u64, took: Option<Spread>) -> String {
+    speed(mib, took).map_or(String::new(), |speed| format!("{speed:.0} MiB/s"))
+}
+
+fn share(mib: u64, took: Option<Spread>, direct: Option<Spread>) -> String {
+    let share = speed(mib, took).zip(speed(mib, direct)).map(|(speed, direct)| 100.0 * speed / direct);
+    share.map_or(String::new(), |share| format!("{share:.0} %"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::Spread;
     use crate::scrape::figures::{Log, Page};
 
     #[test]
     fn the_cost_is_what_is_above_idling() {
         let spread = |ms| Some(Spread { median_ms: ms, p99_ms: ms, worst_ms: ms });
+        let through = |ms| Through { took: spread(ms), millicores: 400.0, rss_peak_kib: 4096 };
+        let out = Copied {
+            mib: 64,
+            direct: spread(100.0),
+            rss_before_kib: 0,
+            known: through(125.0),
+            newest: Some(through(200.0)),
+        };
         let one = Scraped {
             name: "berth".to_owned(),
             idle_millicores: 1.5,
@@ -54,6 +89,8 @@ mod tests {
                 rss_before_kib: 0,
                 rss_peak_kib: 3072,
             },
+            out,
+            into: Copied { direct: None, newest: None, ..out },
         };
         let load = "0.1".to_owned();
         let report =
@@ -68,6 +105,13 @@ mod tests {
             "/metrics/cadvisor",
             "log, given out 256 MiB/s",
             "RSS, highest 3.0 MiB",
+            "out of a container, directly 640 MiB/s",
+            "through the agent, v4 512 MiB/s",
+            "of the direct speed 80 %",
+            "of the direct speed 50 %",
+            "RSS, highest 4.0 MiB",
+            "into a container, directly",
+            "of the direct speed",
         ] {
             assert!(lines.iter().any(|seen| seen == line), "{line}: {text}");
         }
