@@ -9,7 +9,7 @@ use std::time::Duration;
 use cri::{ContainerEvent, ContainerEventKind, CriError, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use types::{ContainerId, ObservedPod, PodRef, PodUid};
+use types::{ContainerId, ObservedContainer, ObservedPod, PodRef, PodUid};
 
 use crate::changes::Coarse;
 use crate::exits::Exits;
@@ -22,8 +22,10 @@ use crate::stopping::{Stopping, StoppingGuard};
 use crate::stream::{EventStream, News};
 use crate::trust::{Trust, Turn};
 
-/// How long after a container's end the runtime may learn that memory ran out.
-const OUT_OF_MEMORY_IS_TOLD_IN: Duration = Duration::from_millis(100);
+/// When a container that was killed is looked at again, each time after the one before, as long as the runtime may still
+/// learn that memory ran out.
+const OUT_OF_MEMORY_IS_TOLD_IN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 
 /// Periods of the generator's timers.
 #[derive(Clone, Copy, Debug)]
@@ -358,7 +360,7 @@ impl Shared {
     /// Looks at `pod` until the runtime answers.
     async fn look_until_known(&self, pod: PodRef) {
         let mut told = false;
-        let observed = loop {
+        let mut observed = loop {
             match self.look(&pod).await {
                 Ok(observed) => break observed,
                 Err(error) if !std::mem::replace(&mut told, true) => {
@@ -369,12 +371,14 @@ impl Shared {
             }
             sleep(self.options.fast_relist).await;
         };
-        let now = jiff::Timestamp::now();
-        let mut exits = observed.containers.iter().filter_map(|container| container.state.exit());
-        if exits.any(|exit| exit.may_be_out_of_memory(now)) {
-            sleep(OUT_OF_MEMORY_IS_TOLD_IN).await;
+        for wait in OUT_OF_MEMORY_IS_TOLD_IN {
+            if !observed.containers.iter().any(may_be_out_of_memory) {
+                return;
+            }
+            sleep(wait).await;
             // What was seen is published; this look only adds to it.
-            let _ = self.look(&pod).await;
+            let Ok(seen) = self.look(&pod).await else { return };
+            observed = seen;
         }
     }
 
@@ -419,6 +423,10 @@ impl Shared {
             if gone { set.remove(&observed.pod) } else { set.insert(observed.pod.clone()) }
         });
     }
+}
+
+fn may_be_out_of_memory(container: &ObservedContainer) -> bool {
+    container.state.exit().is_some_and(|exit| exit.may_be_out_of_memory(jiff::Timestamp::now()))
 }
 
 async fn next_relisted<F: Future<Output = Relisted> + Unpin>(relisting: &mut Option<F>) -> Relisted {
