@@ -56,6 +56,8 @@ impl Bench<'_> {
 
         let rss_idle_kib = self.served.memory_kib("VmRSS")?;
         let idle_millicores = self.watch(None).await?;
+        // Agents close connections on which nothing is asked.
+        self.served.api = self.served.port.connect().await?;
         let mut pages = PAGES.map(|path| Pages { path, took: Vec::new(), bytes: 0 });
         let scraped_millicores = self.watch(Some(&mut pages)).await?;
         let rss_scraped_kib = self.served.memory_kib("VmRSS")?;
