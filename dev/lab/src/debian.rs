@@ -14,13 +14,16 @@ pub struct Package {
     pub files: &'static [&'static str],
 }
 
+/// Sets up networks.
+pub const IPROUTE2: Package = Package { name: "iproute2", files: &["/usr/sbin/ip", "/sbin/ip"] };
+
 /// What a private containerd needs.
 pub const RUNTIME: [Package; 5] = [
     Package { name: "containerd", files: &["/usr/bin/containerd", "/usr/local/bin/containerd"] },
     Package { name: "runc", files: &["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"] },
     Package { name: "containernetworking-plugins", files: &["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"] },
     Package { name: "busybox-static", files: &["/bin/busybox"] },
-    Package { name: "iproute2", files: &["/usr/sbin/ip", "/sbin/ip"] },
+    IPROUTE2,
 ];
 
 /// What drives an API server by hand. Another version than Debian's serves as well.

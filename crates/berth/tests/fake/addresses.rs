@@ -1,5 +1,6 @@
 //! The node's addresses as they come and go, in a network namespace of berth's own.
 
+use lab::debian::{IPROUTE2, ensure};
 use serde_json::Value;
 use testkit::pod::pod;
 
@@ -23,6 +24,7 @@ async fn a_node_runs_pods_without_an_address_and_follows_it() {
         eprintln!("skipped: network namespaces take root");
         return;
     }
+    ensure(&[IPROUTE2]).unwrap();
     let mut rig = Rig::prepare("").await;
     rig.under = &["unshare", "--net"];
     rig.launch();
