@@ -9,6 +9,7 @@ pub mod apiserver;
 pub mod containerd;
 pub mod csi;
 pub mod fake;
+mod faults;
 mod listener;
 pub mod plugin;
 pub mod pod;

@@ -1,9 +1,7 @@
 //! Faults on demand.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tonic::Code;
 
 use super::store::Subject;
@@ -14,7 +12,7 @@ pub struct Match {
     call: &'static str,
     pod: Option<String>,
     container: Option<String>,
-    times: Option<u64>,
+    pub(super) times: Option<u64>,
 }
 
 impl Match {
@@ -42,12 +40,9 @@ impl Match {
         Self { times: Some(times), ..self }
     }
 
-    fn covers(&self, call: &str, subject: &Subject) -> bool {
+    pub(super) fn covers(&self, call: &str, subject: &Subject) -> bool {
         let same = |wanted: &Option<String>, is: &Option<String>| wanted.is_none() || wanted == is;
-        self.call == call
-            && self.times != Some(0)
-            && same(&self.pod, &subject.pod)
-            && same(&self.container, &subject.container)
+        self.call == call && same(&self.pod, &subject.pod) && same(&self.container, &subject.container)
     }
 }
 
@@ -64,76 +59,4 @@ pub enum Fault {
     LoseAnswer,
     /// It is served, and the answer is this error.
     DoThenFail(Code, String),
-}
-
-/// Keeps a fault up; dropping it lifts the fault.
-#[must_use = "the fault is lifted when this is dropped"]
-#[derive(Debug)]
-pub struct FaultGuard {
-    id: u64,
-    faults: Faults,
-    _up: watch::Sender<()>,
-}
-
-impl Drop for FaultGuard {
-    fn drop(&mut self) {
-        self.faults.lock().active.retain(|active| active.id != self.id);
-    }
-}
-
-/// A fault that struck a call.
-pub(super) struct Struck {
-    pub(super) fault: Fault,
-    up: watch::Receiver<()>,
-}
-
-impl Struck {
-    /// Waits until the fault is lifted.
-    pub(super) async fn lifted(&mut self) {
-        while self.up.changed().await.is_ok() {}
-    }
-}
-
-/// All faults that are up.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Faults(Arc<Mutex<Active>>);
-
-#[derive(Default, Debug)]
-struct Active {
-    next: u64,
-    active: Vec<One>,
-}
-
-#[derive(Debug)]
-struct One {
-    id: u64,
-    matches: Match,
-    fault: Fault,
-    up: watch::Receiver<()>,
-}
-
-impl Faults {
-    pub(super) fn raise(&self, matches: Match, fault: Fault) -> FaultGuard {
-        let (sender, up) = watch::channel(());
-        let mut faults = self.lock();
-        faults.next += 1;
-        let id = faults.next;
-        faults.active.push(One { id, matches, fault, up });
-        drop(faults);
-        FaultGuard { id, faults: self.clone(), _up: sender }
-    }
-
-    /// The fault that strikes a call: the one raised last of those that match.
-    pub(super) fn strike(&self, call: &str, subject: &Subject) -> Option<Struck> {
-        let mut faults = self.lock();
-        let one = faults.active.iter_mut().rev().find(|one| one.matches.covers(call, subject))?;
-        if let Some(times) = &mut one.matches.times {
-            *times -= 1;
-        }
-        Some(Struck { fault: one.fault.clone(), up: one.up.clone() })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Active> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use cri::v1;
 use tokio::time::timeout;
 
-use super::fault::{Fault, FaultGuard, Match};
+use super::fault::{Fault, Match};
 use super::listener;
 use super::logs::{self, LogStream};
 use super::script::{ExecAnswer, Script};
 use super::serve::{EventsMode, Served};
 use super::store::Store;
+use crate::faults::FaultGuard;
 use crate::listener::Listener;
 
 /// A running fake runtime. Dropping it is a crash.
@@ -138,7 +139,7 @@ impl FakeRuntime {
 
     /// Puts up a fault until the guard is dropped.
     pub fn fault(&self, matches: Match, fault: Fault) -> FaultGuard {
-        self.served.faults().raise(matches, fault)
+        self.served.faults().raise(matches.clone(), matches.times, fault)
     }
 
     /// Makes every `call` take `latency` from now on.

@@ -18,8 +18,9 @@ mod stats;
 mod store;
 mod view;
 
+pub use crate::faults::FaultGuard;
 pub use config::{IMAGE, container_config, sandbox_config};
-pub use fault::{Fault, FaultGuard, Match};
+pub use fault::{Fault, Match};
 pub use handle::{FakeRuntime, NotSeen};
 pub use logs::LogStream;
 pub use script::{ExecAnswer, Script};

@@ -8,8 +8,9 @@ use cri::v1;
 use tokio::sync::{broadcast, watch};
 use tonic::{Response, Status};
 
-use super::fault::{Fault, Faults};
+use super::fault::{Fault, Match};
 use super::store::{Store, Subject};
+use crate::faults::Faults;
 
 /// Events that a slow subscriber may be behind; older ones are lost to it, as with containerd.
 const EVENT_BACKLOG: usize = 4096;
@@ -33,7 +34,7 @@ pub(super) struct Served(Arc<Shared>);
 struct Shared {
     store: Mutex<Store>,
     changed: watch::Sender<()>,
-    faults: Faults,
+    faults: Faults<Match, Fault>,
     latency: Mutex<HashMap<&'static str, Duration>>,
     events: broadcast::Sender<Arc<v1::ContainerEventResponse>>,
     events_mode: watch::Sender<EventsMode>,
@@ -103,7 +104,7 @@ impl Served {
         if let Some(latency) = latency {
             tokio::time::sleep(latency).await;
         }
-        let Some(mut struck) = self.0.faults.strike(call, &subject) else {
+        let Some(mut struck) = self.0.faults.strike(|matches| matches.covers(call, &subject)) else {
             return act().await.map(Response::new);
         };
         match struck.fault.clone() {
@@ -127,7 +128,7 @@ impl Served {
         self.0.changed.subscribe()
     }
 
-    pub(super) fn faults(&self) -> &Faults {
+    pub(super) fn faults(&self) -> &Faults<Match, Fault> {
         &self.0.faults
     }
 

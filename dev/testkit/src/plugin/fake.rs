@@ -10,9 +10,10 @@ use pluginapi::proto::registration::{
 use tonic::codegen::Service;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::fault::{FaultGuard, Strike};
+use super::fault::Strike;
 use super::journal::{Call, NotSeen};
 use super::served::Served;
+use crate::faults::FaultGuard;
 use crate::listener::Listener;
 
 /// A plugin on a socket in a directory of plugins. Its calls are `GetInfo` and `NotifyRegistrationStatus`; the detail of

@@ -1,8 +1,5 @@
 //! Faults on demand.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::watch;
 use tonic::Code;
 
 /// When in a call a fault strikes.
@@ -31,8 +28,8 @@ pub struct Strike {
     call: &'static str,
     volume: Option<String>,
     moment: Moment,
-    fault: Fault,
-    times: Option<u64>,
+    pub(super) fault: Fault,
+    pub(super) times: Option<u64>,
 }
 
 impl Strike {
@@ -54,81 +51,9 @@ impl Strike {
         Self { times: Some(times), ..self }
     }
 
-    fn covers(&self, call: &str, volume: Option<&str>, moment: Moment) -> bool {
+    pub(super) fn covers(&self, call: &str, volume: Option<&str>, moment: Moment) -> bool {
         self.call == call
             && self.moment == moment
-            && self.times != Some(0)
             && (self.volume.is_none() || self.volume.as_deref() == volume)
-    }
-}
-
-/// Keeps a fault up; dropping it lifts the fault.
-#[must_use = "the fault is lifted when this is dropped"]
-#[derive(Debug)]
-pub struct FaultGuard {
-    id: u64,
-    faults: Faults,
-    _up: watch::Sender<()>,
-}
-
-impl Drop for FaultGuard {
-    fn drop(&mut self) {
-        self.faults.lock().active.retain(|one| one.id != self.id);
-    }
-}
-
-/// A fault that struck a call.
-pub(super) struct Struck {
-    pub(super) fault: Fault,
-    up: watch::Receiver<()>,
-}
-
-impl Struck {
-    /// Waits until the fault is lifted.
-    pub(super) async fn lifted(&mut self) {
-        while self.up.changed().await.is_ok() {}
-    }
-}
-
-/// All faults that are up.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Faults(Arc<Mutex<Active>>);
-
-#[derive(Default, Debug)]
-struct Active {
-    next: u64,
-    active: Vec<One>,
-}
-
-#[derive(Debug)]
-struct One {
-    id: u64,
-    strike: Strike,
-    up: watch::Receiver<()>,
-}
-
-impl Faults {
-    pub(super) fn raise(&self, strike: Strike) -> FaultGuard {
-        let (sender, up) = watch::channel(());
-        let mut faults = self.lock();
-        faults.next += 1;
-        let id = faults.next;
-        faults.active.push(One { id, strike, up });
-        drop(faults);
-        FaultGuard { id, faults: self.clone(), _up: sender }
-    }
-
-    /// The fault that strikes a call now: the one raised last of those that match.
-    pub(super) fn strike(&self, call: &str, volume: Option<&str>, moment: Moment) -> Option<Struck> {
-        let mut faults = self.lock();
-        let one = faults.active.iter_mut().rev().find(|one| one.strike.covers(call, volume, moment))?;
-        if let Some(times) = &mut one.strike.times {
-            *times -= 1;
-        }
-        Some(Struck { fault: one.strike.fault.clone(), up: one.up.clone() })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Active> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

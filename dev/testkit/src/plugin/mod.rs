@@ -6,8 +6,9 @@ mod fault;
 mod journal;
 mod served;
 
+pub use crate::faults::FaultGuard;
 pub use fake::FakePlugin;
-pub use fault::{Fault, FaultGuard, Moment, Strike};
+pub use fault::{Fault, Moment, Strike};
 pub use journal::{Call, NotSeen};
 pub(crate) use served::Served;
 pub use tonic::Code;

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tonic::{Response, Status};
 
-use super::fault::{Fault, FaultGuard, Faults, Moment, Strike};
+use super::fault::{Fault, Moment, Strike};
 use super::journal::Journal;
+use crate::faults::{FaultGuard, Faults};
 use crate::listener::Listener;
 
 /// What servers and handle of a plugin share. It outlives a crash.
@@ -14,7 +15,7 @@ pub(crate) struct Served(Arc<Shared>);
 
 #[derive(Default, Debug)]
 struct Shared {
-    faults: Faults,
+    faults: Faults<Strike, Fault>,
     journal: Journal,
     /// The servers that run. A crash drops them.
     listeners: Mutex<Vec<Listener>>,
@@ -28,7 +29,8 @@ impl Served {
     }
 
     pub(crate) fn raise(&self, strike: Strike) -> FaultGuard {
-        self.0.faults.raise(strike)
+        let (times, fault) = (strike.times, strike.fault.clone());
+        self.0.faults.raise(strike, times, fault)
     }
 
     /// Takes note of who the client says it wants to talk to.
@@ -66,7 +68,8 @@ impl Served {
     }
 
     async fn strike(&self, call: &str, volume: Option<&str>, moment: Moment) -> Result<(), Status> {
-        let Some(mut struck) = self.0.faults.strike(call, volume, moment) else { return Ok(()) };
+        let struck = self.0.faults.strike(|strike| strike.covers(call, volume, moment));
+        let Some(mut struck) = struck else { return Ok(()) };
         match struck.fault.clone() {
             Fault::Hang => struck.lifted().await,
             Fault::Fail(code, message) => return Err(Status::new(code, message)),
