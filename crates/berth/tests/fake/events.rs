@@ -1,5 +1,6 @@
 //! The runtime's event stream: without it, and with one that says nothing, exits are still noticed.
 
+use testkit::fake::{Fault, Match};
 use testkit::pod::pod;
 
 use crate::rig::Rig;
@@ -64,5 +65,24 @@ async fn a_runtime_without_events_is_asked_every_second() {
     rig.remove("web");
     rig.until_gone("web").await;
     assert_eq!(rig.runtime.calls("GetContainerEvents"), 1);
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn what_is_being_stopped_is_looked_at_when_that_is_done() {
+    let mut rig = Rig::prepare("").await;
+    rig.runtime.events_unimplemented();
+    rig.launch();
+    rig.put(&pod("web"));
+    rig.until_ready("web").await;
+    let hang = rig.runtime.fault(Match::call("StopPodSandbox"), Fault::Hang);
+    rig.remove("web");
+    rig.until_store("its sandbox is being stopped", |store| store.calls("StopPodSandbox") == 1).await;
+    let calls = |call: &str| rig.runtime.calls(call);
+    let (looks, lists) = (calls("ContainerStatus"), calls("ListPodSandbox"));
+    rig.until_store("listed again", |store| store.calls("ListPodSandbox") >= lists + 3).await;
+    assert_eq!(calls("ContainerStatus"), looks, "that its container has ended is no news to who ended it");
+    drop(hang);
+    rig.until_gone("web").await;
     rig.assert_proper();
 }

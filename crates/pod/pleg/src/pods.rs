@@ -219,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_shows_what_is_expected_asks_for_no_look() {
+        let (mut pods, web) = (Pods::default(), pod("web"));
+        pods.publish(1, &Arc::new(with_sandbox(&web, SandboxState::Ready)));
+        let stopped = [with_sandbox(&web, SandboxState::NotReady)];
+        assert_eq!(pods.listed(2, &stopped, |id| id == "s").changed, []);
+        assert_eq!(pods.listed(3, &[], |id| id == "s").changed, []);
+        assert_eq!(pods.listed(4, &stopped, |_| false).changed, std::slice::from_ref(&web));
+    }
+
+    #[test]
     fn what_is_not_in_a_list_was_not_there() {
         let (mut pods, web) = (Pods::default(), pod("web"));
         let ready = Arc::new(with_sandbox(&web, SandboxState::Ready));
