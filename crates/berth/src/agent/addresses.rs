@@ -60,8 +60,8 @@ impl NodeAddresses {
         Addresses::of(&self.node_ip, found, self.external_cloud)
     }
 
-    /// Keeps the addresses in what pods and the Node object are told up to date, and wakes the pods. An address that goes without another
-    /// one in its place stays: a link that is down for a moment changes nothing.
+    /// Keeps the addresses in what pods and the Node object are told up to date, and wakes the pods. An address that goes
+    /// without another one in its place stays: a link that is down for a moment changes nothing.
     pub(super) async fn run(
         mut self,
         pods: watch::Sender<Arc<NodeFacts>>,
