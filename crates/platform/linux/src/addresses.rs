@@ -7,8 +7,9 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::readable::readable;
 
 /// Groups of messages: addresses and routes of either family (`RTMGRP_IPV4_IFADDR` and so on).
 const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
@@ -45,12 +46,7 @@ impl AddressChanges {
         // Protocol 0 is NETLINK_ROUTE.
         let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
-        // SAFETY: the descriptor must stay open, and the same one, for as long as it is registered. An `OwnedFd` is one
-        // descriptor from its making to its drop, the `AsyncFd` owns it, and it takes it out of the registry before
-        // dropping it.
-        #[expect(unsafe_code)]
-        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-        Ok(Self { socket: socket? })
+        Ok(Self { socket: readable(socket)? })
     }
 
     /// Waits until an address that others can reach, or a default route, came or went. May be cancelled: then the change

@@ -14,10 +14,10 @@ use std::task::{Context, Poll, ready};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::PathError;
+use crate::readable::readable;
 
 /// How many changes are kept for a slow reader before they are given up for one [`ChangeKind::Rescan`].
 const MAX_PENDING: usize = 1024;
@@ -99,12 +99,7 @@ impl DirWatch {
             | also;
         inotify::add_watch(&fd, path, what | WatchFlags::ONLYDIR | WatchFlags::EXCL_UNLINK)
             .map_err(PathError::on("watch", path))?;
-        // SAFETY: the descriptor must stay open, and the same one, for as long as it is registered. An `OwnedFd` is one
-        // descriptor from its making to its drop, the `AsyncFd` owns it, and it takes it out of the registry before
-        // dropping it.
-        #[expect(unsafe_code)]
-        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
-        let fd = fd.map_err(PathError::on("watch", path))?;
+        let fd = readable(fd).map_err(PathError::on("watch", path))?;
         Ok(Self { fd, path: path.to_owned(), pending: VecDeque::new(), ended: false })
     }
 
