@@ -1,0 +1,51 @@
+//! Why a volume of a claim or of a driver cannot be had.
+
+use kubeapi::ApiError;
+use volume::claim::ClaimProblem;
+
+use super::DEADLINE;
+
+/// Why a volume cannot be had from a driver.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DriversError {
+    #[error(transparent)]
+    Claim(#[from] ClaimProblem),
+    #[error("error processing PVC {namespace}/{claim}: failed to fetch {what} from API server")]
+    Fetch {
+        namespace: String,
+        claim: String,
+        what: String,
+        #[source]
+        source: AskError,
+    },
+    #[error("fetching secret {namespace}/{name} failed")]
+    Secret {
+        namespace: String,
+        name: String,
+        #[source]
+        source: AskError,
+    },
+    #[error("fetching a token of service account {0:?} failed")]
+    Token(String, #[source] AskError),
+    #[error("the API server has not told of CSIDriver objects yet")]
+    NoDriversYet,
+    #[error("PersistentVolume {0:?} is a block device, which berth cannot give to pods yet")]
+    Block(String),
+    #[error("PersistentVolume {0:?} is not one of a CSI driver, and berth has no other kinds yet")]
+    NotCsi(String),
+    #[error(
+        "volumes of CSI driver {0} are attached to nodes (attachRequired), which berth cannot take part in yet"
+    )]
+    Attach(String),
+    #[error(transparent)]
+    Spec(#[from] csi::SpecError),
+}
+
+/// Why the API server did not say something.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("the API server did not answer within {DEADLINE:?}")]
+    Late,
+}
