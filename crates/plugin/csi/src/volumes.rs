@@ -8,7 +8,11 @@ use std::time::Duration;
 use linux::mountinfo::MountTable;
 use pluginapi::csi::{Capabilities, Capability, Driver};
 use task::blocking;
+use task::events::Recorder;
+use tokio::sync::oneshot;
 use types::PodUid;
+use volume::giving;
+use volume::ownership::{Progress, give_counting};
 
 use crate::disk::{self, Whose};
 use crate::drivers::Drivers;
@@ -18,6 +22,7 @@ use crate::note::Lifecycle;
 use crate::owner::{Owners, Turn};
 use crate::place::{Known, Place};
 use crate::plan::{self, Actual, Desired, Step, Target, Wish};
+use crate::usage::UsageCalls;
 use crate::wanted::Wanted;
 
 /// What [`Volumes`] has to know about the node.
@@ -29,6 +34,8 @@ pub struct VolumesConfig {
     pub node: String,
     /// The drivers.
     pub drivers: Drivers,
+    /// Who is told of volumes that take long.
+    pub recorder: Recorder,
     /// How long looking at a volume's directories, or giving its files to a group, may take before it is waited for no
     /// longer. What a driver is asked has deadlines of its own.
     pub deadline: Duration,
@@ -37,8 +44,9 @@ pub struct VolumesConfig {
 /// The CSI volumes of all pods. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Volumes {
-    config: Arc<VolumesConfig>,
-    owners: Owners,
+    pub(crate) config: Arc<VolumesConfig>,
+    pub(crate) owners: Owners,
+    pub(crate) usage_calls: UsageCalls,
 }
 
 /// Which targets are looked at.
@@ -61,7 +69,7 @@ impl Volumes {
     /// The volumes of the node that `config` describes.
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
-        Self { config: Arc::new(config), owners: Owners::default() }
+        Self { config: Arc::new(config), owners: Owners::default(), usage_calls: UsageCalls::default() }
     }
 
     /// The path of the volume that the pod calls `name`, if it is there and whole; asks nobody. What cannot be looked at is
@@ -80,6 +88,24 @@ impl Volumes {
             Err(error) => {
                 tracing::debug!(%pod, name, %error, "A volume cannot be looked at");
                 None
+            }
+        }
+    }
+
+    /// The groups that all processes of the pod are in because of its volumes. What cannot be looked at brings none.
+    pub async fn groups(&self, pod: &PodUid) -> Vec<i64> {
+        let (layout, of) = (self.config.layout.clone(), pod.clone());
+        let looked =
+            blocking::with_deadline("look for groups", self.config.deadline, move || disk::groups(&layout, &of));
+        match looked.await {
+            Ok(Ok(groups)) => groups.into_iter().collect(),
+            Ok(Err(error)) => {
+                tracing::warn!(%pod, error = %telemetry::chain(&error), "The groups of volumes cannot be read");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::warn!(%pod, %error, "The groups of volumes cannot be read");
+                Vec::new()
             }
         }
     }
@@ -210,7 +236,7 @@ impl Volumes {
         Ok(all.await.map_err(|source| VolumeError::Hung { volume, source })??)
     }
 
-    fn published_path(&self, target: &Target) -> Result<PathBuf, VolumeError> {
+    pub(crate) fn published_path(&self, target: &Target) -> Result<PathBuf, VolumeError> {
         let dir = self.config.layout.publish_dir(&target.pod, &target.spec_name);
         Ok(published_in(&dir.map_err(disk::DiskError::from)?))
     }
@@ -387,15 +413,22 @@ impl Work<'_> {
         published?;
         let group =
             wanted.group.filter(|group| group.by_kubelet && !capabilities.has(Capability::VolumeMountGroup));
-        let read_only = wanted.read_only;
+        let (read_only, gid) = (wanted.read_only, wanted.gid);
         let (at, name) = (target.clone(), wanted.name.clone());
+        let (progress, (busy, ended)) = (Progress::default(), oneshot::channel());
+        if group.is_some() {
+            // Not even one who waits no longer ends that: the thread goes on.
+            let (recorder, pod) = (self.volumes.config.recorder.clone(), wanted.pod_ref());
+            tokio::spawn(giving::tell(recorder, pod, path.clone(), progress.clone(), ended));
+        }
         let (whole, mut turn) = self
             .blocking("give volume to group", turn, move |_| {
+                let _busy = busy;
                 if let Some(group) = group {
-                    let given = volume::ownership::give(&path, group.id, read_only, group.policy);
+                    let given = give_counting(&path, group.id, read_only, group.policy, &progress);
                     given.map_err(|source| VolumeError::Ownership { group: group.id, source })?;
                 }
-                Ok(disk::mark(&layout, &at, &name)?)
+                Ok(disk::mark(&layout, &at, &name, gid)?)
             })
             .await?;
         let whole: Result<(), VolumeError> = whole;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pluginapi::csi::{AccessMode, AccessType, Publish, Secrets, Stage, VolumeAccess};
-use types::PodUid;
+use types::{PodName, PodRef, PodUid};
 use volume::ownership::ChangePolicy;
 
 use crate::layout::{Layout, VolumeId};
@@ -17,6 +17,8 @@ pub struct Wanted {
     pub volume: VolumeId,
     /// The pod.
     pub pod: PodUid,
+    /// The pod's name, for events.
+    pub pod_name: PodName,
     /// The name of the PersistentVolume, or of the volume in the pod's spec.
     pub spec_name: String,
     /// The name of the volume in the pod's spec.
@@ -45,6 +47,8 @@ pub struct Wanted {
     pub publish_secrets: Secrets,
     /// To whom its files are given.
     pub group: Option<Group>,
+    /// The group that all processes of the pod are in because of it.
+    pub gid: Option<i64>,
 }
 
 /// What a driver is told of a pod. Its `Debug` shows the keys alone: tokens may be among it.
@@ -74,6 +78,10 @@ pub struct Group {
 impl Wanted {
     pub(crate) fn target(&self) -> Target {
         Target { pod: self.pod.clone(), spec_name: self.spec_name.clone() }
+    }
+
+    pub(crate) fn pod_ref(&self) -> PodRef {
+        PodRef { name: self.pod_name.clone(), uid: self.pod.clone() }
     }
 
     fn access(&self) -> VolumeAccess {

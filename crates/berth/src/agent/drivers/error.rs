@@ -4,6 +4,7 @@ use kubeapi::ApiError;
 use volume::claim::ClaimProblem;
 
 use super::DEADLINE;
+use super::grow::GrowError;
 
 /// Why a volume cannot be had from a driver.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,12 @@ pub(super) enum DriversError {
         "volumes of CSI driver {0} are attached to nodes (attachRequired), which berth cannot take part in yet"
     )]
     Attach(String),
+    #[error("MountVolume.Setup failed while expanding volume for volume {volume:?}")]
+    Grow {
+        volume: String,
+        #[source]
+        source: Box<GrowError>,
+    },
     #[error(transparent)]
     Spec(#[from] csi::SpecError),
 }

@@ -1,6 +1,8 @@
 //! Volumes of claims and of CSI drivers: what the API server says of them, told to the drivers on the node.
 
 mod error;
+mod grow;
+mod usage;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -14,6 +16,7 @@ use config::Loaded;
 use csi::Layout;
 use kubeapi::{Client, Selection, Store, Tokens};
 use registry::Handlers;
+use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::watch;
@@ -26,6 +29,8 @@ use volume::{DriverError, MountSource, Mounted};
 use worker::Table;
 
 use super::cluster::Cluster;
+use grow::Sizes;
+use wanted::within;
 
 /// How long one object of the API server is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -37,6 +42,7 @@ pub(super) struct ClusterDrivers {
     registered: csi::Drivers,
     objects: Store<CSIDriver>,
     tokens: Tokens,
+    sizes: Sizes,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -53,6 +59,7 @@ impl ClusterDrivers {
         deadline: Duration,
         cluster: &Cluster,
         metrics: &Registry,
+        recorder: &Recorder,
         supervisor: &mut Supervisor,
     ) -> Arc<Self> {
         let root_dir: &Path = &loaded.flags.root_dir;
@@ -68,6 +75,7 @@ impl ClusterDrivers {
             layout: Layout::new(root_dir.to_owned()),
             node: node.to_owned(),
             drivers: registered.clone(),
+            recorder: recorder.clone(),
             deadline,
         });
         Arc::new(Self {
@@ -76,6 +84,13 @@ impl ClusterDrivers {
             registered,
             objects: Store::start(&cluster.client, Selection::default()),
             tokens: Tokens::new(cluster.client.clone()),
+            sizes: Sizes::new(
+                recorder.clone(),
+                node,
+                volume::Metrics::register(metrics),
+                // Rounds of a pod's work come with each resync, and at other times.
+                loaded.config.sync_frequency.get() / 2,
+            ),
         })
     }
 
@@ -117,11 +132,15 @@ impl volume::Drivers for ClusterDrivers {
             read_only,
             selinux_relabel: !read_only,
         };
-        if let Some(path) = self.volumes.shown(&PodRef::of(pod).uid, &volume.name).await {
+        let uid = PodRef::of(pod).uid;
+        if !self.sizes.is_owed(&uid, &volume.name)
+            && let Some(path) = self.volumes.shown(&uid, &volume.name).await
+        {
             return Ok(mounted(path, is_read_only(pod, volume)));
         }
         let (wanted, _) = self.wanted(pod, volume).await?;
         let path = self.volumes.prepare(&wanted).await?;
+        self.grow_at_mount(pod, volume, &wanted.volume).await?;
         Ok(mounted(path, wanted.read_only))
     }
 
@@ -138,9 +157,15 @@ impl volume::Drivers for ClusterDrivers {
         Ok(())
     }
 
+    async fn groups(&self, uid: &PodUid) -> Vec<i64> {
+        self.volumes.groups(uid).await
+    }
+
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
-        Ok(self.volumes.take_down(uid).await?)
+        self.volumes.take_down(uid).await?;
+        self.sizes.forget(uid);
+        Ok(())
     }
 }
 

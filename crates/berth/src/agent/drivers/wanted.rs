@@ -77,7 +77,7 @@ impl ClusterDrivers {
         Ok((wanted, policy))
     }
 
-    async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
+    pub(super) async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
         let Some(SecretName { namespace, name }) = name else { return Ok(None) };
         match self.get(Some(&namespace), &name).await {
             Ok(secret) => Ok(Some(secret)),
@@ -85,7 +85,7 @@ impl ClusterDrivers {
         }
     }
 
-    async fn get<K: Object>(&self, namespace: Option<&str>, name: &str) -> Result<K, AskError> {
+    pub(super) async fn get<K: Object>(&self, namespace: Option<&str>, name: &str) -> Result<K, AskError> {
         within(self.client.get(namespace, name)).await
     }
 }
@@ -94,6 +94,6 @@ fn driver_of(volume: &Volume) -> String {
     volume.csi.as_ref().map(|csi| csi.driver.clone()).unwrap_or_default()
 }
 
-async fn within<T>(asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, AskError> {
+pub(super) async fn within<T>(asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, AskError> {
     Ok(timeout(DEADLINE, asked).await.map_err(|_| AskError::Late)??)
 }
