@@ -16,7 +16,7 @@ use types::{Ended, Event, ObservedPod, Pod, PodRef, Step, pod};
 use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
-use super::drivers::ClusterDrivers;
+use super::drivers::Grower;
 use super::metrics::Milestones;
 use super::podobjects::PodObjects;
 use super::referred::Referred;
@@ -35,8 +35,8 @@ pub(super) struct PodLifecycle {
     pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
     /// What pods refer to in the API server, if there is one.
     pub(super) referred: Option<Referred>,
-    /// Who makes volumes of claims, if there is an API server.
-    pub(super) drivers: Option<Arc<ClusterDrivers>>,
+    /// Who has volumes of claims grow, if there is an API server.
+    pub(super) grower: Option<Grower>,
     pub(super) messages: TerminationMessages,
     pub(super) milestones: Milestones,
     /// What the runtime calls itself; the scheme of container ids in the API.
@@ -187,8 +187,8 @@ impl Lifecycle for PodLifecycle {
         }
         self.runtime_ready(pod, cell).await;
         let synced = self.executor.sync(pod, cell).await.map_err(|error| round_error(&error))?;
-        if let Some(drivers) = &self.drivers {
-            drivers.look_after(pod);
+        if let Some(grower) = &self.grower {
+            grower.look_after(pod);
         }
         let left = self.time_left(pod, &cell.pod.uid);
         let again_in = synced.again_in.into_iter().chain(left).min();

@@ -151,6 +151,7 @@ fn registry() -> Registry {
         probe::Metrics::register(&registry),
         pluginapi::csi::Metrics::register(&registry),
         podobjects::Metrics::register(&registry),
+        super::drivers::LabelMetrics::register(&registry),
         registry::Metrics::register(&registry),
         stats::Metrics::register(&registry),
         sync::Metrics::register(&registry),

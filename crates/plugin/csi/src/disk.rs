@@ -196,6 +196,19 @@ pub(crate) fn look_staged(
     }
 }
 
+/// With which SELinux label `volume` is staged, or was to be; none if its note does not say, or there is none.
+pub(crate) fn staged_label(layout: &Layout, volume: &VolumeId) -> Result<Option<String>, DiskError> {
+    let Some(dir) = Spot::staged(layout, volume)?.open()? else { return Ok(None) };
+    Ok(Note::read(&dir)?.and_then(Note::into_label))
+}
+
+/// With which SELinux label the volume is mounted that the pod calls `name`.
+pub(crate) fn label(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option<String>, DiskError> {
+    let Some((target, _)) = called(layout, pod, name)? else { return Ok(None) };
+    let Some(dir) = Spot::published(layout, &target)?.open()? else { return Ok(None) };
+    Ok(Note::read(&dir)?.and_then(Note::into_label))
+}
+
 /// What is there at `target`, and whose it is.
 pub(crate) fn look_published(
     layout: &Layout,
@@ -231,18 +244,14 @@ pub(crate) fn forget_target(layout: &Layout, target: &Target) -> Result<(), Disk
 
 /// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without
 /// asking anybody.
-pub(crate) fn mark(
-    layout: &Layout,
-    target: &Target,
-    name: &str,
-    gid: Option<i64>,
-) -> Result<(), DiskError> {
+pub(crate) fn mark(layout: &Layout, target: &Target, name: &str, gid: Option<i64>) -> Result<(), DiskError> {
     let pod = Root::open(PodPaths::new(layout.root_dir(), &target.pod)?.dir())?;
     let below = Path::new("plugins").join(PLUGIN).join(&target.spec_name);
     pod.create_dir_all(&below, DIR_MODE)?;
     let dir = pod.sub(&below, Links::Refuse)?;
     let write = |file: &str, text: &str| {
-        let written = task::file::write_atomic(&beneath::fd_path(&dir).join(file), text.as_bytes(), MARK_MODE);
+        let written =
+            task::file::write_atomic(&beneath::fd_path(&dir).join(file), text.as_bytes(), MARK_MODE);
         written.map_err(PathError::on("write", &dir.path().join(file)))
     };
     if let Some(gid) = gid {

@@ -176,6 +176,7 @@ pub fn wanted(
                 publish_secrets: Secrets::default(),
                 group: group(pod, policy.gives_to_group(&fs_type, Some(&modes), read_only)),
                 gid: claim::group(volume),
+                label: None,
                 fs_type,
             }
         }
@@ -202,6 +203,7 @@ pub fn wanted(
                 publish_secrets: Secrets::default(),
                 group: group(pod, policy.gives_to_group(&fs_type, None, read_only)),
                 gid: None,
+                label: None,
                 fs_type,
             }
         }

@@ -92,11 +92,21 @@ impl Volumes {
         }
     }
 
+    /// The SELinux label that the volume is mounted with that the pod calls `name`, if it is mounted with one.
+    pub async fn label(&self, pod: &PodUid, name: &str) -> Option<String> {
+        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
+        let looked = blocking::with_deadline("look for label", self.config.deadline, move || {
+            disk::label(&layout, &of, &called)
+        });
+        looked.await.ok()?.ok()?
+    }
+
     /// The groups that all processes of the pod are in because of its volumes. What cannot be looked at brings none.
     pub async fn groups(&self, pod: &PodUid) -> Vec<i64> {
         let (layout, of) = (self.config.layout.clone(), pod.clone());
-        let looked =
-            blocking::with_deadline("look for groups", self.config.deadline, move || disk::groups(&layout, &of));
+        let looked = blocking::with_deadline("look for groups", self.config.deadline, move || {
+            disk::groups(&layout, &of)
+        });
         match looked.await {
             Ok(Ok(groups)) => groups.into_iter().collect(),
             Ok(Err(error)) => {
@@ -254,28 +264,45 @@ impl Work<'_> {
     /// was last abandoned.
     async fn settle(&mut self, mut turn: Turn, wishes: BTreeMap<Target, Wish>) -> Result<(), VolumeError> {
         let mut desired = Desired { wishes, keep_staged: true };
+        let mut everywhere = self.wanted.is_none_or(|wanted| wanted.by_one_pod);
         loop {
             let scope = match self.wanted {
-                Some(wanted) if !wanted.by_one_pod => Scope::One(wanted.target()),
+                Some(wanted) if !everywhere => Scope::One(wanted.target()),
                 _ => Scope::All,
             };
-            let actual;
-            (actual, turn) = self.look(turn, scope).await?;
+            let (actual, other_label);
+            (actual, other_label, turn) = self.look(turn, scope).await?;
             if self.wanted.is_some_and(|wanted| wanted.by_one_pod && is_elsewhere(&actual, wanted)) {
                 return Err(VolumeError::InUse);
+            }
+            let mut desired_now = None;
+            if let (Some(staged), Some(wanted)) = (other_label, self.wanted)
+                && actual.at(&wanted.target()) != Place::Ready
+            {
+                // What is mounted with another label is of no use to this pod. Whether one has it, all of them say.
+                if !std::mem::replace(&mut everywhere, true) {
+                    continue;
+                }
+                if is_elsewhere(&actual, wanted) {
+                    let wanted = wanted.label.clone().unwrap_or_default();
+                    return Err(VolumeError::Label { volume: self.volume.clone(), staged, wanted });
+                }
+                let wishes = BTreeMap::from([(wanted.target(), Wish::Leaving)]);
+                desired_now = Some(Desired { wishes, keep_staged: false });
             }
             // Somebody may have come meanwhile. Who wants it has looked at its own target alone.
             desired.keep_staged = self.wanted.is_some() || self.volumes.owners.is_wanted(self.volume);
             // A volume that goes with its pod is not staged; whether another is depends on its driver.
             let is_ephemeral = self.wanted.is_some_and(|wanted| wanted.lifecycle == Lifecycle::Ephemeral);
-            let Some(step) = plan::next(&desired, &actual, !is_ephemeral) else { return Ok(()) };
+            let desired = desired_now.as_ref().unwrap_or(&desired);
+            let Some(step) = plan::next(desired, &actual, !is_ephemeral) else { return Ok(()) };
             let (step, asked) = match step {
                 // Nothing of the driver is needed for these.
                 Step::PrepareTarget(_) | Step::ForgetTarget(_) | Step::ForgetStaging => (step, None),
                 _ => {
                     let (driver, capabilities) = self.volumes.driver(self.volume).await?;
                     let stages = !is_ephemeral && capabilities.has(Capability::StageUnstage);
-                    let Some(step) = plan::next(&desired, &actual, stages) else { return Ok(()) };
+                    let Some(step) = plan::next(desired, &actual, stages) else { return Ok(()) };
                     (step, Some((driver, capabilities)))
                 }
             };
@@ -302,11 +329,26 @@ impl Work<'_> {
         called.await.map_err(|source| VolumeError::Hung { volume: self.volume.clone(), source })
     }
 
-    async fn look(&self, turn: Turn, scope: Scope) -> Result<(Actual, Turn), VolumeError> {
+    /// What is there; and the SELinux label that it is staged with, if that is not the one that is wanted.
+    async fn look(&self, turn: Turn, scope: Scope) -> Result<(Actual, Option<String>, Turn), VolumeError> {
         let (layout, volume) = (self.volumes.config.layout.clone(), self.volume.clone());
-        let (actual, turn) =
-            self.blocking("look at volume", turn, move |turn| look(&layout, &volume, scope, turn)).await?;
-        Ok((actual?, turn))
+        // A volume that goes with its pod is not staged.
+        let persistent = self.wanted.filter(|wanted| wanted.lifecycle == Lifecycle::Persistent);
+        let label = persistent.map(|wanted| wanted.label.clone());
+        let looked = move |turn: &mut Turn| {
+            let actual = look(&layout, &volume, scope, turn)?;
+            let staged = match (&label, actual.staged) {
+                (None, _) | (_, Place::Nothing | Place::Remains | Place::Stray) => None,
+                (Some(label), _) => {
+                    let staged = disk::staged_label(&layout, &volume)?;
+                    (staged != *label).then(|| staged.unwrap_or_default())
+                }
+            };
+            Ok((actual, staged))
+        };
+        let (looked, turn) = self.blocking("look at volume", turn, looked).await?;
+        let (actual, other_label) = looked.map_err(|error: disk::DiskError| VolumeError::from(error))?;
+        Ok((actual, other_label, turn))
     }
 
     async fn take(

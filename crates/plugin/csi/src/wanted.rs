@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pluginapi::csi::{AccessMode, AccessType, Publish, Secrets, Stage, VolumeAccess};
 use types::{PodName, PodRef, PodUid};
 use volume::ownership::ChangePolicy;
+use volume::selinux;
 
 use crate::layout::{Layout, VolumeId};
 use crate::note::{Lifecycle, Note};
@@ -49,6 +50,8 @@ pub struct Wanted {
     pub group: Option<Group>,
     /// The group that all processes of the pod are in because of it.
     pub gid: Option<i64>,
+    /// The SELinux label that it is mounted with, if it is mounted with one.
+    pub label: Option<String>,
 }
 
 /// What a driver is told of a pod. Its `Debug` shows the keys alone: tokens may be among it.
@@ -85,16 +88,17 @@ impl Wanted {
     }
 
     fn access(&self) -> VolumeAccess {
+        let label = self.label.as_deref().map(selinux::mount_option);
         let as_type = AccessType::Mount {
             fs_type: self.fs_type.clone(),
-            flags: self.mount_options.clone(),
+            flags: self.mount_options.iter().cloned().chain(label).collect(),
             group: self.group.map(|group| group.id),
         };
         VolumeAccess { mode: self.mode, as_type }
     }
 
     pub(crate) fn staged_note(&self) -> Note {
-        Note::Staged { volume: self.volume.clone(), selinux_context: None }
+        Note::Staged { volume: self.volume.clone(), selinux_context: self.label.clone() }
     }
 
     pub(crate) fn published_note(&self, node: &str) -> Note {
@@ -103,7 +107,7 @@ impl Wanted {
             spec_name: self.spec_name.clone(),
             node: node.to_owned(),
             lifecycle: self.lifecycle,
-            selinux_context: None,
+            selinux_context: self.label.clone(),
         }
     }
 

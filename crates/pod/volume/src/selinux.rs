@@ -89,7 +89,8 @@ impl FileLabel {
     /// If it is to be mounted with one label, and the pod's containers want several.
     pub fn decide(&self, pod: &Pod, volume: Labelled<'_>) -> Result<Label, SeveralLabels> {
         let of_pod = pod::spec(pod).security_context.as_ref();
-        let recursive = of_pod.and_then(|context| context.se_linux_change_policy.as_deref()) == Some("Recursive");
+        let recursive =
+            of_pod.and_then(|context| context.se_linux_change_policy.as_deref()) == Some("Recursive");
         if !volume.by_driver || recursive {
             return Ok(Label::None);
         }
@@ -100,15 +101,13 @@ impl FileLabel {
             let options = own.or(of_pod.and_then(|of_pod| of_pod.se_linux_options.as_ref()));
             labels.extend(options.filter(|_| mounts).map(|options| self.of(options)));
         }
-        let supported = volume.any_mode
-            || matches!(volume.access_modes, [mode] if mode == "ReadWriteOncePod");
+        let supported =
+            volume.any_mode || matches!(volume.access_modes, [mode] if mode == "ReadWriteOncePod");
         let first = labels.first().cloned().flatten();
         match (labels.len(), first) {
             (0 | 1, Some(label)) if supported => Ok(Label::Mount(label)),
             (0 | 1, _) => Ok(Label::None),
-            _ if supported => {
-                Err(SeveralLabels(labels.into_iter().map(Option::unwrap_or_default).collect()))
-            }
+            _ if supported => Err(SeveralLabels(labels.into_iter().map(Option::unwrap_or_default).collect())),
             _ => Ok(Label::Several),
         }
     }
@@ -151,9 +150,7 @@ mod tests {
 
     fn pod(of_pod: Value, own: [Value; 2]) -> Pod {
         let [one, other] = own;
-        let container = |name: &str, own: Value| {
-            json!({"name": name, "volumeMounts": [{"name": "data", "mountPath": "/d"}], "securityContext": own})
-        };
+        let container = |name: &str, own: Value| json!({"name": name, "volumeMounts": [{"name": "data", "mountPath": "/d"}], "securityContext": own});
         let bystander = json!({"name": "x", "securityContext": {"seLinuxOptions": {"level": "s0:c9"}}});
         serde_json::from_value(json!({"spec": {
             "securityContext": of_pod, "containers": [container("a", one), container("b", other), bystander],
@@ -171,9 +168,12 @@ mod tests {
         let two = &["ReadWriteOncePod".to_owned(), "ReadWriteOnce".to_owned()][..];
         let is = |label: &str| Ok(Label::Mount(label.to_owned()));
         let plain = || is("system_u:object_r:container_file_t:s0:c1,c2");
-        let several = || Err(SeveralLabels(vec![
-            "system_u:object_r:container_file_t:s0:c1,c2".into(), "system_u:object_r:container_file_t:s0:c3".into(),
-        ]));
+        let several = || {
+            Err(SeveralLabels(vec![
+                "system_u:object_r:container_file_t:s0:c1,c2".into(),
+                "system_u:object_r:container_file_t:s0:c3".into(),
+            ]))
+        };
         let recursive = json!({"seLinuxOptions": {"level": "s0:c1,c2"}, "seLinuxChangePolicy": "Recursive"});
         let full = json!({"seLinuxOptions": {"user": "u", "role": "r", "type": "t", "level": "s0:c1"}});
         let no_level = json!({"seLinuxOptions": {"type": "t"}});
@@ -186,8 +186,14 @@ mod tests {
             (level("s0:c1,c2"), [none(), none()], two, true, false, Ok(Label::None)),
             (level("s0:c1,c2"), [none(), none()], many, true, true, plain()),
             (recursive, [none(), none()], once, true, true, Ok(Label::None)),
-            (level("s0:c1,c2"), [level("s0:c3"), level("s0:c3")], once, true, false,
-             is("system_u:object_r:container_file_t:s0:c3")),
+            (
+                level("s0:c1,c2"),
+                [level("s0:c3"), level("s0:c3")],
+                once,
+                true,
+                false,
+                is("system_u:object_r:container_file_t:s0:c3"),
+            ),
             (level("s0:c1,c2"), [none(), level("s0:c3")], once, true, false, several()),
             (level("s0:c1,c2"), [none(), level("s0:c3")], many, true, false, Ok(Label::Several)),
             (none(), [none(), level("s0:c1,c2")], once, true, false, plain()),

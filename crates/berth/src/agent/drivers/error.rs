@@ -4,7 +4,6 @@ use kubeapi::ApiError;
 use volume::claim::ClaimProblem;
 
 use super::DEADLINE;
-use super::grow::GrowError;
 
 /// Why a volume cannot be had from a driver.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +37,8 @@ pub(super) enum DriversError {
         "volumes of CSI driver {0} are attached to nodes (attachRequired), which berth cannot take part in yet"
     )]
     Attach(String),
-    #[error("MountVolume.Setup failed while expanding volume for volume {volume:?}")]
-    Grow {
-        volume: String,
-        #[source]
-        source: Box<GrowError>,
-    },
+    #[error(transparent)]
+    Labels(#[from] volume::selinux::SeveralLabels),
     #[error(transparent)]
     Spec(#[from] csi::SpecError),
 }

@@ -6,21 +6,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use csi::{ExpandError, Growth, VolumeId, expand_secret};
+use csi::{ExpandError, Growth, SecretName, SpecError, VolumeId, expand_secret};
 use jiff::Timestamp;
-use kubeapi::{ApiError, ApiErrorKind};
+use kubeapi::{ApiError, ApiErrorKind, Client, Object};
 use serde_json::Value;
 use task::events::Recorder;
 use tokio::sync::Mutex as Turn;
-use tokio::time::Instant;
-use types::corev1::{PersistentVolume, PersistentVolumeClaim, Volume};
+use tokio::time::{Instant, timeout};
+use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
 use types::{ClaimRef, Event, Pod, PodRef, PodUid, pod, reason};
 use volume::claim::{self, ClaimName};
 use volume::growth::{self, Decision, Growing, OnNode, When};
 
-use super::error::{AskError, DriversError};
-use super::{ClusterDrivers, within};
-use crate::agent::referred::namespace;
+use super::DEADLINE;
+use super::error::AskError;
 
 /// How soon a volume is tried again that could not grow; this doubles.
 const RETRY: Duration = Duration::from_millis(500);
@@ -28,6 +27,31 @@ const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(122);
 /// How often a claim is told again that its volume has grown, if it was changed meanwhile.
 const TELLS: usize = 3;
+
+/// Has volumes grow. Clones are the same.
+#[derive(Clone)]
+pub(in crate::agent) struct Grower {
+    client: Client,
+    volumes: csi::Volumes,
+    sizes: Arc<Sizes>,
+}
+
+/// A volume that a pod has by a claim.
+#[derive(Clone, Debug)]
+pub(super) struct OfClaim {
+    pod: PodRef,
+    /// Its name in the pod's spec.
+    name: String,
+    claim: ClaimName,
+}
+
+impl OfClaim {
+    /// `volume` of `pod`; none if it is not had by a claim.
+    pub(super) fn of(pod: &Pod, volume: &Volume) -> Option<Self> {
+        let claim = claim::name(pod, volume)?;
+        Some(Self { pod: PodRef::of(pod), name: volume.name.clone(), claim })
+    }
+}
 
 /// What is known of volumes that may grow, and who is told.
 pub(super) struct Sizes {
@@ -77,23 +101,36 @@ impl Here {
 /// A volume has not grown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GrowError {
-    /// Claim and volume could not be read, so it is not known whether it has to.
-    #[error(transparent)]
-    Unknown(DriversError),
+    /// What has to be known of it could not be read.
+    #[error("failed to fetch {what} from API server")]
+    Fetch {
+        what: String,
+        #[source]
+        source: AskError,
+    },
     /// The claim could not be told.
     #[error("update of the status of the claim failed")]
     Tell(#[source] AskError),
-    /// The driver could not be asked as it should be.
+    /// It is not one of a CSI driver, or its Secret is no text.
     #[error(transparent)]
-    Ask(DriversError),
+    Spec(#[from] SpecError),
     /// The driver did not do it.
     #[error(transparent)]
     Driver(#[from] ExpandError),
 }
 
-impl fmt::Debug for Sizes {
+/// A volume had to grow before a pod gets it, or may have had to, and did not.
+#[derive(Debug, thiserror::Error)]
+#[error("MountVolume.Setup failed while expanding volume for volume {volume:?}")]
+pub(super) struct NotGrown {
+    volume: String,
+    #[source]
+    source: GrowError,
+}
+
+impl fmt::Debug for Grower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sizes").finish_non_exhaustive()
+        f.debug_struct("Grower").finish_non_exhaustive()
     }
 }
 
@@ -146,13 +183,13 @@ impl Sizes {
         }
     }
 
-    /// Tells of the volume `volume` in events of the pod and of its claim.
-    fn tell(&self, pod: &Pod, claim: &PersistentVolumeClaim, event: impl Fn(&PodRef) -> Event) {
+    /// Tells of a volume in events of the pod and of its claim.
+    fn tell(&self, pod: &PodRef, claim: &PersistentVolumeClaim, event: impl Fn(&PodRef) -> Event) {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let meta = &claim.metadata;
         let claim =
             ClaimRef { namespace: text(&meta.namespace), name: text(&meta.name), uid: text(&meta.uid) };
-        let event = event(&PodRef::of(pod));
+        let event = event(pod);
         self.recorder.record(event.clone().about_claim(&claim));
         self.recorder.record(event);
     }
@@ -162,7 +199,6 @@ impl Sizes {
 struct Seen {
     claim: PersistentVolumeClaim,
     volume: PersistentVolume,
-    name: ClaimName,
 }
 
 impl Seen {
@@ -171,93 +207,104 @@ impl Seen {
     }
 }
 
-impl ClusterDrivers {
+impl Grower {
+    /// For the volumes `volumes` of the node `node`. Those of a pod are looked at once in `every`.
+    pub(super) fn new(
+        client: Client,
+        volumes: csi::Volumes,
+        node: &str,
+        recorder: Recorder,
+        metrics: volume::Metrics,
+        every: Duration,
+    ) -> Self {
+        Self { client, volumes, sizes: Arc::new(Sizes::new(recorder, node, metrics, every)) }
+    }
+
     /// Looks whether volumes of `pod`, which its containers have, are to grow, and has them grow. Returns at once; what was
     /// looked at lately is left alone.
-    pub(in crate::agent) fn look_after(self: &Arc<Self>, pod: &Arc<Pod>) {
+    pub(in crate::agent) fn look_after(&self, pod: &Pod) {
         let volumes = pod::spec(pod).volumes.iter().flatten();
-        let names: Vec<String> = volumes
-            .filter(|volume| claim::name(pod, volume).is_some_and(|name| !name.read_only))
-            .map(|volume| volume.name.clone())
+        let theirs: Vec<_> = volumes
+            .filter_map(|volume| OfClaim::of(pod, volume))
+            .filter(|of_claim| !of_claim.claim.read_only)
             .collect();
         let uid = PodRef::of(pod).uid;
-        if names.is_empty() || !self.sizes.is_due(&uid, Instant::now()) {
+        if theirs.is_empty() || !self.sizes.is_due(&uid, Instant::now()) {
             return;
         }
-        for name in names {
-            let (drivers, pod) = (Arc::clone(self), Arc::clone(pod));
-            tokio::spawn(async move {
-                let volumes = pod::spec(&pod).volumes.iter().flatten();
-                if let Some(volume) = volumes.into_iter().find(|volume| volume.name == name) {
-                    drivers.grow_online(&pod, volume).await;
-                }
-            });
+        for of_claim in theirs {
+            let this = self.clone();
+            tokio::spawn(async move { Box::pin(this.grow_online(&of_claim)).await });
         }
     }
 
-    async fn grow_online(&self, pod: &Pod, volume: &Volume) {
-        let uid = PodRef::of(pod).uid;
-        let Some(id) = self.volumes.expandable(&uid, &volume.name).await else { return };
+    async fn grow_online(&self, of_claim: &OfClaim) {
+        let OfClaim { pod, name, .. } = of_claim;
+        let Some(id) = self.volumes.expandable(&pod.uid, name).await else { return };
         // Whoever has the turn looks at it now, for this pod or for another.
-        let here = self.sizes.here(&uid, &id);
+        let here = self.sizes.here(&pod.uid, &id);
         let Ok(mut here) = here.try_lock() else { return };
         if here.rests(Instant::now()) {
             return;
         }
-        match Box::pin(self.grow(pod, volume, When::Online, &mut here)).await {
+        match Box::pin(self.grow(of_claim, &id, When::Online, &mut here)).await {
             Ok(()) => here.failed = None,
             Err((seen, error)) => {
                 here.fails(Instant::now());
                 let error = telemetry::chain(&error);
-                tracing::warn!(pod = %PodRef::of(pod), volume = %id, error, "A volume could not grow");
+                tracing::warn!(%pod, volume = %id, error, "A volume could not grow");
                 if let Some(seen) = seen {
                     let name = seen.volume_name();
                     let text =
                         format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {error}");
-                    let event = Event::warning(&PodRef::of(pod), reason::event::VOLUME_RESIZE_FAILED, text);
-                    self.sizes.recorder.record(event);
+                    self.sizes.recorder.record(Event::warning(
+                        pod,
+                        reason::event::VOLUME_RESIZE_FAILED,
+                        text,
+                    ));
                 }
             }
         }
     }
 
-    /// Has the volume `id` grow, which was just shown to `pod` as `volume`, if it has to.
+    /// Whether the volume that the pod calls `name` has to grow before a container gets it.
+    pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
+        self.sizes.is_owed(pod, name)
+    }
+
+    /// Has the volume `id` grow, which was just shown to a pod, if it has to.
     ///
     /// # Errors
     /// If it has to, or may have to, and could not. No container may have it yet.
-    pub(super) async fn grow_at_mount(
-        &self,
-        pod: &Pod,
-        volume: &Volume,
-        id: &VolumeId,
-    ) -> Result<(), DriversError> {
-        if claim::name(pod, volume).is_none() || !self.volumes.expands(&id.driver).await {
+    pub(super) async fn grow_at_mount(&self, of_claim: &OfClaim, id: &VolumeId) -> Result<(), NotGrown> {
+        if !self.volumes.expands(&id.driver).await {
             return Ok(());
         }
-        let uid = PodRef::of(pod).uid;
-        let here = self.sizes.here(&uid, id);
+        let OfClaim { pod, name, .. } = of_claim;
+        let here = self.sizes.here(&pod.uid, id);
         let mut here = here.lock().await;
-        self.sizes.owe(&uid, &volume.name, true);
-        let grown = Box::pin(self.grow(pod, volume, When::AtMount, &mut here)).await;
-        grown.map_err(|(_, error)| DriversError::Grow {
-            volume: volume.name.clone(),
-            source: Box::new(error),
-        })?;
-        self.sizes.owe(&uid, &volume.name, false);
+        self.sizes.owe(&pod.uid, name, true);
+        let grown = Box::pin(self.grow(of_claim, id, When::AtMount, &mut here)).await;
+        grown.map_err(|(_, source)| NotGrown { volume: name.clone(), source })?;
+        self.sizes.owe(&pod.uid, name, false);
         Ok(())
+    }
+
+    /// Forgets the pod, whose volumes are gone.
+    pub(super) fn forget(&self, pod: &PodUid) {
+        self.sizes.forget(pod);
     }
 
     async fn grow(
         &self,
-        pod: &Pod,
-        volume: &Volume,
+        of_claim: &OfClaim,
+        id: &VolumeId,
         when: When,
         here: &mut Here,
     ) -> Result<(), (Option<Seen>, GrowError)> {
-        let seen = self.see(pod, volume).await.map_err(|error| (None, GrowError::Unknown(error)))?;
-        let Some(seen) = seen else { return Ok(()) };
-        let read_only = seen.name.read_only;
-        match growth::decide(&seen.claim, &seen.volume, read_only, when, here.on_node) {
+        let OfClaim { pod, claim, .. } = of_claim;
+        let Some(seen) = self.see(of_claim, id).await.map_err(|error| (None, error))? else { return Ok(()) };
+        match growth::decide(&seen.claim, &seen.volume, claim.read_only, when, here.on_node) {
             Decision::Rest => Ok(()),
             Decision::IsGrown(size) => {
                 here.on_node.size = Some(size);
@@ -279,26 +326,29 @@ impl ClusterDrivers {
         }
     }
 
-    /// The claim and the volume that `pod` has as `volume`; none if it is not one of files that is the claim's.
-    async fn see(&self, pod: &Pod, volume: &Volume) -> Result<Option<Seen>, DriversError> {
-        let Some(name) = claim::name(pod, volume) else { return Ok(None) };
-        let namespace = namespace(pod);
-        let fetch = |what: String| {
-            let (namespace, claim) = (namespace.to_owned(), name.name.clone());
-            |source| DriversError::Fetch { namespace, claim, what, source }
-        };
-        let claim: PersistentVolumeClaim =
-            self.get(Some(namespace), &name.name).await.map_err(fetch("PVC".to_owned()))?;
-        let pv = claim::volume_of(pod, &name, &claim)?.to_owned();
-        let found: PersistentVolume = self.get(None, &pv).await.map_err(fetch(format!("PV {pv}")))?;
-        let bound = claim::bound(pod, volume, &name, &claim, &found)?;
-        let is_of_files = bound.mode == claim::VolumeMode::Filesystem;
-        Ok(is_of_files.then_some(Seen { claim, volume: found, name }))
+    /// The claim and its volume; none if the volume is not (any more) the claim's, or not `id`, or not one of files.
+    async fn see(&self, of_claim: &OfClaim, id: &VolumeId) -> Result<Option<Seen>, GrowError> {
+        let (namespace, name) = (&*of_claim.pod.name.namespace, &of_claim.claim.name);
+        let what = || format!("PVC {namespace}/{name}");
+        let claim: PersistentVolumeClaim = self.get(Some(namespace), name, what).await?;
+        let pv = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
+        if pv.is_empty() {
+            return Ok(None);
+        }
+        let volume: PersistentVolume = self.get(None, pv, || format!("PV {pv}")).await?;
+        let spec = volume.spec.as_ref();
+        let bound = spec.and_then(|spec| spec.claim_ref.as_ref()).and_then(|claim| claim.uid.as_ref());
+        let is_it = spec
+            .and_then(|spec| spec.csi.as_ref())
+            .is_some_and(|csi| csi.driver == id.driver && csi.volume_handle == id.handle);
+        let is_of_files = spec.is_some_and(|spec| spec.volume_mode.as_deref() != Some("Block"));
+        let is_bound = bound.is_some() && bound == claim.metadata.uid.as_ref();
+        Ok((is_bound && is_it && is_of_files).then_some(Seen { claim, volume }))
     }
 
     async fn carry_out(
         &self,
-        pod: &Pod,
+        pod: &PodRef,
         seen: &Seen,
         growing: Growing,
         here: &mut Here,
@@ -309,10 +359,15 @@ impl ClusterDrivers {
         {
             claim = self.tell_claim(&claim, &patch).await.map_err(GrowError::Tell)?;
         }
-        let secret = self.secret(expand_secret(&seen.volume)).await.map_err(GrowError::Ask)?;
+        let secret = match expand_secret(&seen.volume) {
+            None => None,
+            Some(SecretName { namespace, name }) => {
+                let what = || format!("secret {namespace}/{name}");
+                Some(self.get::<Secret>(Some(&namespace), &name, what).await?)
+            }
+        };
         let bytes = u64::try_from(growing.size.value()).unwrap_or_default();
-        let growth = Growth::of(&seen.volume, &PodRef::of(pod).uid, bytes, secret.as_ref());
-        let growth = growth.map_err(|error| GrowError::Ask(error.into()))?;
+        let growth = Growth::of(&seen.volume, &pod.uid, bytes, secret.as_ref())?;
         let start = Instant::now();
         let expanded = self.volumes.expand(&growth).await;
         let driver = seen.volume.spec.as_ref().and_then(|spec| spec.csi.as_ref()).map(|csi| &*csi.driver);
@@ -337,21 +392,23 @@ impl ClusterDrivers {
                 if error.is_final() {
                     here.on_node.failed = true;
                     if growing.tells_begin {
-                        let for_good = error.is_infeasible() || growing.fails_for_good;
-                        let (text, now) = (telemetry::chain(&error), format!("{:.0}", Timestamp::now()));
-                        let told = self
-                            .tell_until_heard(claim, |claim| growth::failed(claim, &text, for_good, &now))
-                            .await;
-                        if let Err(told) = told {
-                            let told = telemetry::chain(&told);
-                            tracing::warn!(volume = seen.volume_name(), told, "A claim could not be told");
-                        }
+                        self.tell_failure(claim, &error, growing.fails_for_good).await;
                     }
                 }
                 // It is left as it is until nobody uses it, and nobody has to wait for it.
                 here.in_use = error.is_in_use();
                 if here.in_use { Ok(()) } else { Err(error.into()) }
             }
+        }
+    }
+
+    async fn tell_failure(&self, claim: PersistentVolumeClaim, error: &ExpandError, for_good: bool) {
+        let for_good = error.is_infeasible() || for_good;
+        let (text, now) = (telemetry::chain(error), format!("{:.0}", Timestamp::now()));
+        let told = self.tell_until_heard(claim, |claim| growth::failed(claim, &text, for_good, &now)).await;
+        if let Err(error) = told {
+            let error = telemetry::chain(&error);
+            tracing::warn!(error, "A claim could not be told that its volume did not grow");
         }
     }
 
@@ -367,9 +424,8 @@ impl ClusterDrivers {
                 Err(AskError::Api(ApiError { kind: ApiErrorKind::Conflict, .. })) => {}
                 told => return told.map(drop).map_err(GrowError::Tell),
             }
-            let meta = &claim.metadata;
-            let name = meta.name.as_deref().unwrap_or_default();
-            claim = self.get(meta.namespace.as_deref(), name).await.map_err(GrowError::Tell)?;
+            let (namespace, name) = named(&claim);
+            claim = self.get(Some(namespace), name, || format!("PVC {namespace}/{name}")).await?;
         }
         let Some(patch) = patch(&claim) else { return Ok(()) };
         self.tell_claim(&claim, &patch).await.map(drop).map_err(GrowError::Tell)
@@ -380,10 +436,27 @@ impl ClusterDrivers {
         claim: &PersistentVolumeClaim,
         patch: &Value,
     ) -> Result<PersistentVolumeClaim, AskError> {
-        let (meta, status) = (&claim.metadata, Some("status"));
-        let name = meta.name.as_deref().unwrap_or_default();
-        within(self.client.patch(meta.namespace.as_deref(), name, status, patch)).await
+        let (namespace, name) = named(claim);
+        let told = timeout(DEADLINE, self.client.patch(Some(namespace), name, Some("status"), patch));
+        Ok(told.await.map_err(|_| AskError::Late)??)
     }
+
+    async fn get<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        what: impl Fn() -> String,
+    ) -> Result<K, GrowError> {
+        let asked = timeout(DEADLINE, self.client.get(namespace, name)).await;
+        let got = asked.map_err(|_| AskError::Late).and_then(|got| got.map_err(AskError::Api));
+        got.map_err(|source| GrowError::Fetch { what: what(), source })
+    }
+}
+
+/// Namespace and name.
+fn named(claim: &PersistentVolumeClaim) -> (&str, &str) {
+    let meta = &claim.metadata;
+    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]

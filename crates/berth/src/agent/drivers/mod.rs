@@ -2,6 +2,7 @@
 
 mod error;
 mod grow;
+mod label;
 mod usage;
 mod wanted;
 
@@ -29,8 +30,11 @@ use volume::{DriverError, MountSource, Mounted};
 use worker::Table;
 
 use super::cluster::Cluster;
-use grow::Sizes;
-use wanted::within;
+pub(super) use grow::Grower;
+use grow::OfClaim;
+use label::Labels;
+#[cfg(test)]
+pub(super) use label::Metrics as LabelMetrics;
 
 /// How long one object of the API server is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -42,7 +46,8 @@ pub(super) struct ClusterDrivers {
     registered: csi::Drivers,
     objects: Store<CSIDriver>,
     tokens: Tokens,
-    sizes: Sizes,
+    grower: Grower,
+    labels: Labels,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -78,20 +83,29 @@ impl ClusterDrivers {
             recorder: recorder.clone(),
             deadline,
         });
+        let grower = Grower::new(
+            cluster.client.clone(),
+            volumes.clone(),
+            node,
+            recorder.clone(),
+            volume::Metrics::register(metrics),
+            // Rounds of a pod's work come with each resync, and at other times.
+            loaded.config.sync_frequency.get() / 2,
+        );
         Arc::new(Self {
             client: cluster.client.clone(),
             volumes,
             registered,
             objects: Store::start(&cluster.client, Selection::default()),
             tokens: Tokens::new(cluster.client.clone()),
-            sizes: Sizes::new(
-                recorder.clone(),
-                node,
-                volume::Metrics::register(metrics),
-                // Rounds of a pod's work come with each resync, and at other times.
-                loaded.config.sync_frequency.get() / 2,
-            ),
+            labels: Labels::new(&loaded.gates, metrics),
+            grower,
         })
+    }
+
+    /// Who has volumes grow.
+    pub(super) fn grower(&self) -> Grower {
+        self.grower.clone()
     }
 
     /// The drivers that are registered, and changes of them.
@@ -127,21 +141,29 @@ impl ClusterDrivers {
 impl volume::Drivers for ClusterDrivers {
     /// A volume that is there needs neither the API server nor its driver.
     async fn prepare(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<Mounted, DriverError> {
-        let mounted = |path, read_only| Mounted {
+        // What is mounted with a label has no need of another.
+        let mounted = |path, read_only: bool, labelled: bool| Mounted {
             source: MountSource::HostPath(path),
             read_only,
-            selinux_relabel: !read_only,
+            selinux_relabel: !read_only && !labelled,
         };
         let uid = PodRef::of(pod).uid;
-        if !self.sizes.is_owed(&uid, &volume.name)
+        if !self.grower.is_owed(&uid, &volume.name)
             && let Some(path) = self.volumes.shown(&uid, &volume.name).await
         {
-            return Ok(mounted(path, is_read_only(pod, volume)));
+            let labelled = self.labels.are_on() && self.volumes.label(&uid, &volume.name).await.is_some();
+            return Ok(mounted(path, is_read_only(pod, volume), labelled));
         }
         let (wanted, _) = self.wanted(pod, volume).await?;
-        let path = self.volumes.prepare(&wanted).await?;
-        self.grow_at_mount(pod, volume, &wanted.volume).await?;
-        Ok(mounted(path, wanted.read_only))
+        let path = self.volumes.prepare(&wanted).await.inspect_err(|error| {
+            if matches!(error, csi::VolumeError::Label { .. }) {
+                self.labels.conflict(&wanted.volume.driver, wanted.by_one_pod);
+            }
+        })?;
+        if let Some(of_claim) = OfClaim::of(pod, volume) {
+            self.grower.grow_at_mount(&of_claim, &wanted.volume).await?;
+        }
+        Ok(mounted(path, wanted.read_only, wanted.label.is_some()))
     }
 
     async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
@@ -164,7 +186,7 @@ impl volume::Drivers for ClusterDrivers {
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
         self.volumes.take_down(uid).await?;
-        self.sizes.forget(uid);
+        self.grower.forget(uid);
         Ok(())
     }
 }

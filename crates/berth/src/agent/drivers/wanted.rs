@@ -73,11 +73,14 @@ impl ClusterDrivers {
                 .map(|(audience, expiration, token)| FoundToken { audience, token, expiration })
                 .collect(),
         };
-        let wanted = csi::wanted(pod, source, &policy, &found)?;
+        let mut wanted = csi::wanted(pod, source, &policy, &found)?;
+        if let Source::Persistent { volume, name, .. } = source {
+            wanted.label = self.labels.of(pod, name, volume, object.as_deref())?;
+        }
         Ok((wanted, policy))
     }
 
-    pub(super) async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
+    async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
         let Some(SecretName { namespace, name }) = name else { return Ok(None) };
         match self.get(Some(&namespace), &name).await {
             Ok(secret) => Ok(Some(secret)),
@@ -85,7 +88,7 @@ impl ClusterDrivers {
         }
     }
 
-    pub(super) async fn get<K: Object>(&self, namespace: Option<&str>, name: &str) -> Result<K, AskError> {
+    async fn get<K: Object>(&self, namespace: Option<&str>, name: &str) -> Result<K, AskError> {
         within(self.client.get(namespace, name)).await
     }
 }
@@ -94,6 +97,6 @@ fn driver_of(volume: &Volume) -> String {
     volume.csi.as_ref().map(|csi| csi.driver.clone()).unwrap_or_default()
 }
 
-pub(super) async fn within<T>(asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, AskError> {
+async fn within<T>(asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, AskError> {
     Ok(timeout(DEADLINE, asked).await.map_err(|_| AskError::Late)??)
 }

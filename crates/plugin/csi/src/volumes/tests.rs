@@ -12,6 +12,7 @@ use crate::wanted::{Group, PodContext};
 
 mod expand;
 mod faults;
+mod label;
 mod real;
 mod usage;
 
@@ -133,6 +134,7 @@ fn wanted(pod: &str, volume: &str) -> Wanted {
         publish_secrets: Secrets::default(),
         group: None,
         gid: None,
+        label: None,
     }
 }
 
