@@ -66,6 +66,7 @@ pub const SWITCHES: &[Gate] = &[
     Gate::ContainerCheckpoint,
     Gate::ContainerRestartRules,
     Gate::ContainerStopSignals,
+    Gate::CSIVolumeHealth,
     Gate::CustomCPUCFSQuotaPeriod,
     Gate::EnvFiles,
     Gate::EventedPLEG,
@@ -85,6 +86,7 @@ pub const SWITCHES: &[Gate] = &[
     Gate::ReloadKubeletServerCertificateFile,
     Gate::RestartAllContainersOnContainerExits,
     Gate::RotateKubeletServerCertificate,
+    Gate::SELinuxMount,
 ];
 
 /// Whether somebody who sets the gate `name` to `on` asks for something that does not happen: it differs from what is

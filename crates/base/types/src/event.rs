@@ -24,11 +24,24 @@ impl EventKind {
     }
 }
 
-/// One event about a pod, or about the node when `pod` is `None`.
+/// Which PersistentVolumeClaim.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ClaimRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// One event about a pod or a claim, or about the node when both are `None`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// The pod it is about; `None` for the node.
+    /// The pod it is about; `None` for the node, or a claim.
     pub pod: Option<PodRef>,
+    /// The claim it is about, if it is about one.
+    pub claim: Option<ClaimRef>,
     /// The part of the pod it is about, such as `spec.containers{web}`.
     pub field_path: Option<String>,
     /// Normal or Warning.
@@ -45,6 +58,7 @@ impl Event {
     pub fn normal(pod: &PodRef, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             pod: Some(pod.clone()),
+            claim: None,
             field_path: None,
             kind: EventKind::Normal,
             reason: reason.into(),
@@ -61,7 +75,20 @@ impl Event {
     /// An event about the node.
     #[must_use]
     pub fn node(kind: EventKind, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { pod: None, field_path: None, kind, reason: reason.into(), message: message.into() }
+        Self {
+            pod: None,
+            claim: None,
+            field_path: None,
+            kind,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    /// The same event about a claim.
+    #[must_use]
+    pub fn about_claim(self, claim: &ClaimRef) -> Self {
+        Self { pod: None, field_path: None, claim: Some(claim.clone()), ..self }
     }
 
     /// The same event about one container, named as in `spec.containers{name}`.

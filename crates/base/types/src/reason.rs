@@ -156,6 +156,16 @@ pub mod event {
         FAILED_ATTACH_VOLUME = "FailedAttachVolume";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
+        /// It takes long to give a volume to the pod's group.
+        VOLUME_PERMISSION_CHANGE_IN_PROGRESS = "VolumePermissionChangeInProgress";
+        /// The file system of a volume has its new size.
+        FILE_SYSTEM_RESIZE_SUCCESSFUL = "FileSystemResizeSuccessful";
+        /// The file system of a volume should grow, and is only read.
+        FILE_SYSTEM_RESIZE_FAILED = "FileSystemResizeFailed";
+        /// A volume could not grow while it was in use.
+        VOLUME_RESIZE_FAILED = "VolumeResizeFailed";
+        /// A driver says that something is wrong with a volume.
+        VOLUME_CONDITION_ABNORMAL = "VolumeConditionAbnormal";
         /// A new sandbox takes the place of an old one.
         SANDBOX_CHANGED = "SandboxChanged";
         /// A sandbox could not be created.

@@ -50,6 +50,7 @@ use super::referred::Referred;
 use super::rotation::RunningContainers;
 use super::stats::{UsageAnswers, UsageNeeds, follow_sandbox_image, system_cgroups};
 use super::termination::TerminationMessages;
+use super::volumestats::DriverVolumes;
 use super::{lock, memory, notify, podresources, port, settings};
 use crate::process::StopSignals;
 
@@ -183,7 +184,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let drivers = cluster.as_ref().zip(member.as_ref()).map(|(cluster, member)| {
         let (standing, strain) = (member.standing.clone(), member.strain.clone());
         let ties = Ties { cluster, node: &here.name, standing, in_use, strain };
-        ClusterDrivers::open(loaded, ties, VOLUME_DEADLINE, &registry, supervisor)
+        ClusterDrivers::open(loaded, ties, VOLUME_DEADLINE, &registry, &recorder, supervisor)
     });
     let volumes = match &drivers {
         Some(drivers) => volumes.with_drivers(drivers.clone()),
@@ -246,6 +247,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         health: health.clone(),
         facts: facts.subscribe(),
         referred: referred.clone(),
+        grower: drivers.as_ref().map(|drivers| drivers.grower()),
         messages: TerminationMessages::default(),
         milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),
@@ -278,9 +280,25 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("image collection", collector.run(in_use));
 
     let registered = drivers.as_ref().map(|drivers| drivers.registered());
+    let driver_volumes =
+        drivers.as_ref().map(|drivers| DriverVolumes::new(drivers.clone(), &loaded.gates, recorder.clone()));
     if let Some(drivers) = drivers {
         supervisor.spawn("CSI drivers", drivers.serve(table.clone()));
     }
+    let sandbox_image = watch::Sender::new(None);
+    let usage_needs = UsageNeeds {
+        pleg: pleg.clone(),
+        table: table.clone(),
+        cgroups: cgroups.subscribe(),
+        runtime: runtime.clone(),
+        runtime_name: lifecycle.runtime_name.subscribe(),
+        sandbox_image: sandbox_image.subscribe(),
+        root_dir: flags.root_dir.clone(),
+        pod_logs_dir: config.pod_logs_dir.clone(),
+        system: system_cgroups(loaded),
+        volumes: driver_volumes,
+    };
+    let usage = usage_needs.into_stats(loaded, &here, &stats::Metrics::register(&registry))?;
     let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };
     let troubles =
         cluster.as_ref().zip(standing).map(|(cluster, standing)| ClusterTroubles::new(cluster, standing));
@@ -293,23 +311,11 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         pleg: pleg.clone(),
         events: events.clone(),
         prober,
+        usage: usage.clone(),
         registry: registry.clone(),
         probe_registry,
     });
     serve(loaded, &local, supervisor)?;
-    let sandbox_image = watch::Sender::new(None);
-    let usage_needs = UsageNeeds {
-        pleg: pleg.clone(),
-        table: table.clone(),
-        cgroups: cgroups.subscribe(),
-        runtime: runtime.clone(),
-        runtime_name: lifecycle.runtime_name.subscribe(),
-        sandbox_image: sandbox_image.subscribe(),
-        root_dir: flags.root_dir.clone(),
-        pod_logs_dir: config.pod_logs_dir.clone(),
-        system: system_cgroups(loaded),
-    };
-    let usage = UsageAnswers::new(loaded, &here, usage_needs, &stats::Metrics::register(&registry))?;
     let image_told = follow_sandbox_image(runtime.clone(), health.clone(), sandbox_image);
     supervisor.spawn("image of sandboxes", image_told);
     let server_metrics = server::Metrics::register(&registry);
@@ -317,7 +323,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let answers = port::Answers {
         local: Arc::clone(&local),
         containers: Arc::new(access),
-        usage: Arc::new(usage),
+        usage: Arc::new(UsageAnswers::new(usage)),
         metrics: server_metrics,
         log,
         started,

@@ -35,8 +35,13 @@ impl EventLog {
             if let Some(further) = &further {
                 further.record(event.clone());
             }
-            let Event { pod, field_path, kind, reason, message } = event;
+            let Event { pod, claim, field_path, kind, reason, message } = event;
             let reason = &*reason;
+            if let Some(claim) = claim {
+                let (namespace, name) = (claim.namespace, claim.name);
+                tracing::debug!(namespace, claim = name, reason, message, "Event about a claim");
+                continue;
+            }
             let Some(pod) = pod else {
                 tracing::info!(reason, message, "Event about the node");
                 continue;

@@ -9,6 +9,7 @@ use probe::Prober;
 use server::why::{Why, WhyFailure, advice};
 use server::{Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal};
 use source::ManifestProblem;
+use stats::Stats;
 use status::StatusStore;
 use telemetry::metrics::Registry;
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use super::events::EventLog;
 use super::podlogs::{self, PodLog};
 use super::podobjects::ObjectTroubles;
 use super::problem::ClusterTroubles;
+use super::stats::UsageNeeds;
 
 /// How long a look at a pod may take before `berth why` speaks of it.
 const LOOK_PATIENCE: SignedDuration = SignedDuration::from_millis(200);
@@ -39,6 +41,8 @@ pub(super) struct LocalAnswers {
     pub(super) pleg: Pleg,
     pub(super) events: EventLog,
     pub(super) prober: Prober,
+    /// How full volumes of claims are.
+    pub(super) usage: Stats<UsageNeeds>,
     pub(super) registry: Registry,
     pub(super) probe_registry: Registry,
 }
@@ -239,10 +243,16 @@ impl Local for LocalAnswers {
         }
     }
 
-    fn metrics(&self, page: MetricsPage) -> String {
-        match page {
-            MetricsPage::Agent => self.registry.encode(),
-            MetricsPage::Probes => self.probe_registry.encode(),
+    fn metrics(&self, page: MetricsPage) -> BoxFuture<'_, String> {
+        async move {
+            match page {
+                MetricsPage::Agent => {
+                    let claims = self.usage.claims().await;
+                    self.registry.encode_with(|encoder| stats::claims::encode(encoder, &claims))
+                }
+                MetricsPage::Probes => self.probe_registry.encode(),
+            }
         }
+        .boxed()
     }
 }

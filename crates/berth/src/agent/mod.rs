@@ -34,6 +34,7 @@ mod services;
 mod settings;
 mod stats;
 mod termination;
+mod volumestats;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

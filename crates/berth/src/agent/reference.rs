@@ -113,7 +113,9 @@ fn no_metric_is_missing_from_the_page() {
 fn rows() -> BTreeMap<String, Row> {
     let registry = registry();
     let mut rows = collected(&registry.encode());
-    rows.extend(registry.declarations().into_iter().chain([LOG_BYTES]).map(row));
+    rows.extend(
+        registry.declarations().into_iter().chain([LOG_BYTES]).chain(stats::claims::DECLARATIONS).map(row),
+    );
     rows
 }
 
@@ -149,6 +151,7 @@ fn registry() -> Registry {
         probe::Metrics::register(&registry),
         pluginapi::csi::Metrics::register(&registry),
         podobjects::Metrics::register(&registry),
+        super::drivers::LabelMetrics::register(&registry),
         registry::Metrics::register(&registry),
         stats::Metrics::register(&registry),
         sync::Metrics::register(&registry),

@@ -12,14 +12,18 @@ use futures::future::{BoxFuture, FutureExt as _};
 use node::RuntimeHealth;
 use pleg::Pleg;
 use server::{Refusal, Usage, UsagePage};
-use stats::{Metrics, Needs, NodeView, PodView, Settings, Stats, SystemContainer, VolumeView};
+use stats::{
+    DriverUsage, Metrics, Needs, NodeView, PodView, Room, Settings, ShownTo, Stats, SystemContainer,
+    VolumeView,
+};
 use sync::PodCgroup;
 use tokio::sync::watch;
 use types::{Pod, PodRef};
-use volume::{PodPaths, measurable};
+use volume::{MeasuredBy, PodPaths, measurable};
 use worker::Table;
 
 use super::here::NodeHere;
+use super::volumestats::DriverVolumes;
 
 /// How CRI-O calls itself (CRI: `Version`).
 const CRI_O: &str = "cri-o";
@@ -36,6 +40,8 @@ pub(super) struct UsageNeeds {
     pub(super) pod_logs_dir: PathBuf,
     /// The cgroups of daemons that are measured by themselves.
     pub(super) system: Vec<(SystemContainer, String)>,
+    /// Who makes volumes of claims; nobody without an API server.
+    pub(super) volumes: Option<DriverVolumes>,
 }
 
 impl UsageNeeds {
@@ -60,10 +66,10 @@ impl UsageNeeds {
 fn volumes(root_dir: &Path, pod: &Pod) -> Vec<VolumeView> {
     let view = |found: volume::Measurable| VolumeView {
         name: found.name,
-        path: found.path,
-        // Volumes of claims are not mounted by anybody yet.
-        claim: None,
-        ephemeral: found.ephemeral,
+        room: match found.by {
+            MeasuredBy::Directory { path, ephemeral } => Room::Directory { path, ephemeral },
+            MeasuredBy::Driver { claim } => Room::Driver { claim },
+        },
     };
     measurable(root_dir, pod).into_iter().map(view).collect()
 }
@@ -100,22 +106,33 @@ impl Needs for UsageNeeds {
     async fn image_fs(&self) -> Result<ImageFsInfo, CriError> {
         self.runtime.image_fs_info().await
     }
+
+    async fn driver_usage(&self, shown_to: &[ShownTo]) -> Option<DriverUsage> {
+        self.volumes.as_ref()?.usage(shown_to).await
+    }
 }
 
 /// What the node's API tells of what is used.
 pub(super) struct UsageAnswers(Stats<UsageNeeds>);
 
 impl UsageAnswers {
-    /// Answers of this node. Looks at the machine, which blocks for some milliseconds.
+    /// What answers in this node's API.
+    pub(super) fn new(stats: Stats<UsageNeeds>) -> Self {
+        Self(stats)
+    }
+}
+
+impl UsageNeeds {
+    /// Stats of this node. Looks at the machine, which blocks for some milliseconds.
     ///
     /// # Errors
     /// If the cgroups cannot be found.
-    pub(super) fn new(
+    pub(super) fn into_stats(
+        self,
         loaded: &Loaded,
         here: &NodeHere,
-        needs: UsageNeeds,
         metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Stats<Self>> {
         let mount_point = Path::new(cgroup::version::MOUNT_POINT);
         let hierarchies = Hierarchies::find(here.cgroup_version, mount_point)
             .with_context(|| format!("cannot look for the cgroups in {}", mount_point.display()))?;
@@ -125,7 +142,7 @@ impl UsageAnswers {
             root_dir: loaded.flags.root_dir.clone(),
             volume_period: (!period.is_negative()).then(|| period.get()),
         };
-        Ok(Self(Stats::new(settings, UsageReader::new(hierarchies), needs, metrics)))
+        Ok(Stats::new(settings, UsageReader::new(hierarchies), self, metrics))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use testkit::csi::{DriverOptions, Mounting, TestDriver};
-use testkit::plugin::{Call, Fault, Moment, Strike};
+use testkit::plugin::{Call, Code, Fault, Moment, Strike};
 use testkit::pod::{PodBuilder, pod};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim};
 use types::k8s::api::storage::v1::CSIDriver;
@@ -23,15 +23,14 @@ pub(crate) struct World {
 impl World {
     /// A node with a driver that registers, and a claim that is bound to a volume of it.
     async fn start() -> Self {
-        let spec = json!({
-            "attachRequired": false, "podInfoOnMount": true, "volumeLifecycleModes": ["Persistent", "Ephemeral"],
-        });
-        Self::with(spec, DriverOptions::new(DRIVER, Mounting::Pretended)).await
+        Self::with(no_attach(), options(), "").await
     }
 
-    /// The same with this CSIDriver object, and a driver that does so.
-    pub(crate) async fn with(spec: Value, options: DriverOptions) -> Self {
-        let api = ApiRig::start().await;
+    /// The same with this CSIDriver object, a driver that does so, and `more` in the node's configuration.
+    pub(crate) async fn with(spec: Value, options: DriverOptions, more: &str) -> Self {
+        let mut api = ApiRig::prepare(more).await;
+        api.rig.launch();
+        api.server.until_node("registered", |node| !node.is_null()).await;
         let dir = tempfile::tempdir().unwrap();
         let driver = TestDriver::start(dir.path(), options).unwrap();
         let object = json!({"metadata": {"name": DRIVER}, "spec": spec});
@@ -75,6 +74,30 @@ impl World {
         self.driver.wait(DEADLINE * 3, asked).await.unwrap();
     }
 
+    /// The controller has made the volume larger, and tells the node.
+    async fn enlarge(&self, size: &str) {
+        let client = &self.api.server.client;
+        let capacity = json!({"spec": {"capacity": {"storage": size}}});
+        client.patch::<PersistentVolume>(None, "pv-1", None, &capacity).await.unwrap();
+        let status = json!({"status": {
+            "allocatedResources": {"storage": size},
+            "allocatedResourceStatuses": {"storage": "NodeResizePending"},
+            "conditions": [{"type": "FileSystemResizePending", "status": "True"}],
+        }});
+        let claim = client.patch::<PersistentVolumeClaim>(Some("default"), "data", Some("status"), &status);
+        claim.await.unwrap();
+    }
+
+    /// Waits until the claim's status is as `wanted` says.
+    async fn until_claim(&self, what: &str, wanted: impl Fn(&Value) -> bool) {
+        let client = &self.api.server.client;
+        let status = async || {
+            let claim: PersistentVolumeClaim = client.get(Some("default"), "data").await.unwrap();
+            json!(claim.status)
+        };
+        self.api.rig.until(what, DEADLINE, status, wanted).await;
+    }
+
     async fn path(&self, name: &str, spec_name: &str) -> PathBuf {
         let pod = self.api.server.pod(name).await;
         let dir = self.api.rig.root().join("pods").join(pod["metadata"]["uid"].as_str().unwrap());
@@ -88,6 +111,17 @@ impl World {
             mounts.iter().find(|mount| mount.container_path == "/data").unwrap().host_path.clone()
         })
     }
+}
+
+fn options() -> DriverOptions {
+    DriverOptions::new(DRIVER, Mounting::Pretended)
+}
+
+/// A CSIDriver object for volumes that are not attached.
+fn no_attach() -> Value {
+    json!({
+        "attachRequired": false, "podInfoOnMount": true, "volumeLifecycleModes": ["Persistent", "Ephemeral"],
+    })
 }
 
 /// Binds the claim to the volume where no controller does.
@@ -129,6 +163,9 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     let sent = world.driver.last_publish().unwrap();
     assert_eq!(sent.volume_context["csi.storage.k8s.io/pod.name"], "web");
     assert_eq!(sent.volume_context["pool"], "fast");
+    let page = world.api.rig.ask("/metrics").await.unwrap();
+    let shown = "kubelet_volume_stats_used_bytes{namespace=\"default\",persistentvolumeclaim=\"data\"} 1.048576e+06\n";
+    assert!(page.contains(shown), "{page}");
 
     world.api.server.create(&by_claim("other")).await;
     world.api.server.until_ready("other").await;
@@ -142,6 +179,47 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     assert_eq!(world.driver.changes(), ["NodeUnpublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"]);
     assert_eq!(world.driver.damage(), Vec::<String>::new());
     world.api.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_volume_grows_in_use_and_before_a_pod_gets_it() {
+    let mut world = World::with(no_attach(), options(), "syncFrequency: 1s\n").await;
+    world.register().await;
+    world.api.server.create(&by_claim("web")).await;
+    world.api.server.until_ready("web").await;
+    let is_done = |size: &'static str| {
+        move |status: &Value| {
+            status["capacity"]["storage"] == size
+                && status["allocatedResourceStatuses"]["storage"].is_null()
+                && status["conditions"].as_array().is_none_or(Vec::is_empty)
+        }
+    };
+    world.enlarge("2Gi").await;
+    world.until_claim("grown in use", is_done("2Gi")).await;
+    let sent = world.driver.last_expand().unwrap();
+    assert_eq!(sent.volume_path, world.path("web", "pv-1").await.display().to_string());
+    assert_eq!(world.driver.size("handle-1"), 2 << 30);
+    world.api.server.delete("web", Some(0)).await;
+    world.api.server.until_gone("web").await;
+    world.asked("NodeUnstageVolume").await;
+
+    world.enlarge("3Gi").await;
+    world.api.server.create(&by_claim("next")).await;
+    world.api.server.until_ready("next").await;
+    assert_eq!(world.driver.size("handle-1"), 3 << 30, "before it is ready");
+    world.until_claim("grown before", is_done("3Gi")).await;
+
+    let fault = Fault::Fail(Code::OutOfRange, "no room".into());
+    let _full = world.driver.raise(Strike::new("NodeExpandVolume", Moment::Before, fault));
+    world.enlarge("4Gi").await;
+    let is_given_up = |status: &Value| {
+        let conditions = status["conditions"].to_string();
+        status["allocatedResourceStatuses"]["storage"] == "NodeResizeInfeasible"
+            && conditions.contains("NodeResizeError")
+            && conditions.contains("no room")
+    };
+    world.until_claim("given up", is_given_up).await;
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
 }
 
 #[tokio::test]

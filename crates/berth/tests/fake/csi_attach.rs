@@ -34,7 +34,7 @@ impl World {
     async fn attaching() -> Self {
         // Room is asked for only when a volume has none.
         let spec = json!({"nodeAllocatableUpdatePeriodSeconds": 3600, "podInfoOnMount": true});
-        let mut world = Self::with(spec, options()).await;
+        let mut world = Self::with(spec, options(), "").await;
         world.register().await;
         world
     }
@@ -160,7 +160,7 @@ async fn pods_that_wait_hold_up_no_others_and_are_told_why_a_volume_is_not_attac
 
 #[tokio::test]
 async fn the_cluster_is_told_of_drivers_and_of_their_end() {
-    let mut world = World::with(json!({}), options()).await;
+    let mut world = World::with(json!({}), options(), "").await;
     let node = world.api.server.node().await;
     let owned = |csi_node: &Value, node: &Value| {
         csi_node["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::pods::{LogQuery, PodList, Pods};
@@ -51,7 +52,7 @@ pub trait Local: Pods {
     /// What is wrong with the agent itself.
     fn health(&self) -> Result<(), String>;
     /// The metrics of a page in Prometheus' text format.
-    fn metrics(&self, page: MetricsPage) -> String;
+    fn metrics(&self, page: MetricsPage) -> BoxFuture<'_, String>;
 }
 
 /// The routes of the local socket.
@@ -62,8 +63,8 @@ pub fn local_api(local: Arc<dyn Local>) -> Router {
         .route("/problems", get(problems))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_log))
         .route("/healthz", get(health))
-        .route("/metrics", get(async |local| metrics(local, MetricsPage::Agent)))
-        .route("/metrics/probes", get(async |local| metrics(local, MetricsPage::Probes)))
+        .route("/metrics", get(async |local| metrics(local, MetricsPage::Agent).await))
+        .route("/metrics/probes", get(async |local| metrics(local, MetricsPage::Probes).await))
         .with_state(local)
 }
 
@@ -109,6 +110,6 @@ async fn health(State(local): State<Arc<dyn Local>>) -> Response {
     }
 }
 
-fn metrics(State(local): State<Arc<dyn Local>>, page: MetricsPage) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics(page))
+async fn metrics(State(local): State<Arc<dyn Local>>, page: MetricsPage) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], local.metrics(page).await)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use server::why::Why;
 use server::{
     ListenError, Local, LogFile, LogQuery, MetricsPage, Pods, Problem, Refusal, local_api, serve_unix,
@@ -57,11 +57,12 @@ impl Local for Fake {
         Err("the made-up agent is never well".to_owned())
     }
 
-    fn metrics(&self, page: MetricsPage) -> String {
-        match page {
-            MetricsPage::Agent => "up 1\n".to_owned(),
-            MetricsPage::Probes => "probed 1\n".to_owned(),
-        }
+    fn metrics(&self, page: MetricsPage) -> BoxFuture<'_, String> {
+        let text = match page {
+            MetricsPage::Agent => "up 1\n",
+            MetricsPage::Probes => "probed 1\n",
+        };
+        std::future::ready(text.to_owned()).boxed()
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cri::{CriError, ImageFsInfo, v1};
-use types::ObservedPod;
+use types::{ObservedPod, PodRef};
 
 /// Who knows the pods, and the runtime. It is asked at each scrape, and at no other time.
 pub trait Needs: Send + Sync + 'static {
@@ -19,6 +19,11 @@ pub trait Needs: Send + Sync + 'static {
 
     /// Where the runtime keeps images and writable layers (CRI: `ImageFsInfo`).
     fn image_fs(&self) -> impl Future<Output = Result<ImageFsInfo, CriError>> + Send;
+
+    /// What the driver of a volume tells of it. The pods in `shown_to` have the same volume, each under a name of its own:
+    /// one that it is shown to is enough. None if it is shown to none of them, or its driver does not tell. Has a deadline
+    /// of its own.
+    fn driver_usage(&self, shown_to: &[ShownTo]) -> impl Future<Output = Option<DriverUsage>> + Send;
 }
 
 /// One pod.
@@ -41,12 +46,53 @@ pub struct PodView {
 pub struct VolumeView {
     /// Its name in the pod's spec.
     pub name: String,
-    /// Where it is on the node.
-    pub path: PathBuf,
-    /// The claim that it was made for, if it was.
-    pub claim: Option<String>,
-    /// Whether it counts towards the pod's ephemeral storage: it is an `emptyDir` on a disk, or a `configMap`.
-    pub ephemeral: bool,
+    /// Who knows how full it is.
+    pub room: Room,
+}
+
+/// Who knows how full a volume is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// Whoever looks at its directory.
+    Directory {
+        /// Where it is on the node.
+        path: PathBuf,
+        /// Whether it counts towards the pod's ephemeral storage: it is an `emptyDir` on a disk, or a `configMap`.
+        ephemeral: bool,
+    },
+    /// The driver that made it.
+    Driver {
+        /// The claim that it was made for, in the pod's namespace; none for one that is in the pod's spec.
+        claim: Option<String>,
+    },
+}
+
+/// A pod that a driver shows a volume to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShownTo {
+    /// The pod's name and UID.
+    pub pod: PodRef,
+    /// What the volume is called in its spec.
+    pub volume: String,
+}
+
+/// What a driver tells of a volume. What it does not tell is 0, as other kubelets have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DriverUsage {
+    /// How many bytes there are.
+    pub capacity_bytes: u64,
+    /// How many of them are left.
+    pub available_bytes: u64,
+    /// How many are used.
+    pub used_bytes: u64,
+    /// How many inodes there are.
+    pub inodes: u64,
+    /// How many of them are left.
+    pub inodes_free: u64,
+    /// How many are used.
+    pub inodes_used: u64,
+    /// Whether something is wrong with the volume; none of drivers that do not say (KEP-1432).
+    pub abnormal: Option<bool>,
 }
 
 /// The node, apart from its pods.

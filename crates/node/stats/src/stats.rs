@@ -16,10 +16,11 @@ use crate::disks::{self, Ask, Disks, Finds};
 use crate::flights::Flights;
 use crate::logs::LogUse;
 use crate::machine::Machine;
-use crate::needs::Needs;
+use crate::needs::{Needs, Room, ShownTo};
 use crate::rates::Rates;
-use crate::reading::{Kind, Reading};
-use crate::summary::{self, Inputs, Storage, Summary};
+use crate::reading::{Kind, PodReading, Reading};
+use crate::summary::{self, Inputs, Storage, Summary, VolumeStats};
+use crate::told::{self, Answers, Question, Told};
 use crate::{Metrics, cadvisor, logs, read, resource};
 
 /// How long the kernel's files may take, which is usually some milliseconds.
@@ -28,6 +29,8 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
 const RUNTIME_PATIENCE: Duration = Duration::from_secs(5);
 /// The same for file systems.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
+/// The same for drivers of volumes.
+const DRIVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What stats are told once.
 #[derive(Clone, Debug)]
@@ -74,6 +77,7 @@ struct Shared<N> {
     cgroups: UsageReader,
     machine: Machine,
     disks: Disks,
+    told: Told,
     rates: Mutex<Rates>,
     readings: Flights<Result<Arc<Taken>, StatsError>>,
     /// For the one thread that reads; it keeps its place while it hangs.
@@ -86,6 +90,7 @@ struct Shared<N> {
 struct Taken {
     reading: Reading,
     finds: Finds,
+    drivers: Answers,
     told: HashMap<String, v1::ContainerStats>,
     image_fs: Option<ImageFsInfo>,
     logs: HashMap<PodUid, LogUse>,
@@ -104,6 +109,7 @@ impl<N: Needs> Stats<N> {
             cgroups,
             machine: Machine::detect(),
             disks: Disks::default(),
+            told: Told::default(),
             rates: Mutex::default(),
             readings: Flights::default(),
             reader: Arc::new(Semaphore::new(1)),
@@ -139,6 +145,18 @@ impl<N: Needs> Stats<N> {
             None => cadvisor::text(&shared.machine, None, &Finds::new()),
         })
         .await
+    }
+
+    /// How full the volumes of claims are, as their drivers tell, each claim once; for `/metrics`. A driver that does not
+    /// answer loses its own.
+    pub async fn claims(&self) -> Vec<VolumeStats> {
+        let pods: Vec<_> = self.shared.needs.pods().into_iter().filter_map(PodReading::of).collect();
+        let mut questions = told::questions(pods.iter().map(|pod| &pod.view));
+        questions.retain(|question| question.key.claim().is_some());
+        let names: Vec<_> =
+            questions.iter().map(|question| (question.key.clone(), question.name().to_owned())).collect();
+        let answers = self.shared.ask_drivers(questions).await;
+        names.into_iter().filter_map(|(key, name)| Some(answers.get(&key)?.stats(name, &key))).collect()
     }
 
     /// Writes a text, which takes some milliseconds for hundreds of pods, where that holds up nobody.
@@ -178,8 +196,23 @@ impl<N: Needs> Shared<N> {
         };
         let asks = self.asks(kind, &reading, image_fs.as_ref());
         let disks = self.disks.measure(asks, DISK_PATIENCE);
-        let (told, finds, logs): (HashMap<_, _>, _, _) = tokio::join!(told, disks, self.logs(kind, &reading));
-        Ok(Taken { reading, finds, told, image_fs, logs })
+        let drivers = async {
+            let pods = reading.pods.iter().map(|pod| &pod.view);
+            if kind == Kind::Summary { self.ask_drivers(told::questions(pods)).await } else { Answers::new() }
+        };
+        let (told, finds, drivers, logs): (HashMap<_, _>, _, _, _) =
+            tokio::join!(told, disks, drivers, self.logs(kind, &reading));
+        Ok(Taken { reading, finds, drivers, told, image_fs, logs })
+    }
+
+    /// What drivers tell of their volumes.
+    async fn ask_drivers(self: &Arc<Self>, questions: Vec<Question>) -> Answers {
+        let Some(period) = self.settings.volume_period else { return Answers::new() };
+        let ask = |shown_to: Vec<ShownTo>| {
+            let shared = Arc::clone(self);
+            async move { shared.needs.driver_usage(&shown_to).await }
+        };
+        self.told.ask(questions, period, DRIVER_PATIENCE, ask).await
     }
 
     async fn logs(&self, kind: Kind, reading: &Reading) -> HashMap<PodUid, LogUse> {
@@ -215,8 +248,9 @@ impl<N: Needs> Shared<N> {
             return;
         }
         for volume in reading.pods.iter_mut().flat_map(|pod| &mut pod.view.volumes) {
-            if let Ok(rest) = volume.path.strip_prefix(&self.settings.root_dir) {
-                volume.path = self.root_dir.join(rest);
+            let Room::Directory { path, .. } = &mut volume.room else { continue };
+            if let Ok(rest) = path.strip_prefix(&self.settings.root_dir) {
+                *path = self.root_dir.join(rest);
             }
         }
     }
@@ -233,7 +267,10 @@ impl<N: Needs> Shared<N> {
                 let places = runtime.map(|fs| &*fs.mountpoint).chain([&*self.root_dir]).map(full);
                 let volumes = reading.pods.iter().flat_map(|pod| &pod.view.volumes);
                 let volumes = self.settings.volume_period.into_iter().flat_map(|period| {
-                    volumes.clone().map(move |volume| disks::volume(&volume.path, mounts, period))
+                    volumes.clone().filter_map(move |volume| match &volume.room {
+                        Room::Directory { path, .. } => Some(disks::volume(path, mounts, period)),
+                        Room::Driver { .. } => None,
+                    })
                 });
                 places.chain(volumes).collect()
             }
@@ -245,6 +282,7 @@ impl<N: Needs> Shared<N> {
             node: taken.finds.get(&self.root_dir),
             image_fs: taken.image_fs.as_ref(),
             finds: &taken.finds,
+            drivers: &taken.drivers,
             logs: &taken.logs,
         });
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);

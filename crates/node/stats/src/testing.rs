@@ -26,8 +26,10 @@ use types::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, Pod
 use crate::disks::{Finds, Found};
 use crate::logs::LogUse;
 use crate::moment::Moment;
-use crate::needs::{Needs, NodeView, PodView, SystemContainer, VolumeView};
+use crate::needs::{DriverUsage, Needs, NodeView, PodView, Room, ShownTo, SystemContainer, VolumeView};
 use crate::reading::{Measured, Member, NodeReading, PodReading, Processes, Reading};
+use crate::summary::ClaimReference;
+use crate::told::{Answer, Answers, Key};
 
 pub(crate) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -145,21 +147,19 @@ pub(crate) fn pod_view(root: &Path) -> PodView {
         }],
         containers: vec![container("web", "web1", "nginx:1.25"), container("vm", "vm1", "vm:1"), ended],
     };
-    let volume = |name: &str, claim: Option<&str>, ephemeral| VolumeView {
+    let directory = |name: &str| VolumeView {
         name: name.to_owned(),
-        path: dir.join("volumes").join(name),
-        claim: claim.map(str::to_owned),
-        ephemeral,
+        room: Room::Directory { path: dir.join("volumes").join(name), ephemeral: true },
+    };
+    let claim = |name: &str, claim: &str| VolumeView {
+        name: name.to_owned(),
+        room: Room::Driver { claim: Some(claim.to_owned()) },
     };
     PodView {
         observed: Arc::new(observed),
         cgroup: Some("/kubepods/poduid1".to_owned()),
         logs: root.join("logs/shop_front_uid1"),
-        volumes: vec![
-            volume("scratch", None, true),
-            volume("data", Some("claim1"), false),
-            volume("hangs", None, true),
-        ],
+        volumes: vec![directory("scratch"), claim("data", "claim1"), directory("hangs")],
         dir,
     }
 }
@@ -236,11 +236,29 @@ pub(crate) fn finds() -> Finds {
         ("/r", found(1, None)),
         ("/var/lib/containerd", found(2, None)),
         ("/r/pods/uid1/volumes/scratch", found(1, Some((5000, 6)))),
-        ("/r/pods/uid1/volumes/data", found(9, None)),
     ]
     .into_iter()
     .map(|(path, found)| (PathBuf::from(path), found))
     .collect()
+}
+
+/// What a driver tells of a volume.
+pub(crate) fn driver_usage(n: u64) -> DriverUsage {
+    DriverUsage {
+        capacity_bytes: n * 1_000_000,
+        available_bytes: n * 600_000,
+        used_bytes: n * 300_000,
+        inodes: n * 1000,
+        inodes_free: n * 900,
+        inodes_used: n * 100,
+        abnormal: Some(false),
+    }
+}
+
+/// What the driver of the claim's volume told.
+pub(crate) fn answers() -> Answers {
+    let key = Key::Claim(ClaimReference { name: "claim1".to_owned(), namespace: "shop".to_owned() });
+    Answers::from([(key, Answer { moment: moment(), usage: driver_usage(9) })])
 }
 
 /// What the runtime tells of a container; `n` as in [`usage`].
@@ -284,6 +302,10 @@ pub(crate) struct Fake {
     /// None for a runtime that is away.
     pub(crate) told: Arc<Mutex<Option<Vec<v1::ContainerStats>>>>,
     pub(crate) image_fs: Arc<Mutex<Option<ImageFsInfo>>>,
+    /// What drivers tell; none for one that does not.
+    pub(crate) driver: Arc<Mutex<Option<DriverUsage>>>,
+    /// The pods that a driver shows the volume to that it was asked about, each time.
+    pub(crate) asked_driver: Arc<Mutex<Vec<Vec<ShownTo>>>>,
     pub(crate) asked_pods: Arc<AtomicUsize>,
     pub(crate) asked_runtime: Arc<AtomicUsize>,
 }
@@ -309,5 +331,10 @@ impl Needs for Fake {
 
     async fn image_fs(&self) -> Result<ImageFsInfo, CriError> {
         self.image_fs.lock().unwrap().clone().ok_or_else(|| away("ImageFsInfo"))
+    }
+
+    async fn driver_usage(&self, shown_to: &[ShownTo]) -> Option<DriverUsage> {
+        self.asked_driver.lock().unwrap().push(shown_to.to_owned());
+        *self.driver.lock().unwrap()
     }
 }

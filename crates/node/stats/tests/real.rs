@@ -13,7 +13,7 @@ use cgroup::version::MOUNT_POINT;
 use cgroup::{CgroupName, Cgroups, Driver, Hierarchies, Limits, UsageReader, Version};
 use cri::{CriError, ImageFsInfo, v1};
 use jiff::Timestamp;
-use stats::{Metrics, Needs, NodeView, PodView, Settings, Stats};
+use stats::{DriverUsage, Metrics, Needs, NodeView, PodView, Settings, ShownTo, Stats};
 use telemetry::metrics::Registry;
 use types::{ContainerState, ObservedContainer, ObservedPod, PodName, PodRef};
 
@@ -130,6 +130,10 @@ impl Needs for OnePod {
 
     async fn image_fs(&self) -> Result<ImageFsInfo, CriError> {
         Ok(ImageFsInfo::default())
+    }
+
+    async fn driver_usage(&self, _: &[ShownTo]) -> Option<DriverUsage> {
+        None
     }
 }
 

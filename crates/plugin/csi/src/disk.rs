@@ -1,6 +1,7 @@
 //! The directories of volumes: what is in them, making them, removing them. Nothing here follows a link below the root
 //! directory, unmounts anything, or removes anything but empty directories and notes.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ use crate::plan::Target;
 /// The mark of what was made whole.
 const MARK: &str = "ready";
 const MARK_MODE: u32 = 0o600;
+/// Beside the mark, for a restart of berth: the group that all processes of the pod are in because of the volume.
+const GID: &str = "gid";
 /// The largest mark that is read, in bytes.
 const MARK_LIMIT: u64 = 4096;
 
@@ -208,6 +211,19 @@ pub(crate) fn look_staged(
     }
 }
 
+/// With which SELinux label `volume` is staged, or was to be; none if its note does not say, or there is none.
+pub(crate) fn staged_label(layout: &Layout, volume: &VolumeId) -> Result<Option<String>, DiskError> {
+    let Some(dir) = Spot::staged(layout, volume)?.open()? else { return Ok(None) };
+    Ok(Note::read(&dir)?.and_then(Note::into_label))
+}
+
+/// With which SELinux label the volume is mounted that the pod calls `name`.
+pub(crate) fn label(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option<String>, DiskError> {
+    let Some((target, _)) = called(layout, pod, name)? else { return Ok(None) };
+    let Some(dir) = Spot::published(layout, &target)?.open()? else { return Ok(None) };
+    Ok(Note::read(&dir)?.and_then(Note::into_label))
+}
+
 /// What is there at `target`, and whose it is.
 pub(crate) fn look_published(
     layout: &Layout,
@@ -243,24 +259,69 @@ pub(crate) fn forget_target(layout: &Layout, target: &Target) -> Result<(), Disk
 
 /// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without
 /// asking anybody.
-pub(crate) fn mark(layout: &Layout, target: &Target, name: &str) -> Result<(), DiskError> {
+pub(crate) fn mark(layout: &Layout, target: &Target, name: &str, gid: Option<i64>) -> Result<(), DiskError> {
     let pod = Root::open(PodPaths::new(layout.root_dir(), &target.pod)?.dir())?;
     let below = Path::new("plugins").join(PLUGIN).join(&target.spec_name);
     pod.create_dir_all(&below, DIR_MODE)?;
     let dir = pod.sub(&below, Links::Refuse)?;
-    let written = task::file::write_atomic(&beneath::fd_path(&dir).join(MARK), name.as_bytes(), MARK_MODE);
-    Ok(written.map_err(PathError::on("write", &dir.path().join(MARK)))?)
+    let write = |file: &str, text: &str| {
+        let written =
+            task::file::write_atomic(&beneath::fd_path(&dir).join(file), text.as_bytes(), MARK_MODE);
+        written.map_err(PathError::on("write", &dir.path().join(file)))
+    };
+    if let Some(gid) = gid {
+        write(GID, &gid.to_string())?;
+    }
+    Ok(write(MARK, name)?)
+}
+
+/// The groups that all processes of the pod are in because of what is marked as made whole for it.
+pub(crate) fn groups(layout: &Layout, pod: &PodUid) -> Result<BTreeSet<i64>, DiskError> {
+    let mut all = BTreeSet::new();
+    for target in targets_of(layout, pod)? {
+        let below = Path::new(pod.as_str()).join("plugins").join(PLUGIN).join(&target.spec_name);
+        let Some(dir) = open(&layout.pods_dir(), &below)? else { continue };
+        match dir.read(Path::new(GID), Links::Refuse, MARK_LIMIT) {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            read => all.extend(read.ok().and_then(|text| String::from_utf8(text).ok()?.parse::<i64>().ok())),
+        }
+    }
+    Ok(all)
+}
+
+/// The target of the pod that was marked as made whole under the name `name`, and whose it is. It need not be there any
+/// more, as after the machine was booted.
+pub(crate) fn called(
+    layout: &Layout,
+    pod: &PodUid,
+    name: &str,
+) -> Result<Option<(Target, VolumeId)>, DiskError> {
+    for target in targets_of(layout, pod)? {
+        if !is_marked_as(layout, &target, name)? {
+            continue;
+        }
+        let seen = Spot::published(layout, &target)?.look(&MountTable::default())?;
+        if let Whose::Of(volume) = seen.whose {
+            return Ok(Some((target, volume)));
+        }
+    }
+    Ok(None)
+}
+
+fn is_marked_as(layout: &Layout, target: &Target, name: &str) -> Result<bool, DiskError> {
+    let below = Path::new(target.pod.as_str()).join("plugins").join(PLUGIN).join(&target.spec_name);
+    let Some(dir) = open(&layout.pods_dir(), &below)? else { return Ok(false) };
+    match dir.read(Path::new(MARK), Links::Refuse, MARK_LIMIT) {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        read => Ok(read.is_ok_and(|text| text == name.as_bytes())),
+    }
 }
 
 /// The target of the pod that was marked as made whole under the name `name`, if it is still whole.
 pub(crate) fn marked(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option<Target>, DiskError> {
     for target in targets_of(layout, pod)? {
-        let below = Path::new(pod.as_str()).join("plugins").join(PLUGIN).join(&target.spec_name);
-        let Some(dir) = open(&layout.pods_dir(), &below)? else { continue };
-        match dir.read(Path::new(MARK), Links::Refuse, MARK_LIMIT) {
-            Ok(text) if text == name.as_bytes() => {}
-            Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ => continue,
+        if !is_marked_as(layout, &target, name)? {
+            continue;
         }
         let shown = look_published(layout, &target, &MountTable::read()?)?.shown;
         if Place::of(shown, Known::Unknown) == Place::Ready {

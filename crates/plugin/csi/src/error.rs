@@ -18,6 +18,19 @@ pub enum VolumeError {
     /// It is for one pod at a time, and is or may be published to another one.
     #[error("volume uses the ReadWriteOncePod access mode and is already in use by another pod")]
     InUse,
+    /// It is mounted with another SELinux label, for another pod.
+    #[error("conflicting SELinux labels of volume {volume}: {staged:?} and {wanted:?}")]
+    Label {
+        /// The volume.
+        volume: VolumeId,
+        /// With which one it is staged.
+        staged: String,
+        /// Which one is wanted.
+        wanted: String,
+    },
+    /// Its driver is asked about so many volumes already that this one was left out.
+    #[error("CSI driver {0} does not keep up with being asked how full its volumes are")]
+    Busy(String),
     /// Its driver does not do it.
     #[error(transparent)]
     Driver(#[from] PluginError),
@@ -57,7 +70,7 @@ impl VolumeError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NotRegistered(_) | Self::Hung { .. } => true,
+            Self::NotRegistered(_) | Self::Busy(_) | Self::Hung { .. } => true,
             Self::Driver(error) => error.kind.is_uncertain(),
             _ => false,
         }

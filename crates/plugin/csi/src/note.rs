@@ -96,6 +96,13 @@ impl Note {
         }
     }
 
+    /// The SELinux context that it is mounted with.
+    pub(crate) fn into_label(self) -> Option<String> {
+        match self {
+            Self::Staged { selinux_context, .. } | Self::Published { selinux_context, .. } => selinux_context,
+        }
+    }
+
     /// The text, as Go's encoder of JSON writes it: keys in order, some characters escaped, a line's end.
     #[must_use]
     pub fn to_text(&self) -> String {

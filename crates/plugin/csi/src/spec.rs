@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pluginapi::csi::{AccessMode, Secrets};
 use types::corev1::{PersistentVolume, Secret, Volume};
 use types::{Pod, PodRef, pod};
+use volume::claim;
 use volume::ownership::{self, ChangePolicy};
 
 use crate::layout::VolumeId;
@@ -142,7 +143,7 @@ pub fn wanted(
     policy: &Policy,
     found: &Found<'_>,
 ) -> Result<Wanted, SpecError> {
-    let uid = PodRef::of(pod).uid;
+    let PodRef { name: pod_name, uid } = PodRef::of(pod);
     let mut publish_secrets = secrets(found.publish_secret)?;
     let mut pod_context = PodContext::default();
     let mut wanted = match source {
@@ -160,6 +161,7 @@ pub fn wanted(
             Wanted {
                 volume: VolumeId { driver: csi.driver.clone(), handle: csi.volume_handle.clone() },
                 pod: uid,
+                pod_name,
                 spec_name: pv,
                 name: name.to_owned(),
                 lifecycle: Lifecycle::Persistent,
@@ -173,6 +175,8 @@ pub fn wanted(
                 stage_secrets: secrets(found.stage_secret)?,
                 publish_secrets: Secrets::default(),
                 group: group(pod, policy.gives_to_group(&fs_type, Some(&modes), read_only)),
+                gid: claim::group(volume),
+                label: None,
                 fs_type,
             }
         }
@@ -184,6 +188,7 @@ pub fn wanted(
             Wanted {
                 volume: VolumeId { driver: csi.driver.clone(), handle },
                 pod: uid,
+                pod_name,
                 spec_name: volume.name.clone(),
                 name: volume.name.clone(),
                 lifecycle: Lifecycle::Ephemeral,
@@ -197,6 +202,8 @@ pub fn wanted(
                 stage_secrets: Secrets::default(),
                 publish_secrets: Secrets::default(),
                 group: group(pod, policy.gives_to_group(&fs_type, None, read_only)),
+                gid: None,
+                label: None,
                 fs_type,
             }
         }
@@ -222,7 +229,7 @@ pub fn wanted(
     Ok(wanted)
 }
 
-fn secrets(secret: Option<&Secret>) -> Result<Secrets, SpecError> {
+pub(crate) fn secrets(secret: Option<&Secret>) -> Result<Secrets, SpecError> {
     let Some(secret) = secret else { return Ok(Secrets::default()) };
     let text = |(key, value): (&String, &types::k8s::ByteString)| {
         let binary = |_| SpecError::Binary {

@@ -8,7 +8,11 @@ use std::time::Duration;
 use linux::mountinfo::MountTable;
 use pluginapi::csi::{Capabilities, Capability, Driver};
 use task::blocking;
+use task::events::Recorder;
+use tokio::sync::oneshot;
 use types::PodUid;
+use volume::giving;
+use volume::ownership::{Progress, give_counting};
 
 use crate::disk::{self, Whose};
 use crate::drivers::Drivers;
@@ -19,6 +23,7 @@ use crate::note::Lifecycle;
 use crate::owner::{Owners, Turn};
 use crate::place::{Known, Place};
 use crate::plan::{self, Actual, Desired, Step, Target, Wish};
+use crate::usage::UsageCalls;
 use crate::wanted::Wanted;
 
 /// What [`Volumes`] has to know about the node.
@@ -30,6 +35,8 @@ pub struct VolumesConfig {
     pub node: String,
     /// The drivers.
     pub drivers: Drivers,
+    /// Who is told of volumes that take long.
+    pub recorder: Recorder,
     /// How long looking at a volume's directories, or giving its files to a group, may take before it is waited for no
     /// longer. What a driver is asked has deadlines of its own.
     pub deadline: Duration,
@@ -38,8 +45,9 @@ pub struct VolumesConfig {
 /// The CSI volumes of all pods. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Volumes {
-    config: Arc<VolumesConfig>,
-    owners: Owners,
+    pub(crate) config: Arc<VolumesConfig>,
+    pub(crate) owners: Owners,
+    pub(crate) usage_calls: UsageCalls,
 }
 
 /// Which targets are looked at.
@@ -62,7 +70,7 @@ impl Volumes {
     /// The volumes of the node that `config` describes.
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
-        Self { config: Arc::new(config), owners: Owners::default() }
+        Self { config: Arc::new(config), owners: Owners::default(), usage_calls: UsageCalls::default() }
     }
 
     /// The path of the volume that the pod calls `name`, if it is there and whole; asks nobody. What cannot be looked at is
@@ -81,6 +89,34 @@ impl Volumes {
             Err(error) => {
                 tracing::debug!(%pod, name, %error, "A volume cannot be looked at");
                 None
+            }
+        }
+    }
+
+    /// The SELinux label that the volume is mounted with that the pod calls `name`, if it is mounted with one.
+    pub async fn label(&self, pod: &PodUid, name: &str) -> Option<String> {
+        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
+        let looked = blocking::with_deadline("look for label", self.config.deadline, move || {
+            disk::label(&layout, &of, &called)
+        });
+        looked.await.ok()?.ok()?
+    }
+
+    /// The groups that all processes of the pod are in because of its volumes. What cannot be looked at brings none.
+    pub async fn groups(&self, pod: &PodUid) -> Vec<i64> {
+        let (layout, of) = (self.config.layout.clone(), pod.clone());
+        let looked = blocking::with_deadline("look for groups", self.config.deadline, move || {
+            disk::groups(&layout, &of)
+        });
+        match looked.await {
+            Ok(Ok(groups)) => groups.into_iter().collect(),
+            Ok(Err(error)) => {
+                tracing::warn!(%pod, error = %telemetry::chain(&error), "The groups of volumes cannot be read");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::warn!(%pod, %error, "The groups of volumes cannot be read");
+                Vec::new()
             }
         }
     }
@@ -229,7 +265,7 @@ impl Volumes {
         Ok(all.await.map_err(|source| VolumeError::Hung { volume, source })??)
     }
 
-    fn published_path(&self, target: &Target) -> Result<PathBuf, VolumeError> {
+    pub(crate) fn published_path(&self, target: &Target) -> Result<PathBuf, VolumeError> {
         let dir = self.config.layout.publish_dir(&target.pod, &target.spec_name);
         Ok(published_in(&dir.map_err(disk::DiskError::from)?))
     }
@@ -247,28 +283,45 @@ impl Work<'_> {
     /// was last abandoned.
     async fn settle(&mut self, mut turn: Turn, wishes: BTreeMap<Target, Wish>) -> Result<(), VolumeError> {
         let mut desired = Desired { wishes, keep_staged: true };
+        let mut everywhere = self.wanted.is_none_or(|wanted| wanted.by_one_pod);
         loop {
             let scope = match self.wanted {
-                Some(wanted) if !wanted.by_one_pod => Scope::One(wanted.target()),
+                Some(wanted) if !everywhere => Scope::One(wanted.target()),
                 _ => Scope::All,
             };
-            let actual;
-            (actual, turn) = self.look(turn, scope).await?;
+            let (actual, other_label);
+            (actual, other_label, turn) = self.look(turn, scope).await?;
             if self.wanted.is_some_and(|wanted| wanted.by_one_pod && is_elsewhere(&actual, wanted)) {
                 return Err(VolumeError::InUse);
+            }
+            let mut desired_now = None;
+            if let (Some(staged), Some(wanted)) = (other_label, self.wanted)
+                && actual.at(&wanted.target()) != Place::Ready
+            {
+                // What is mounted with another label is of no use to this pod. Whether one has it, all of them say.
+                if !std::mem::replace(&mut everywhere, true) {
+                    continue;
+                }
+                if is_elsewhere(&actual, wanted) {
+                    let wanted = wanted.label.clone().unwrap_or_default();
+                    return Err(VolumeError::Label { volume: self.volume.clone(), staged, wanted });
+                }
+                let wishes = BTreeMap::from([(wanted.target(), Wish::Leaving)]);
+                desired_now = Some(Desired { wishes, keep_staged: false });
             }
             // Somebody may have come meanwhile. Who wants it has looked at its own target alone.
             desired.keep_staged = self.wanted.is_some() || self.volumes.owners.is_wanted(self.volume);
             // A volume that goes with its pod is not staged; whether another is depends on its driver.
             let is_ephemeral = self.wanted.is_some_and(|wanted| wanted.lifecycle == Lifecycle::Ephemeral);
-            let Some(step) = plan::next(&desired, &actual, !is_ephemeral) else { return Ok(()) };
+            let desired = desired_now.as_ref().unwrap_or(&desired);
+            let Some(step) = plan::next(desired, &actual, !is_ephemeral) else { return Ok(()) };
             let (step, asked) = match step {
                 // Nothing of the driver is needed for these.
                 Step::PrepareTarget(_) | Step::ForgetTarget(_) | Step::ForgetStaging => (step, None),
                 _ => {
                     let (driver, capabilities) = self.volumes.driver(self.volume).await?;
                     let stages = !is_ephemeral && capabilities.has(Capability::StageUnstage);
-                    let Some(step) = plan::next(&desired, &actual, stages) else { return Ok(()) };
+                    let Some(step) = plan::next(desired, &actual, stages) else { return Ok(()) };
                     (step, Some((driver, capabilities)))
                 }
             };
@@ -295,11 +348,26 @@ impl Work<'_> {
         called.await.map_err(|source| VolumeError::Hung { volume: self.volume.clone(), source })
     }
 
-    async fn look(&self, turn: Turn, scope: Scope) -> Result<(Actual, Turn), VolumeError> {
+    /// What is there; and the SELinux label that it is staged with, if that is not the one that is wanted.
+    async fn look(&self, turn: Turn, scope: Scope) -> Result<(Actual, Option<String>, Turn), VolumeError> {
         let (layout, volume) = (self.volumes.config.layout.clone(), self.volume.clone());
-        let (actual, turn) =
-            self.blocking("look at volume", turn, move |turn| look(&layout, &volume, scope, turn)).await?;
-        Ok((actual?, turn))
+        // A volume that goes with its pod is not staged.
+        let persistent = self.wanted.filter(|wanted| wanted.lifecycle == Lifecycle::Persistent);
+        let label = persistent.map(|wanted| wanted.label.clone());
+        let looked = move |turn: &mut Turn| {
+            let actual = look(&layout, &volume, scope, turn)?;
+            let staged = match (&label, actual.staged) {
+                (None, _) | (_, Place::Nothing | Place::Remains | Place::Stray) => None,
+                (Some(label), _) => {
+                    let staged = disk::staged_label(&layout, &volume)?;
+                    (staged != *label).then(|| staged.unwrap_or_default())
+                }
+            };
+            Ok((actual, staged))
+        };
+        let (looked, turn) = self.blocking("look at volume", turn, looked).await?;
+        let (actual, other_label) = looked.map_err(|error: disk::DiskError| VolumeError::from(error))?;
+        Ok((actual, other_label, turn))
     }
 
     async fn take(
@@ -406,15 +474,22 @@ impl Work<'_> {
         published?;
         let group =
             wanted.group.filter(|group| group.by_kubelet && !capabilities.has(Capability::VolumeMountGroup));
-        let read_only = wanted.read_only;
+        let (read_only, gid) = (wanted.read_only, wanted.gid);
         let (at, name) = (target.clone(), wanted.name.clone());
+        let (progress, (busy, ended)) = (Progress::default(), oneshot::channel());
+        if group.is_some() {
+            // Not even one who waits no longer ends that: the thread goes on.
+            let (recorder, pod) = (self.volumes.config.recorder.clone(), wanted.pod_ref());
+            tokio::spawn(giving::tell(recorder, pod, path.clone(), progress.clone(), ended));
+        }
         let (whole, mut turn) = self
             .blocking("give volume to group", turn, move |_| {
+                let _busy = busy;
                 if let Some(group) = group {
-                    let given = volume::ownership::give(&path, group.id, read_only, group.policy);
+                    let given = give_counting(&path, group.id, read_only, group.policy, &progress);
                     given.map_err(|source| VolumeError::Ownership { group: group.id, source })?;
                 }
-                Ok(disk::mark(&layout, &at, &name)?)
+                Ok(disk::mark(&layout, &at, &name, gid)?)
             })
             .await?;
         let whole: Result<(), VolumeError> = whole;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use pluginapi::csi::{AccessMode, AccessType, Publish, Secrets, Stage, VolumeAccess};
-use types::PodUid;
+use types::{PodName, PodRef, PodUid};
 use volume::ownership::ChangePolicy;
+use volume::selinux;
 
 use crate::layout::{Layout, VolumeId};
 use crate::note::{Lifecycle, Note};
@@ -17,6 +18,8 @@ pub struct Wanted {
     pub volume: VolumeId,
     /// The pod.
     pub pod: PodUid,
+    /// The pod's name, for events.
+    pub pod_name: PodName,
     /// The name of the PersistentVolume, or of the volume in the pod's spec.
     pub spec_name: String,
     /// The name of the volume in the pod's spec.
@@ -45,6 +48,10 @@ pub struct Wanted {
     pub publish_secrets: Secrets,
     /// To whom its files are given.
     pub group: Option<Group>,
+    /// The group that all processes of the pod are in because of it.
+    pub gid: Option<i64>,
+    /// The SELinux label that it is mounted with, if it is mounted with one.
+    pub label: Option<String>,
 }
 
 /// What a driver is told of a pod. Its `Debug` shows the keys alone: tokens may be among it.
@@ -76,17 +83,22 @@ impl Wanted {
         Target { pod: self.pod.clone(), spec_name: self.spec_name.clone() }
     }
 
+    pub(crate) fn pod_ref(&self) -> PodRef {
+        PodRef { name: self.pod_name.clone(), uid: self.pod.clone() }
+    }
+
     fn access(&self) -> VolumeAccess {
+        let label = self.label.as_deref().map(selinux::mount_option);
         let as_type = AccessType::Mount {
             fs_type: self.fs_type.clone(),
-            flags: self.mount_options.clone(),
+            flags: self.mount_options.iter().cloned().chain(label).collect(),
             group: self.group.map(|group| group.id),
         };
         VolumeAccess { mode: self.mode, as_type }
     }
 
     pub(crate) fn staged_note(&self) -> Note {
-        Note::Staged { volume: self.volume.clone(), selinux_context: None }
+        Note::Staged { volume: self.volume.clone(), selinux_context: self.label.clone() }
     }
 
     pub(crate) fn published_note(&self, node: &str) -> Note {
@@ -95,7 +107,7 @@ impl Wanted {
             spec_name: self.spec_name.clone(),
             node: node.to_owned(),
             lifecycle: self.lifecycle,
-            selinux_context: None,
+            selinux_context: self.label.clone(),
         }
     }
 

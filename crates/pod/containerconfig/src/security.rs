@@ -253,6 +253,15 @@ fn supplemental_groups(context: &PodSecurityContext) -> Vec<i64> {
     context.fs_group.into_iter().chain(context.supplemental_groups.iter().flatten().copied()).collect()
 }
 
+/// Adds `more` to the supplementary groups of a sandbox or a container: those of volumes that the pod has.
+pub fn add_groups(groups: &mut Vec<i64>, more: &[i64]) {
+    for group in more {
+        if !groups.contains(group) {
+            groups.push(*group);
+        }
+    }
+}
+
 fn groups_policy(context: &PodSecurityContext) -> SupplementalGroupsPolicy {
     match context.supplemental_groups_policy.as_deref() {
         Some("Strict") => SupplementalGroupsPolicy::Strict,

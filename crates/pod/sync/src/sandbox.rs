@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use containerconfig::security::add_groups;
 use containerconfig::{IdMappings, NodeFacts};
 use cri::v1::PodSandboxConfig;
 use task::cell::PodCell;
@@ -24,6 +25,8 @@ pub(crate) struct ReadySandbox {
     /// The handler of the pod's RuntimeClass; empty for the runtime's default.
     pub(crate) runtime_handler: String,
     pub(crate) volumes: Prepared,
+    /// The groups that all processes of the pod are in because of them.
+    pub(crate) groups: Vec<i64>,
     /// The ids of a pod with `hostUsers: false`.
     pub(crate) userns: Option<IdMappings>,
     pub(crate) facts: Arc<NodeFacts>,
@@ -64,7 +67,11 @@ impl Executor {
         for event in built.events {
             self.needs.recorder.record(event);
         }
-        let config = built.config;
+        let mut config = built.config;
+        let groups = self.needs.volumes.groups(&cell.pod.uid).await;
+        if let Some(context) = config.linux.as_mut().and_then(|linux| linux.security_context.as_mut()) {
+            add_groups(&mut context.supplemental_groups, &groups);
+        }
         let (id, ips, handler) = match &plan.sandbox {
             Sandbox::Keep(id) => {
                 let kept = observed.sandboxes.iter().find(|sandbox| sandbox.id == *id);
@@ -78,7 +85,7 @@ impl Executor {
             }
         };
         let ips = if pod::host_network(pod) { facts.host_ips.clone() } else { ips };
-        Ok(ReadySandbox { id, config, ips, runtime_handler: handler, volumes, userns, facts })
+        Ok(ReadySandbox { id, config, ips, runtime_handler: handler, volumes, groups, userns, facts })
     }
 
     /// The handler of the pod's RuntimeClass; empty if it has none.

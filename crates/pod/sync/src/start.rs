@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerconfig::env::{EnvError, EnvInput, Variable, environment};
-use containerconfig::security::ImageUser;
+use containerconfig::security::{ImageUser, add_groups};
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
 use cri::CriError;
 use image::policy::PullPolicy;
@@ -269,7 +269,7 @@ impl Starting<'_> {
             .and_then(|ephemeral| ephemeral.target_container_name.as_deref())
             .and_then(|name| observed.newest(name))
             .map(|target| target.id.as_str());
-        container_config(&ContainerInput {
+        let config = container_config(&ContainerInput {
             pod,
             kind,
             container,
@@ -288,8 +288,12 @@ impl Starting<'_> {
             userns: sandbox.userns.as_ref(),
             exclusive_cpus: false,
             facts: &sandbox.facts,
-        })
-        .map_err(|error| StartError::config(&error))
+        });
+        let mut config = config.map_err(|error| StartError::config(&error))?;
+        if let Some(context) = config.linux.as_mut().and_then(|linux| linux.security_context.as_mut()) {
+            add_groups(&mut context.supplemental_groups, &sandbox.groups);
+        }
+        Ok(config)
     }
 
     /// The container's mounts with what they show: sub-paths mounted, images of volumes pulled.

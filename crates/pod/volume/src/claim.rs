@@ -30,8 +30,6 @@ pub struct Bound<'a> {
     pub read_only: bool,
     /// As what the pod gets it.
     pub mode: VolumeMode,
-    /// The group that all processes of the pod are in because of it, as the volume's annotation has it.
-    pub group: Option<&'a str>,
 }
 
 /// As what a pod gets a volume (`volumeMode`).
@@ -179,9 +177,15 @@ pub fn bound<'a>(
         Some(_) => {}
     }
     let mode = mode(pod, &volume.name, found)?;
-    let annotations = found.metadata.annotations.as_ref();
-    let group = annotations.and_then(|all| all.get(GID)).map(String::as_str).filter(|gid| !gid.is_empty());
-    Ok(Bound { volume: found, read_only: name.read_only, mode, group })
+    Ok(Bound { volume: found, read_only: name.read_only, mode })
+}
+
+/// The group that all processes of a pod are in because it has `volume`, as the volume's annotation has it. What is no group
+/// counts as none.
+#[must_use]
+pub fn group(volume: &PersistentVolume) -> Option<i64> {
+    let gid = volume.metadata.annotations.as_ref()?.get(GID)?;
+    gid.parse().ok().filter(|gid| *gid >= 0)
 }
 
 fn mode(pod: &Pod, name: &str, found: &PersistentVolume) -> Result<VolumeMode, ClaimProblem> {

@@ -30,8 +30,17 @@ impl Metrics {
 
     /// A volume of the plugin was prepared, or could not be.
     pub(crate) fn mounted(&self, plugin: &str, took: Duration, succeeded: bool) {
+        self.did(plugin, "volume_mount", took, succeeded);
+    }
+
+    /// A volume of the plugin was made to grow, or could not be.
+    pub fn grown(&self, plugin: &str, took: Duration, succeeded: bool) {
+        self.did(plugin, "volume_fs_resize", took, succeeded);
+    }
+
+    fn did(&self, plugin: &str, operation: &str, took: Duration, succeeded: bool) {
         let status = if succeeded { "success" } else { "fail-unknown" };
-        self.operation_duration.observe(&[plugin, "volume_mount", status, "false"], took.as_secs_f64());
+        self.operation_duration.observe(&[plugin, operation, status, "false"], took.as_secs_f64());
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use linux::PathError;
 use types::{Pod, pod};
@@ -21,6 +23,18 @@ pub enum ChangePolicy {
     OnRootMismatch,
 }
 
+/// How many files have been given to a group. Clones count together.
+#[derive(Clone, Default, Debug)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// How many files they are so far.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// The group that the pod's volumes are given to.
 #[must_use]
 pub fn fs_group(pod: &Pod) -> Option<u32> {
@@ -34,6 +48,20 @@ pub fn fs_group(pod: &Pod) -> Option<u32> {
 /// # Errors
 /// If a file cannot be changed. Those before it are; doing it again continues.
 pub fn give(dir: &Path, group: u32, read_only: bool, policy: ChangePolicy) -> Result<(), PathError> {
+    give_counting(dir, group, read_only, policy, &Progress::default())
+}
+
+/// As [`give`], and says in `progress` how far it has come.
+///
+/// # Errors
+/// As [`give`].
+pub fn give_counting(
+    dir: &Path,
+    group: u32,
+    read_only: bool,
+    policy: ChangePolicy,
+    progress: &Progress,
+) -> Result<(), PathError> {
     let mask = if read_only { READ_ONLY } else { READ_WRITE };
     if policy == ChangePolicy::OnRootMismatch {
         let meta = std::fs::symlink_metadata(dir).map_err(PathError::on("stat", dir))?;
@@ -42,17 +70,18 @@ pub fn give(dir: &Path, group: u32, read_only: bool, policy: ChangePolicy) -> Re
             return Ok(());
         }
     }
-    give_tree(dir, group, mask)
+    give_tree(dir, group, mask, progress)
 }
 
 /// The root comes last: that it is right means that all of it is.
-fn give_tree(path: &Path, group: u32, mask: u32) -> Result<(), PathError> {
+fn give_tree(path: &Path, group: u32, mask: u32, progress: &Progress) -> Result<(), PathError> {
     let meta = std::fs::symlink_metadata(path).map_err(PathError::on("stat", path))?;
     if meta.is_dir() {
         for entry in std::fs::read_dir(path).map_err(PathError::on("list", path))? {
-            give_tree(&entry.map_err(PathError::on("list", path))?.path(), group, mask)?;
+            give_tree(&entry.map_err(PathError::on("list", path))?.path(), group, mask, progress)?;
         }
     }
+    progress.0.fetch_add(1, Relaxed);
     linux::fs::lchown(path, None, Some(group))?;
     if meta.is_symlink() {
         return Ok(());
@@ -82,7 +111,9 @@ mod tests {
         };
         let passwd = of(Path::new("/etc/passwd"));
 
-        give(dir.path(), 77, false, ChangePolicy::OnRootMismatch).unwrap();
+        let progress = Progress::default();
+        give_counting(dir.path(), 77, false, ChangePolicy::OnRootMismatch, &progress).unwrap();
+        assert_eq!(progress.files(), 4);
         assert_eq!((of(&sub), of(&file)), ((77, 0o2770), (77, 0o660)));
         assert_eq!(of(&sub.join("link")).0, 77);
         assert_eq!(of(Path::new("/etc/passwd")), passwd);

@@ -148,6 +148,13 @@ impl Volumes {
         futures::future::join_all(renewed).await.into_iter().flatten().collect()
     }
 
+    /// The groups that all processes of the pod `uid` are in because of volumes that were prepared for it.
+    pub async fn groups(&self, uid: &PodUid) -> Vec<i64> {
+        let Some(drivers) = &self.drivers else { return Vec::new() };
+        // A file system that hangs is told of elsewhere.
+        timeout(self.config.deadline, drivers.groups(uid)).await.unwrap_or_default()
+    }
+
     /// The tokens that volumes of `pod` show now: what is left of them after a restart of berth.
     pub async fn shown_tokens(&self, pod: &Arc<Pod>) -> Vec<(TokenRequest, String)> {
         let (config, pod) = (Arc::clone(&self.config), Arc::clone(pod));

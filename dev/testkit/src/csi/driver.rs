@@ -179,6 +179,21 @@ impl TestDriver {
         self.serving.last().expand.clone()
     }
 
+    /// How many bytes `volume` has.
+    #[must_use]
+    pub fn size(&self, volume: &str) -> i64 {
+        self.serving.volumes().size(volume)
+    }
+
+    /// Something goes wrong with `volume`, or is well again. It says so, if it has the capability.
+    pub fn set_condition(&self, volume: &str, abnormal: Option<&str>) {
+        let all = &mut self.serving.volumes().abnormal;
+        match abnormal {
+            Some(what) => all.insert(volume.to_owned(), what.to_owned()),
+            None => all.remove(volume),
+        };
+    }
+
     /// Where volumes are staged.
     #[must_use]
     pub fn staged(&self) -> BTreeMap<String, PathBuf> {

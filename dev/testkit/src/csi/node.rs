@@ -15,7 +15,7 @@ use pluginapi::proto::csi::{
     NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse, NodePublishVolumeRequest,
     NodePublishVolumeResponse, NodeServiceCapability, NodeStageVolumeRequest, NodeStageVolumeResponse,
     NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse, NodeUnstageVolumeRequest,
-    NodeUnstageVolumeResponse, ProbeRequest, ProbeResponse, Topology, VolumeUsage,
+    NodeUnstageVolumeResponse, ProbeRequest, ProbeResponse, Topology, VolumeCondition, VolumeUsage,
 };
 use tonic::{Request, Response, Status, async_trait};
 
@@ -146,16 +146,27 @@ impl Node for Serving {
         let request = request.into_inner();
         let act = || {
             self.can(Capability::VolumeStats)?;
+            let volumes = self.volumes();
+            if !volumes.is_at(&request.volume_id, Path::new(&request.volume_path)) {
+                return Err(Status::not_found("the volume is not there"));
+            }
             let usage = |unit: Unit, total| VolumeUsage {
                 available: total / 4 * 3,
                 total,
                 used: total / 4,
                 unit: unit.into(),
             };
-            let usage = vec![usage(Unit::Bytes, 4 << 20), usage(Unit::Inodes, 400)];
-            Ok(NodeGetVolumeStatsResponse { usage, volume_condition: None })
+            let size = volumes.size(&request.volume_id);
+            let usage = vec![usage(Unit::Bytes, size), usage(Unit::Inodes, 400)];
+            let tells = self.options.capabilities.contains(&Capability::VolumeCondition);
+            let abnormal = volumes.abnormal.get(&request.volume_id);
+            let volume_condition = tells.then(|| VolumeCondition {
+                abnormal: abnormal.is_some(),
+                message: abnormal.cloned().unwrap_or_default(),
+            });
+            Ok(NodeGetVolumeStatsResponse { usage, volume_condition })
         };
-        let (volume, path) = (request.volume_id, request.volume_path);
+        let (volume, path) = (request.volume_id.clone(), request.volume_path.clone());
         self.served.serve("NodeGetVolumeStats", Some(&volume), path, act).await
     }
 
@@ -168,7 +179,9 @@ impl Node for Serving {
         let bytes = request.capacity_range.as_ref().map_or(0, |range| range.required_bytes);
         let act = || {
             self.can(Capability::Expand)?;
-            Ok(NodeExpandVolumeResponse { capacity_bytes: bytes })
+            let path = Path::new(&request.volume_path);
+            let capacity_bytes = self.volumes().grow(&request.volume_id, path, bytes)?;
+            Ok(NodeExpandVolumeResponse { capacity_bytes })
         };
         self.served.serve("NodeExpandVolume", Some(&request.volume_id), bytes.to_string(), act).await
     }

@@ -22,7 +22,14 @@ pub(super) struct Volumes {
     published: BTreeMap<PathBuf, (String, bool)>,
     violations: Vec<String>,
     known: BTreeSet<String>,
+    /// How many bytes those have that are not as at first.
+    sizes: BTreeMap<String, i64>,
+    /// What is wrong with those that are not well.
+    pub(super) abnormal: BTreeMap<String, String>,
 }
+
+/// How many bytes a volume has at first.
+const SIZE: i64 = 4 << 20;
 
 fn failed(doing: &str, path: &Path, error: impl Display) -> Status {
     Status::internal(format!("{doing} {}: {error}", path.display()))
@@ -37,6 +44,8 @@ impl Volumes {
             published: BTreeMap::new(),
             violations: Vec::new(),
             known: BTreeSet::new(),
+            sizes: BTreeMap::new(),
+            abnormal: BTreeMap::new(),
         }
     }
 
@@ -158,6 +167,28 @@ impl Volumes {
         }
         self.published.remove(target);
         Ok(())
+    }
+
+    /// The volume gets `bytes`, if it has less.
+    pub(super) fn grow(&mut self, volume: &str, path: &Path, bytes: i64) -> Result<i64, Status> {
+        if !self.is_at(volume, path) {
+            let what = format!("{volume} was to grow at {}, where it is not", path.display());
+            return Err(self.violated(Code::NotFound, what));
+        }
+        let size = self.size(volume).max(bytes);
+        self.sizes.insert(volume.to_owned(), size);
+        Ok(size)
+    }
+
+    /// How many bytes the volume has.
+    pub(super) fn size(&self, volume: &str) -> i64 {
+        self.sizes.get(volume).copied().unwrap_or(SIZE)
+    }
+
+    /// Whether the volume is staged or published at `path`.
+    pub(super) fn is_at(&self, volume: &str, path: &Path) -> bool {
+        let is_staged = self.staged.get(volume).is_some_and(|staged| staged == path);
+        is_staged || self.published.get(path).is_some_and(|(of, _)| of == volume)
     }
 
     pub(super) fn staged(&self) -> BTreeMap<String, PathBuf> {

@@ -123,6 +123,12 @@ impl Registry {
     /// Everything in the Prometheus text format ([`super::TEXT_FORMAT`]): families by name, series by label values.
     #[must_use]
     pub fn encode(&self) -> String {
+        self.encode_with(|_| {})
+    }
+
+    /// The same with what `more` adds: what whoever is asked has found out for this scrape.
+    #[must_use]
+    pub fn encode_with(&self, more: impl FnOnce(&mut Encoder)) -> String {
         let (families, collectors) = {
             let inner = self.lock();
             (inner.families.values().cloned().collect::<Vec<_>>(), inner.collectors.clone())
@@ -138,6 +144,7 @@ impl Registry {
         for collect in collectors {
             collect(&mut encoder);
         }
+        more(&mut encoder);
         encoder.finish()
     }
 

@@ -46,6 +46,8 @@ pub(super) enum DriversError {
         source: AskError,
     },
     #[error(transparent)]
+    Labels(#[from] volume::selinux::SeveralLabels),
+    #[error(transparent)]
     Spec(#[from] csi::SpecError),
 }
 

@@ -3,8 +3,11 @@
 mod announce;
 mod attach;
 mod error;
+mod grow;
 mod inuse;
+mod label;
 mod limits;
+mod usage;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -18,6 +21,7 @@ use csi::{Layout, Policy, Wanted};
 use kubeapi::{Client, ObjectKey, Selection, Store, Tokens};
 use node::{InUse, Standing, Strain};
 use registry::Handlers;
+use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +39,11 @@ use self::attach::Attaching;
 use self::inuse::{UsedVolumes, used_by};
 use self::limits::Limits;
 use super::cluster::Cluster;
+pub(super) use grow::Grower;
+use grow::OfClaim;
+use label::Labels;
+#[cfg(test)]
+pub(super) use label::Metrics as LabelMetrics;
 
 /// How long one object of the API server is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -53,6 +62,8 @@ pub(super) struct ClusterDrivers {
     objects: Store<CSIDriver>,
     tokens: Tokens,
     attaching: Attaching,
+    grower: Grower,
+    labels: Arc<Labels>,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -81,6 +92,7 @@ impl ClusterDrivers {
         ties: Ties<'_>,
         deadline: Duration,
         metrics: &Registry,
+        recorder: &Recorder,
         supervisor: &mut Supervisor,
     ) -> Arc<Self> {
         let Ties { cluster, node, standing, in_use, strain } = ties;
@@ -108,6 +120,7 @@ impl ClusterDrivers {
             layout: Layout::new(loaded.flags.root_dir.clone()),
             node: node.to_owned(),
             drivers: registered.clone(),
+            recorder: recorder.clone(),
             deadline,
         });
         let attaching = Attaching {
@@ -117,6 +130,15 @@ impl ClusterDrivers {
             used: UsedVolumes::new(in_use),
             doubts,
         };
+        let grower = Grower::new(
+            cluster.client.clone(),
+            volumes.clone(),
+            node,
+            recorder.clone(),
+            volume::Metrics::register(metrics),
+            // Rounds of a pod's work come with each resync, and at other times.
+            loaded.config.sync_frequency.get() / 2,
+        );
         let tokens = Tokens::new(cluster.client.clone());
         let this = Arc::new(Self {
             client: cluster.client.clone(),
@@ -125,9 +147,16 @@ impl ClusterDrivers {
             objects,
             tokens,
             attaching,
+            grower,
+            labels: Arc::new(Labels::new(&loaded.gates, metrics)),
         });
         supervisor.spawn("volumes in use", Arc::clone(&this).tell_used());
         this
+    }
+
+    /// Who has volumes grow.
+    pub(super) fn grower(&self) -> Grower {
+        self.grower.clone()
     }
 
     /// The drivers that are registered, and changes of them.
@@ -213,22 +242,41 @@ impl FoundVolume for Shown {
 }
 
 /// A volume that its driver is to make.
-#[derive(Debug)]
 struct ToMake {
     volumes: csi::Volumes,
+    grower: Grower,
+    labels: Arc<Labels>,
+    /// The claim that the pod has it by.
+    of_claim: Option<OfClaim>,
     wanted: Wanted,
+}
+
+impl fmt::Debug for ToMake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToMake").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
 impl FoundVolume for ToMake {
     async fn show(&self) -> Result<Mounted, DriverError> {
-        let path = self.volumes.prepare(&self.wanted).await?;
-        Ok(mounted(path, self.wanted.read_only))
+        let wanted = &self.wanted;
+        let path = self.volumes.prepare(wanted).await.inspect_err(|error| {
+            if matches!(error, csi::VolumeError::Label { .. }) {
+                self.labels.conflict(&wanted.volume.driver, wanted.by_one_pod);
+            }
+        })?;
+        if let Some(of_claim) = &self.of_claim {
+            self.grower.grow_at_mount(of_claim, &wanted.volume).await?;
+        }
+        Ok(mounted(path, wanted.read_only, wanted.label.is_some()))
     }
 }
 
-fn mounted(path: std::path::PathBuf, read_only: bool) -> Mounted {
-    Mounted { source: MountSource::HostPath(path), read_only, selinux_relabel: !read_only }
+/// What is mounted with a label has no need of another.
+fn mounted(path: std::path::PathBuf, read_only: bool, labelled: bool) -> Mounted {
+    let selinux_relabel = !read_only && !labelled;
+    Mounted { source: MountSource::HostPath(path), read_only, selinux_relabel }
 }
 
 #[async_trait]
@@ -240,12 +288,22 @@ impl volume::Drivers for ClusterDrivers {
         volume: &Volume,
         onlooker: &dyn Onlooker,
     ) -> Result<Box<dyn FoundVolume>, Problem> {
-        if let Some(path) = self.volumes.shown(&PodRef::of(pod).uid, &volume.name).await {
-            return Ok(Box::new(Shown(mounted(path, is_read_only(pod, volume)))));
+        let uid = PodRef::of(pod).uid;
+        if !self.grower.is_owed(&uid, &volume.name)
+            && let Some(path) = self.volumes.shown(&uid, &volume.name).await
+        {
+            let labelled = self.labels.are_on() && self.volumes.label(&uid, &volume.name).await.is_some();
+            return Ok(Box::new(Shown(mounted(path, is_read_only(pod, volume), labelled))));
         }
         let wanted = self.wanted(pod, volume, onlooker).await;
         onlooker.waits_for(&volume.name, None);
-        Ok(Box::new(ToMake { volumes: self.volumes.clone(), wanted: wanted? }))
+        Ok(Box::new(ToMake {
+            volumes: self.volumes.clone(),
+            grower: self.grower.clone(),
+            labels: Arc::clone(&self.labels),
+            of_claim: OfClaim::of(pod, volume),
+            wanted: wanted?,
+        }))
     }
 
     async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
@@ -260,10 +318,15 @@ impl volume::Drivers for ClusterDrivers {
         Ok(())
     }
 
+    async fn groups(&self, uid: &PodUid) -> Vec<i64> {
+        self.volumes.groups(uid).await
+    }
+
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
         self.volumes.take_down(uid).await?;
         self.attaching.used.leave(uid);
+        self.grower.forget(uid);
         Ok(())
     }
 }

@@ -150,7 +150,12 @@ impl ClusterDrivers {
                 .map(|(audience, expiration, token)| FoundToken { audience, token, expiration })
                 .collect(),
         };
-        Ok(csi::wanted(pod, source, policy, &found)?)
+        let mut wanted = csi::wanted(pod, source, policy, &found)?;
+        if let Source::Persistent { volume, name, .. } = source {
+            let object = self.objects.get(&ObjectKey::new("", &wanted.volume.driver));
+            wanted.label = self.labels.of(pod, name, volume, object.as_deref())?;
+        }
+        Ok(wanted)
     }
 
     async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {

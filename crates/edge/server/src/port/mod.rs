@@ -192,11 +192,11 @@ async fn running_pods(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    exposed(shared.needs.local.metrics(MetricsPage::Agent))
+    exposed(shared.needs.local.metrics(MetricsPage::Agent).await)
 }
 
 async fn probe_metrics(State(shared): State<Arc<Shared>>) -> Response {
-    exposed(shared.needs.local.metrics(MetricsPage::Probes))
+    exposed(shared.needs.local.metrics(MetricsPage::Probes).await)
 }
 
 fn exposed(text: String) -> Response {

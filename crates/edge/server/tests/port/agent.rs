@@ -83,11 +83,12 @@ impl Local for Agent {
         self.health.lock().unwrap().clone()
     }
 
-    fn metrics(&self, page: MetricsPage) -> String {
-        match page {
+    fn metrics(&self, page: MetricsPage) -> BoxFuture<'_, String> {
+        let text = match page {
             MetricsPage::Agent => self.registry.encode(),
             MetricsPage::Probes => "probe 0\n".to_owned(),
-        }
+        };
+        ready(text).boxed()
     }
 }
 

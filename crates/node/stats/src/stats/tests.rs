@@ -7,7 +7,7 @@ use types::ObservedPod;
 
 use super::*;
 use crate::needs::PodView;
-use crate::testing::{Fake, image_fs, node_view, pod_view, reading, told};
+use crate::testing::{Fake, driver_usage, image_fs, node_view, pod_view, reading, told};
 
 /// A machine in a directory: cgroups (v2) of the pod of [`pod_view`], its volumes and its logs.
 struct Place {
@@ -31,9 +31,8 @@ impl Place {
                 place.write(&group.join("memory.current"), &format!("{memory}\n"));
             }
         }
-        for volume in ["scratch", "data"] {
-            place.write(&Path::new("root/pods/uid1/volumes").join(volume).join("file"), "x");
-        }
+        place.write(Path::new("root/pods/uid1/volumes/scratch/file"), "x");
+        *place.fake.driver.lock().unwrap() = Some(driver_usage(9));
         place.write(Path::new("root/logs/shop_front_uid1/web/0.log"), "a line\n");
         place.write(Path::new("root/logs/shop_front_uid1/sandbox.log"), "another\n");
         place.write(Path::new("root/pods/uid1/etc-hosts"), "::1 localhost\n");
@@ -94,7 +93,7 @@ async fn everything_comes_together() {
     assert_eq!(pod.memory.as_ref().unwrap().usage_bytes, Some(3000));
 
     let volumes: Vec<_> = pod.volumes.iter().map(|volume| (&*volume.name, volume.fs.inodes_used)).collect();
-    assert_eq!(volumes, [("scratch", Some(2)), ("data", Some(2))], "without the one that does not answer");
+    assert_eq!(volumes, [("scratch", Some(2)), ("data", Some(900))], "without the one that does not answer");
     // Two layers, a container's logs, a volume, the sandbox's log and the hosts file.
     assert_eq!(pod.ephemeral_storage.as_ref().unwrap().inodes_used, Some(20 + 30 + 2 + 2 + 1 + 1));
     let node = &summary.node;
@@ -156,7 +155,7 @@ async fn a_root_directory_behind_a_link() {
     symlink(place.root(), &link).unwrap();
     *place.fake.pods.lock().unwrap() = vec![pod_view(&link)];
     let summary = place.stats(link).summary(false).await.unwrap();
-    assert_eq!(summary.pods[0].volumes.len(), 2);
+    assert_eq!(summary.pods[0].volumes.len(), 2, "the other one hangs");
     assert!(summary.node.fs.is_some());
 }
 
@@ -167,6 +166,33 @@ async fn volumes_are_left_out_where_that_is_asked() {
     Arc::get_mut(&mut stats.shared).unwrap().settings.volume_period = None;
     let summary = stats.summary(false).await.unwrap();
     assert!(summary.pods[0].volumes.is_empty() && summary.node.fs.is_some());
+    assert_eq!(stats.claims().await, []);
+    assert!(place.fake.asked_driver.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_of_two_pods_is_asked_for_once() {
+    let place = Place::new();
+    {
+        let mut pods = place.fake.pods.lock().unwrap();
+        let mut other = pods[0].clone();
+        let mut observed = ObservedPod::clone(&other.observed);
+        observed.pod.uid = "uid2".into();
+        other.observed = Arc::new(observed);
+        other.volumes.retain(|volume| volume.name == "data");
+        other.volumes[0].name = "disk".to_owned();
+        pods.push(other);
+    }
+    let stats = place.stats(place.root());
+    let claims = stats.claims().await;
+    let claim = claims[0].claim.as_ref().unwrap();
+    assert_eq!((claims.len(), &*claim.namespace, &*claim.name), (1, "shop", "claim1"));
+    let summary = stats.summary(false).await.unwrap();
+    let all = summary.pods.iter().flat_map(|pod| &pod.volumes).filter(|volume| volume.claim.is_some());
+    assert_eq!(all.map(|volume| &*volume.name).collect::<Vec<_>>(), ["data", "disk"]);
+    let asked = place.fake.asked_driver.lock().unwrap();
+    let names: Vec<Vec<_>> = asked.iter().map(|all| all.iter().map(|one| &*one.volume).collect()).collect();
+    assert_eq!(names, [["data", "disk"]], "what was told a moment ago still holds");
 }
 
 #[tokio::test(start_paused = true)]

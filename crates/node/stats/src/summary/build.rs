@@ -12,6 +12,7 @@ use crate::logs::LogUse;
 use crate::needs::SystemContainer;
 use crate::rates::Rates;
 use crate::reading::{Member, Reading};
+use crate::told::Answers;
 
 /// What a summary is made of.
 pub(crate) struct Inputs<'a> {
@@ -33,6 +34,8 @@ pub(crate) struct Storage<'a> {
     pub(crate) image_fs: Option<&'a ImageFsInfo>,
     /// What was found at the runtime's mount points and in volumes.
     pub(crate) finds: &'a Finds,
+    /// What drivers told of their volumes.
+    pub(crate) drivers: &'a Answers,
     /// What pods have written to their logs.
     pub(crate) logs: &'a HashMap<PodUid, LogUse>,
 }

@@ -330,10 +330,20 @@ pub struct VolumeStats {
     /// The claim that it was made for, if it was.
     #[serde(rename = "pvcRef", skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimReference>,
+    /// Whether something is wrong with it, if its driver says so (KEP-1432).
+    #[serde(rename = "volumeHealthStats", skip_serializing_if = "Option::is_none")]
+    pub health: Option<VolumeHealth>,
+}
+
+/// How a volume is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct VolumeHealth {
+    /// Whether something is wrong with it.
+    pub abnormal: bool,
 }
 
 /// Which claim.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct ClaimReference {
     /// Its name.
     pub name: String,

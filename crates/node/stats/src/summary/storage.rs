@@ -8,10 +8,11 @@ use linux::diskuse::DiskUse;
 
 use super::build::Storage;
 use super::pods::sum;
-use super::{ClaimReference, ContainerStats, FsStats, VolumeStats, convert};
+use super::{ContainerStats, FsStats, VolumeStats, convert};
 use crate::disks::Found;
 use crate::logs::LogUse;
-use crate::needs::PodView;
+use crate::needs::{PodView, Room};
+use crate::told::Key;
 
 /// A container's writable layer, as the runtime tells it.
 pub(super) fn rootfs(told: &v1::ContainerStats, storage: Storage<'_>, now: Timestamp) -> Option<FsStats> {
@@ -35,15 +36,18 @@ pub(super) fn on_node(used: DiskUse, storage: Storage<'_>, now: Timestamp) -> Fs
 
 /// The volumes of a pod that could be measured.
 pub(super) fn volumes(pod: &PodView, storage: Storage<'_>) -> Vec<VolumeStats> {
-    let namespace = &pod.observed.pod.name.namespace;
-    let measured = pod.volumes.iter().filter_map(|volume| Some((volume, storage.finds.get(&volume.path)?)));
-    let stats = measured.map(|(volume, found)| VolumeStats {
-        fs: volume_fs(found),
-        name: volume.name.clone(),
-        claim: volume
-            .claim
-            .as_ref()
-            .map(|name| ClaimReference { name: name.clone(), namespace: namespace.to_string() }),
+    let stats = pod.volumes.iter().filter_map(|volume| {
+        let name = volume.name.clone();
+        match &volume.room {
+            Room::Directory { path, .. } => {
+                let fs = volume_fs(storage.finds.get(path)?);
+                Some(VolumeStats { fs, name, claim: None, health: None })
+            }
+            Room::Driver { claim } => {
+                let key = Key::of(&pod.observed.pod, &name, claim.as_deref());
+                Some(storage.drivers.get(&key)?.stats(name, &key))
+            }
+        }
     });
     stats.collect()
 }
@@ -67,7 +71,9 @@ pub(super) fn ephemeral(
 ) -> Option<FsStats> {
     let place = convert::room(storage.node?);
     let layers = containers.iter().flat_map(|container| [&container.rootfs, &container.logs]).flatten();
-    let counts = |name: &str| pod.volumes.iter().any(|volume| volume.ephemeral && volume.name == name);
+    let is_ephemeral = |room: &Room| matches!(room, Room::Directory { ephemeral: true, .. });
+    let counts =
+        |name: &str| pod.volumes.iter().any(|volume| is_ephemeral(&volume.room) && volume.name == name);
     let volumes = volumes.iter().filter(|volume| counts(&volume.name)).map(|volume| &volume.fs);
     let parts: Vec<&FsStats> = layers.chain(volumes).collect();
     let others = logs.into_iter().flat_map(|logs| [logs.others, logs.etc_hosts]).flatten();

@@ -7,7 +7,8 @@ use super::*;
 use crate::disks::Finds;
 use crate::rates::Rates;
 use crate::reading::{Measured, Reading};
-use crate::testing::{finds, group, image_fs, logs, moment, reading, told};
+use crate::testing::{answers, finds, group, image_fs, logs, moment, reading, told};
+use crate::told::Answers;
 
 /// Rates after two readings, `secs` apart.
 fn rates(reading: &Reading, secs: u64) -> Rates {
@@ -32,6 +33,7 @@ struct Made {
     rates: Rates,
     told: HashMap<String, cri::v1::ContainerStats>,
     finds: Finds,
+    drivers: Answers,
     logs: HashMap<types::PodUid, crate::logs::LogUse>,
 }
 
@@ -39,7 +41,14 @@ impl Made {
     fn new() -> Self {
         let reading = reading();
         let told = [told("web1", 2), told("vm1", 3)].map(|told| (told.attributes.clone().unwrap().id, told));
-        Self { rates: rates(&reading, 20), reading, told: told.into(), finds: finds(), logs: logs() }
+        Self {
+            rates: rates(&reading, 20),
+            reading,
+            told: told.into(),
+            finds: finds(),
+            drivers: answers(),
+            logs: logs(),
+        }
     }
 
     fn build(&self, whole: bool) -> Summary {
@@ -48,6 +57,7 @@ impl Made {
             node: self.finds.get(std::path::Path::new("/r")),
             image_fs: Some(&image_fs),
             finds: &self.finds,
+            drivers: &self.drivers,
             logs: &self.logs,
         });
         build(&Inputs {
@@ -135,6 +145,7 @@ fn what_is_not_known_is_left_out() {
     let mut made = Made::new();
     made.told.clear();
     made.finds.clear();
+    made.drivers.clear();
     made.reading.pods[0].network = None;
     made.reading.node.root = None;
     made.reading.node.tasks = None;
@@ -156,7 +167,13 @@ fn writable_layers_kept_apart() {
     let apart =
         cri::FilesystemUsage { mountpoint: "/layers".into(), used_bytes: 5, ..info.images[0].clone() };
     info.containers.push(apart);
-    let storage = Storage { node: None, image_fs: Some(&info), finds: &made.finds, logs: &made.logs };
+    let storage = Storage {
+        node: None,
+        image_fs: Some(&info),
+        finds: &made.finds,
+        drivers: &made.drivers,
+        logs: &made.logs,
+    };
     let summary = build(&Inputs {
         node_name: "",
         reading: &made.reading,

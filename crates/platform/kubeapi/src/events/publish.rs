@@ -52,7 +52,8 @@ impl EventPublisher {
             tokio::select! {
                 event = events.recv(), if open => match event {
                     Some(event) => {
-                        let subject = event.pod.as_ref().map_or(self.node.as_str(), |pod| &pod.name.name).to_owned();
+                        let claim = event.claim.as_ref().map_or(self.node.as_str(), |claim| &claim.name);
+                        let subject = event.pod.as_ref().map_or(claim, |pod| &pod.name.name).to_owned();
                         let outgoing = correlator.correlate(event, &subject, Timestamp::now(), Instant::now());
                         if outgoing.is_some_and(|outgoing| queue.push(outgoing)) {
                             self.dropped.fetch_add(1, Relaxed);
@@ -115,15 +116,17 @@ impl EventPublisher {
 
 /// Events about nodes, which are in no namespace, are in `default`.
 fn namespace(outgoing: &Outgoing) -> &str {
-    outgoing.key.similar().pod.as_ref().map_or("default", |pod| &pod.name.namespace)
+    let similar = outgoing.key.similar();
+    let claim = similar.claim.as_ref().map_or("default", |claim| &claim.namespace);
+    similar.pod.as_ref().map_or(claim, |pod| &pod.name.namespace)
 }
 
 /// The object of the API, as the kubelet writes it.
 fn object(outgoing: &Outgoing, node: &str) -> ApiEvent {
     const COMPONENT: &str = "kubelet";
     let similar = outgoing.key.similar();
-    let involved = match &similar.pod {
-        Some(pod) => ObjectReference {
+    let involved = match (&similar.pod, &similar.claim) {
+        (Some(pod), _) => ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
             namespace: Some(pod.name.namespace.to_string()),
@@ -132,8 +135,16 @@ fn object(outgoing: &Outgoing, node: &str) -> ApiEvent {
             field_path: outgoing.field_path.clone(),
             ..ObjectReference::default()
         },
+        (None, Some(claim)) => ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("PersistentVolumeClaim".to_owned()),
+            namespace: Some(claim.namespace.clone()),
+            name: Some(claim.name.clone()),
+            uid: Some(claim.uid.clone()),
+            ..ObjectReference::default()
+        },
         // Kubelets give a node its name for a UID here, and `kubectl describe node` looks for that.
-        None => ObjectReference {
+        (None, None) => ObjectReference {
             kind: Some("Node".to_owned()),
             name: Some(node.to_owned()),
             uid: Some(node.to_owned()),

@@ -10,8 +10,11 @@ use volume::ownership::ChangePolicy;
 use super::*;
 use crate::wanted::{Group, PodContext};
 
+mod expand;
 mod faults;
+mod label;
 mod real;
+mod usage;
 
 const LONG: Duration = Duration::from_secs(60);
 const DRIVER: &str = "d.example";
@@ -41,7 +44,8 @@ impl World {
     fn volumes(dir: &tempfile::TempDir, drivers: &Drivers) -> Volumes {
         let layout = Layout::new(dir.path().join("root"));
         let (node, drivers) = ("node-1".to_owned(), drivers.clone());
-        Volumes::new(VolumesConfig { layout, node, drivers, deadline: LONG })
+        let (recorder, _) = Recorder::channel(8);
+        Volumes::new(VolumesConfig { layout, node, drivers, recorder, deadline: LONG })
     }
 
     /// berth starts anew: what it knew is gone.
@@ -97,10 +101,24 @@ impl World {
     }
 }
 
+#[tokio::test]
+async fn a_volumes_group_is_known_after_a_restart_and_goes_with_it() {
+    let mut world = World::start().await;
+    let pod = PodUid::from("u1");
+    world.volumes.prepare(&Wanted { gid: Some(1234), ..wanted("u1", "v1") }).await.unwrap();
+    world.volumes.prepare(&wanted("u1", "v2")).await.unwrap();
+    assert_eq!(world.volumes.groups(&pod).await, [1234]);
+    world.restart();
+    assert_eq!(world.volumes.groups(&pod).await, [1234]);
+    world.take_down("u1").await.unwrap();
+    assert_eq!((world.volumes.groups(&pod).await, world.left()), (Vec::new(), Vec::new()));
+}
+
 fn wanted(pod: &str, volume: &str) -> Wanted {
     Wanted {
         volume: VolumeId { driver: DRIVER.into(), handle: volume.into() },
         pod: PodUid::from(pod),
+        pod_name: types::PodName::new("default", pod),
         spec_name: format!("pv-{volume}"),
         name: format!("the-{volume}"),
         lifecycle: Lifecycle::Persistent,
@@ -115,6 +133,8 @@ fn wanted(pod: &str, volume: &str) -> Wanted {
         stage_secrets: Secrets::default(),
         publish_secrets: Secrets::default(),
         group: None,
+        gid: None,
+        label: None,
     }
 }
 

@@ -47,6 +47,9 @@ fn the_containers_own_fields_go_before_the_pods() {
     assert_eq!(from_pod.supplemental_groups, [3, 4, 5]);
     assert_eq!(from_pod.supplemental_groups_policy(), SupplementalGroupsPolicy::Strict);
     assert_eq!(from_pod.selinux_options.unwrap().level, "s0:c1");
+    let mut groups = from_pod.supplemental_groups;
+    add_groups(&mut groups, &[4, 9, 9]);
+    assert_eq!(groups, [3, 4, 5, 9]);
     let own = json!({"runAsUser": 10, "runAsGroup": 20, "seLinuxOptions": {"type": "t"}, "privileged": true,
         "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
         "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}});

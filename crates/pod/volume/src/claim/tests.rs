@@ -74,7 +74,17 @@ fn what_a_pod_gets() {
     let name = name(&pod, &volume).unwrap();
     let pv = found(json!({"metadata": {"annotations": {"pv.beta.kubernetes.io/gid": "1234"}}}));
     let bound = bound(&pod, &volume, &name, &claim(json!({})), &pv).unwrap();
-    assert_eq!((bound.read_only, bound.mode, bound.group), (true, VolumeMode::Filesystem, Some("1234")));
+    assert_eq!((bound.read_only, bound.mode), (true, VolumeMode::Filesystem));
+    assert_eq!(group(&pv), Some(1234));
+    for (annotations, expected) in [
+        (json!({}), None),
+        (json!({"pv.beta.kubernetes.io/gid": "0"}), Some(0)),
+        (json!({"pv.beta.kubernetes.io/gid": ""}), None),
+        (json!({"pv.beta.kubernetes.io/gid": "-1"}), None),
+        (json!({"pv.beta.kubernetes.io/gid": "staff"}), None),
+    ] {
+        assert_eq!(group(&found(json!({"metadata": {"annotations": annotations}}))), expected);
+    }
 }
 
 #[test]

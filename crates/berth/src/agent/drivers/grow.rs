@@ -1,0 +1,514 @@
+//! Volumes that grow while the node has them, or before a pod gets them (KEP-556, KEP-1790). A claim that was made larger is
+//! noticed when the pod is looked after: the API server lets nodes read single claims, and not watch them.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use csi::{ExpandError, Growth, SecretName, SpecError, VolumeId, expand_secret};
+use jiff::Timestamp;
+use kubeapi::{ApiError, ApiErrorKind, Client, Object};
+use serde_json::Value;
+use task::events::Recorder;
+use tokio::sync::Mutex as Turn;
+use tokio::time::{Instant, timeout};
+use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
+use types::{ClaimRef, Event, Pod, PodRef, PodUid, pod, reason};
+use volume::claim::{self, ClaimName};
+use volume::growth::{self, Decision, Growing, OnNode, When};
+
+use super::DEADLINE;
+use super::error::AskError;
+
+/// How soon a volume is tried again that could not grow; this doubles.
+const RETRY: Duration = Duration::from_millis(500);
+/// The longest such time.
+const LONGEST_RETRY: Duration = Duration::from_secs(122);
+/// How often a claim is told again that its volume has grown, if it was changed meanwhile.
+const TELLS: usize = 3;
+
+/// Has volumes grow. Clones are the same.
+#[derive(Clone)]
+pub(in crate::agent) struct Grower {
+    client: Client,
+    volumes: csi::Volumes,
+    sizes: Arc<Sizes>,
+}
+
+/// A volume that a pod has by a claim.
+#[derive(Clone, Debug)]
+pub(super) struct OfClaim {
+    pod: PodRef,
+    /// Its name in the pod's spec.
+    name: String,
+    claim: ClaimName,
+}
+
+impl OfClaim {
+    /// `volume` of `pod`; none if it is not had by a claim.
+    pub(super) fn of(pod: &Pod, volume: &Volume) -> Option<Self> {
+        let claim = claim::name(pod, volume)?;
+        Some(Self { pod: PodRef::of(pod), name: volume.name.clone(), claim })
+    }
+}
+
+/// What is known of volumes that may grow, and who is told.
+pub(super) struct Sizes {
+    recorder: Recorder,
+    node: String,
+    metrics: volume::Metrics,
+    /// How often the volumes of a pod are looked at, at most.
+    every: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    pods: HashMap<PodUid, OfPod>,
+    volumes: HashMap<VolumeId, Arc<Turn<Here>>>,
+}
+
+#[derive(Default)]
+struct OfPod {
+    looked: Option<Instant>,
+    volumes: HashSet<VolumeId>,
+    /// Those that have to grow before a container gets them, by their names in the pod.
+    owed: HashSet<String>,
+}
+
+/// A volume, for as long as the node has it.
+#[derive(Default)]
+struct Here {
+    on_node: OnNode,
+    /// It can grow only while nobody uses it.
+    in_use: bool,
+    /// When it failed last, and how long it then rests.
+    failed: Option<(Instant, Duration)>,
+}
+
+impl Here {
+    fn rests(&self, now: Instant) -> bool {
+        self.in_use || self.failed.is_some_and(|(at, delay)| now < at + delay)
+    }
+
+    fn fails(&mut self, now: Instant) {
+        let delay = self.failed.map_or(RETRY, |(_, delay)| (delay * 2).min(LONGEST_RETRY));
+        self.failed = Some((now, delay));
+    }
+}
+
+/// A volume has not grown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GrowError {
+    /// What has to be known of it could not be read.
+    #[error("failed to fetch {what} from API server")]
+    Fetch {
+        what: String,
+        #[source]
+        source: AskError,
+    },
+    /// The claim could not be told.
+    #[error("update of the status of the claim failed")]
+    Tell(#[source] AskError),
+    /// It is not one of a CSI driver, or its Secret is no text.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The driver did not do it.
+    #[error(transparent)]
+    Driver(#[from] ExpandError),
+}
+
+/// A volume had to grow before a pod gets it, or may have had to, and did not.
+#[derive(Debug, thiserror::Error)]
+#[error("MountVolume.Setup failed while expanding volume for volume {volume:?}")]
+pub(super) struct NotGrown {
+    volume: String,
+    #[source]
+    source: GrowError,
+}
+
+impl fmt::Debug for Grower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grower").finish_non_exhaustive()
+    }
+}
+
+impl Sizes {
+    /// Of the node `node`. A pod's volumes are looked at once in `every`.
+    pub(super) fn new(recorder: Recorder, node: &str, metrics: volume::Metrics, every: Duration) -> Self {
+        Self { recorder, node: node.to_owned(), metrics, every, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is time to look at the pod's volumes. If so, it is done now.
+    fn is_due(&self, pod: &PodUid, now: Instant) -> bool {
+        let mut state = self.lock();
+        let looked = &mut state.pods.entry(pod.clone()).or_default().looked;
+        let due = looked.is_none_or(|looked| now >= looked + self.every);
+        if due {
+            *looked = Some(now);
+        }
+        due
+    }
+
+    fn here(&self, pod: &PodUid, volume: &VolumeId) -> Arc<Turn<Here>> {
+        let mut state = self.lock();
+        state.pods.entry(pod.clone()).or_default().volumes.insert(volume.clone());
+        Arc::clone(state.volumes.entry(volume.clone()).or_default())
+    }
+
+    /// Whether the volume that the pod calls `name` has to grow before a container gets it.
+    pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
+        self.lock().pods.get(pod).is_some_and(|of| of.owed.contains(name))
+    }
+
+    fn owe(&self, pod: &PodUid, name: &str, owed: bool) {
+        let mut state = self.lock();
+        let all = &mut state.pods.entry(pod.clone()).or_default().owed;
+        let _ = if owed { all.insert(name.to_owned()) } else { all.remove(name) };
+    }
+
+    /// Forgets the pod, and the volumes that no other pod has.
+    pub(super) fn forget(&self, pod: &PodUid) {
+        let mut state = self.lock();
+        let Some(gone) = state.pods.remove(pod) else { return };
+        for volume in gone.volumes {
+            if !state.pods.values().any(|of| of.volumes.contains(&volume)) {
+                state.volumes.remove(&volume);
+            }
+        }
+    }
+
+    /// Tells of a volume in events of the pod and of its claim.
+    fn tell(&self, pod: &PodRef, claim: &PersistentVolumeClaim, event: impl Fn(&PodRef) -> Event) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let meta = &claim.metadata;
+        let claim =
+            ClaimRef { namespace: text(&meta.namespace), name: text(&meta.name), uid: text(&meta.uid) };
+        let event = event(pod);
+        self.recorder.record(event.clone().about_claim(&claim));
+        self.recorder.record(event);
+    }
+}
+
+/// A claim that a pod has, with its volume.
+struct Seen {
+    claim: PersistentVolumeClaim,
+    volume: PersistentVolume,
+}
+
+impl Seen {
+    fn volume_name(&self) -> &str {
+        self.volume.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+impl Grower {
+    /// For the volumes `volumes` of the node `node`. Those of a pod are looked at once in `every`.
+    pub(super) fn new(
+        client: Client,
+        volumes: csi::Volumes,
+        node: &str,
+        recorder: Recorder,
+        metrics: volume::Metrics,
+        every: Duration,
+    ) -> Self {
+        Self { client, volumes, sizes: Arc::new(Sizes::new(recorder, node, metrics, every)) }
+    }
+
+    /// Looks whether volumes of `pod`, which its containers have, are to grow, and has them grow. Returns at once; what was
+    /// looked at lately is left alone.
+    pub(in crate::agent) fn look_after(&self, pod: &Pod) {
+        let volumes = pod::spec(pod).volumes.iter().flatten();
+        let theirs: Vec<_> = volumes
+            .filter_map(|volume| OfClaim::of(pod, volume))
+            .filter(|of_claim| !of_claim.claim.read_only)
+            .collect();
+        let uid = PodRef::of(pod).uid;
+        if theirs.is_empty() || !self.sizes.is_due(&uid, Instant::now()) {
+            return;
+        }
+        for of_claim in theirs {
+            let this = self.clone();
+            tokio::spawn(async move { Box::pin(this.grow_online(&of_claim)).await });
+        }
+    }
+
+    async fn grow_online(&self, of_claim: &OfClaim) {
+        let OfClaim { pod, name, .. } = of_claim;
+        let Some(id) = self.volumes.expandable(&pod.uid, name).await else { return };
+        // Whoever has the turn looks at it now, for this pod or for another.
+        let here = self.sizes.here(&pod.uid, &id);
+        let Ok(mut here) = here.try_lock() else { return };
+        if here.rests(Instant::now()) {
+            return;
+        }
+        match Box::pin(self.grow(of_claim, &id, When::Online, &mut here)).await {
+            Ok(()) => here.failed = None,
+            Err((seen, error)) => {
+                here.fails(Instant::now());
+                let error = telemetry::chain(&error);
+                tracing::warn!(%pod, volume = %id, error, "A volume could not grow");
+                if let Some(seen) = seen {
+                    let name = seen.volume_name();
+                    let text =
+                        format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {error}");
+                    self.sizes.recorder.record(Event::warning(
+                        pod,
+                        reason::event::VOLUME_RESIZE_FAILED,
+                        text,
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Whether the volume that the pod calls `name` has to grow before a container gets it.
+    pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
+        self.sizes.is_owed(pod, name)
+    }
+
+    /// Has the volume `id` grow, which was just shown to a pod, if it has to.
+    ///
+    /// # Errors
+    /// If it has to, or may have to, and could not. No container may have it yet.
+    pub(super) async fn grow_at_mount(&self, of_claim: &OfClaim, id: &VolumeId) -> Result<(), NotGrown> {
+        if !self.volumes.expands(&id.driver).await {
+            return Ok(());
+        }
+        let OfClaim { pod, name, .. } = of_claim;
+        let here = self.sizes.here(&pod.uid, id);
+        let mut here = here.lock().await;
+        self.sizes.owe(&pod.uid, name, true);
+        let grown = Box::pin(self.grow(of_claim, id, When::AtMount, &mut here)).await;
+        grown.map_err(|(_, source)| NotGrown { volume: name.clone(), source })?;
+        self.sizes.owe(&pod.uid, name, false);
+        Ok(())
+    }
+
+    /// Forgets the pod, whose volumes are gone.
+    pub(super) fn forget(&self, pod: &PodUid) {
+        self.sizes.forget(pod);
+    }
+
+    async fn grow(
+        &self,
+        of_claim: &OfClaim,
+        id: &VolumeId,
+        when: When,
+        here: &mut Here,
+    ) -> Result<(), (Option<Seen>, GrowError)> {
+        let OfClaim { pod, claim, .. } = of_claim;
+        let Some(seen) = self.see(of_claim, id).await.map_err(|error| (None, error))? else { return Ok(()) };
+        match growth::decide(&seen.claim, &seen.volume, claim.read_only, when, here.on_node) {
+            Decision::Rest => Ok(()),
+            Decision::IsGrown(size) => {
+                here.on_node.size = Some(size);
+                Ok(())
+            }
+            Decision::ReadOnly => {
+                let name = seen.volume_name();
+                let text = format!(
+                    "MountVolume.NodeExpandVolume failed for volume {name:?} requested read-only file system"
+                );
+                let why = reason::event::FILE_SYSTEM_RESIZE_FAILED;
+                self.sizes.tell(pod, &seen.claim, |pod| Event::warning(pod, why, text.clone()));
+                Ok(())
+            }
+            Decision::Grow(growing) => {
+                let grown = self.carry_out(pod, &seen, growing, here).await;
+                grown.map_err(|error| (Some(seen), error))
+            }
+        }
+    }
+
+    /// The claim and its volume; none if the volume is not (any more) the claim's, or not `id`, or not one of files.
+    async fn see(&self, of_claim: &OfClaim, id: &VolumeId) -> Result<Option<Seen>, GrowError> {
+        let (namespace, name) = (&*of_claim.pod.name.namespace, &of_claim.claim.name);
+        let what = || format!("PVC {namespace}/{name}");
+        let claim: PersistentVolumeClaim = self.get(Some(namespace), name, what).await?;
+        let pv = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
+        if pv.is_empty() {
+            return Ok(None);
+        }
+        let volume: PersistentVolume = self.get(None, pv, || format!("PV {pv}")).await?;
+        let spec = volume.spec.as_ref();
+        let bound = spec.and_then(|spec| spec.claim_ref.as_ref()).and_then(|claim| claim.uid.as_ref());
+        let is_it = spec
+            .and_then(|spec| spec.csi.as_ref())
+            .is_some_and(|csi| csi.driver == id.driver && csi.volume_handle == id.handle);
+        let is_of_files = spec.is_some_and(|spec| spec.volume_mode.as_deref() != Some("Block"));
+        let is_bound = bound.is_some() && bound == claim.metadata.uid.as_ref();
+        Ok((is_bound && is_it && is_of_files).then_some(Seen { claim, volume }))
+    }
+
+    async fn carry_out(
+        &self,
+        pod: &PodRef,
+        seen: &Seen,
+        growing: Growing,
+        here: &mut Here,
+    ) -> Result<(), GrowError> {
+        let mut claim = seen.claim.clone();
+        if growing.tells_begin
+            && let Some(patch) = growth::begun(&claim)
+        {
+            claim = self.tell_claim(&claim, &patch).await.map_err(GrowError::Tell)?;
+        }
+        let secret = match expand_secret(&seen.volume) {
+            None => None,
+            Some(SecretName { namespace, name }) => {
+                let what = || format!("secret {namespace}/{name}");
+                Some(self.get::<Secret>(Some(&namespace), &name, what).await?)
+            }
+        };
+        let bytes = u64::try_from(growing.size.value()).unwrap_or_default();
+        let growth = Growth::of(&seen.volume, &pod.uid, bytes, secret.as_ref())?;
+        let start = Instant::now();
+        let expanded = self.volumes.expand(&growth).await;
+        let driver = seen.volume.spec.as_ref().and_then(|spec| spec.csi.as_ref()).map(|csi| &*csi.driver);
+        let plugin = format!("kubernetes.io/csi:{}", driver.unwrap_or_default());
+        match expanded {
+            Ok(()) => {
+                self.sizes.metrics.grown(&plugin, start.elapsed(), true);
+                here.on_node = OnNode { size: Some(growing.size), failed: false };
+                let (name, node) = (seen.volume_name(), &self.sizes.node);
+                let text = format!("MountVolume.NodeExpandVolume succeeded for volume {name:?} {node}");
+                let why = reason::event::FILE_SYSTEM_RESIZE_SUCCESSFUL;
+                self.sizes.tell(pod, &claim, |pod| Event::normal(pod, why, text.clone()));
+                if growing.told {
+                    return Ok(());
+                }
+                self.tell_until_heard(claim, |claim| Some(growth::grown(claim, growing.size))).await
+            }
+            // The pod is about to go, or there is nothing to do on nodes.
+            Err(ExpandError::NotThere(_) | ExpandError::Unsupported(_)) => Ok(()),
+            Err(error) => {
+                self.sizes.metrics.grown(&plugin, start.elapsed(), false);
+                if error.is_final() {
+                    here.on_node.failed = true;
+                    if growing.tells_begin {
+                        self.tell_failure(claim, &error, growing.fails_for_good).await;
+                    }
+                }
+                // It is left as it is until nobody uses it, and nobody has to wait for it.
+                here.in_use = error.is_in_use();
+                if here.in_use { Ok(()) } else { Err(error.into()) }
+            }
+        }
+    }
+
+    async fn tell_failure(&self, claim: PersistentVolumeClaim, error: &ExpandError, for_good: bool) {
+        let for_good = error.is_infeasible() || for_good;
+        let (text, now) = (telemetry::chain(error), format!("{:.0}", Timestamp::now()));
+        let told = self.tell_until_heard(claim, |claim| growth::failed(claim, &text, for_good, &now)).await;
+        if let Err(error) = told {
+            let error = telemetry::chain(&error);
+            tracing::warn!(error, "A claim could not be told that its volume did not grow");
+        }
+    }
+
+    /// Tells the claim what `patch` makes of it as it is; as it is now, if it was changed meanwhile.
+    async fn tell_until_heard(
+        &self,
+        mut claim: PersistentVolumeClaim,
+        patch: impl Fn(&PersistentVolumeClaim) -> Option<Value>,
+    ) -> Result<(), GrowError> {
+        for _ in 1..TELLS {
+            let Some(patch) = patch(&claim) else { return Ok(()) };
+            match self.tell_claim(&claim, &patch).await {
+                Err(AskError::Api(ApiError { kind: ApiErrorKind::Conflict, .. })) => {}
+                told => return told.map(drop).map_err(GrowError::Tell),
+            }
+            let (namespace, name) = named(&claim);
+            claim = self.get(Some(namespace), name, || format!("PVC {namespace}/{name}")).await?;
+        }
+        let Some(patch) = patch(&claim) else { return Ok(()) };
+        self.tell_claim(&claim, &patch).await.map(drop).map_err(GrowError::Tell)
+    }
+
+    async fn tell_claim(
+        &self,
+        claim: &PersistentVolumeClaim,
+        patch: &Value,
+    ) -> Result<PersistentVolumeClaim, AskError> {
+        let (namespace, name) = named(claim);
+        let told = timeout(DEADLINE, self.client.patch(Some(namespace), name, Some("status"), patch));
+        Ok(told.await.map_err(|_| AskError::Late)??)
+    }
+
+    async fn get<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        what: impl Fn() -> String,
+    ) -> Result<K, GrowError> {
+        let asked = timeout(DEADLINE, self.client.get(namespace, name)).await;
+        let got = asked.map_err(|_| AskError::Late).and_then(|got| got.map_err(AskError::Api));
+        got.map_err(|source| GrowError::Fetch { what: what(), source })
+    }
+}
+
+/// Namespace and name.
+fn named(claim: &PersistentVolumeClaim) -> (&str, &str) {
+    let meta = &claim.metadata;
+    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes() -> Sizes {
+        let metrics = volume::Metrics::register(&telemetry::metrics::Registry::new());
+        Sizes::new(Recorder::channel(1).0, "n", metrics, Duration::from_secs(30))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_a_pods_volumes_are_looked_at() {
+        let (sizes, pod) = (sizes(), PodUid::from("u"));
+        assert!(sizes.is_due(&pod, Instant::now()));
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(!sizes.is_due(&pod, Instant::now()) && sizes.is_due(&"other".into(), Instant::now()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(sizes.is_due(&pod, Instant::now()));
+    }
+
+    #[test]
+    fn what_is_known_of_a_volume_goes_with_the_last_pod_that_has_it() {
+        let sizes = sizes();
+        let volume = VolumeId { driver: "d".into(), handle: "v".into() };
+        let (one, other) = (PodUid::from("one"), PodUid::from("other"));
+        let here = sizes.here(&one, &volume);
+        assert!(Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
+        sizes.owe(&one, "data", true);
+        assert!(sizes.is_owed(&one, "data") && !sizes.is_owed(&other, "data"));
+        sizes.forget(&one);
+        assert!(!sizes.is_owed(&one, "data"));
+        assert!(Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
+        sizes.forget(&other);
+        assert!(!Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_that_failed_rests_longer_each_time() {
+        let mut here = Here::default();
+        let mut waited = Vec::new();
+        for _ in 0..10 {
+            let now = Instant::now();
+            assert!(!here.rests(now));
+            here.fails(now);
+            let delay = here.failed.unwrap().1;
+            assert!(here.rests(now + delay - Duration::from_millis(1)));
+            tokio::time::advance(delay).await;
+            waited.push(delay.as_millis());
+        }
+        assert_eq!(waited, [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 122_000, 122_000]);
+        here.in_use = true;
+        assert!(here.rests(Instant::now() + Duration::from_secs(1000)));
+    }
+}

@@ -1,0 +1,108 @@
+//! How full volumes are, as their drivers say.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pluginapi::csi::{Capability, Usage as Numbers};
+use task::blocking;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use types::PodUid;
+
+use crate::disk;
+use crate::error::VolumeError;
+use crate::layout::VolumeId;
+use crate::volumes::Volumes;
+
+/// How many volumes a driver is asked at once how full they are. It is the only question that is asked often, and about many
+/// volumes at once.
+const CALLS: usize = 8;
+/// How long such a question waits for the others.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The places of those who ask drivers how full volumes are, by the driver's name.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct UsageCalls(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+
+impl UsageCalls {
+    /// Waits for a place; none if the driver takes its time with all that were asked before.
+    async fn place(&self, driver: &str) -> Option<OwnedSemaphorePermit> {
+        let places = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(CALLS));
+            Arc::clone(all.entry(driver.to_owned()).or_insert_with(new))
+        };
+        timeout(PATIENCE, places.acquire_owned()).await.ok()?.ok()
+    }
+}
+
+/// What a driver says of a volume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// In bytes.
+    pub bytes: Option<Numbers>,
+    /// In inodes.
+    pub inodes: Option<Numbers>,
+    /// Whether it is well; none of a driver without the capability to say so (`VOLUME_CONDITION`).
+    pub condition: Option<Condition>,
+}
+
+/// How a volume is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// Nothing is wrong with it.
+    Well,
+    /// Something is, in the driver's words.
+    Abnormal(String),
+}
+
+impl Volumes {
+    /// What its driver says of the volume that the pod calls `name`. None if the pod does not have it, or the driver does
+    /// not say how full volumes are. Neither the API server nor a file system is asked but that of the root directory.
+    ///
+    /// # Errors
+    /// If the driver is not registered, has too many such questions already, or answers with an error.
+    pub async fn usage(&self, pod: &PodUid, name: &str) -> Result<Option<Usage>, VolumeError> {
+        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
+        let found = blocking::with_deadline("look for volume", self.config.deadline, move || {
+            disk::called(&layout, &of, &called)
+        });
+        let nobody = || VolumeId { driver: "?".to_owned(), handle: name.to_owned() };
+        let found = found.await.map_err(|source| VolumeError::Hung { volume: nobody(), source })??;
+        let Some((target, volume)) = found else { return Ok(None) };
+        let path = self.published_path(&target)?;
+        let registered = self.config.drivers.get(&volume.driver);
+        let registered = registered.ok_or_else(|| VolumeError::NotRegistered(volume.driver.clone()))?;
+        let capabilities = registered.capabilities().await?;
+        if !capabilities.has(Capability::VolumeStats) {
+            return Ok(None);
+        }
+        let Some(_place) = self.usage_calls.place(&volume.driver).await else {
+            return Err(VolumeError::Busy(volume.driver));
+        };
+        let said = registered.driver.usage(&volume.handle, &path).await?;
+        let condition = capabilities
+            .has(Capability::VolumeCondition)
+            .then(|| said.abnormal.map_or(Condition::Well, Condition::Abnormal));
+        Ok(Some(Usage { bytes: said.bytes, inodes: said.inodes, condition }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_hangs_is_asked_about_a_few_volumes_alone() {
+        let calls = UsageCalls::default();
+        let mut held = Vec::new();
+        for _ in 0..CALLS {
+            held.push(calls.place("hangs").await.unwrap());
+        }
+        assert!(calls.place("hangs").await.is_none());
+        assert!(calls.place("other").await.is_some());
+        held.pop();
+        assert!(calls.place("hangs").await.is_some());
+    }
+}
