@@ -26,6 +26,8 @@ mod bad_input;
 mod blast_radius;
 mod commands;
 mod csi;
+mod csi_soak;
+mod dice;
 mod events;
 mod exposition;
 mod hooks;
