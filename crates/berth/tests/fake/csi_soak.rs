@@ -481,6 +481,11 @@ impl Soak {
             // A pod that goes while berth is away.
             self.go(false).await;
         }
+        let is_away = self.dice.roll(4) == 0;
+        if is_away {
+            self.api.server.stop().await;
+            *self.hit.entry("without the API server".to_owned()).or_default() += 1;
+        }
         self.api.rig.launch();
         for _ in 0..self.dice.roll(3) {
             // Not to wait for something, but to be killed at another moment each time.
@@ -488,6 +493,9 @@ impl Soak {
             self.api.rig.kill();
             self.count(Kill::Anywhere);
             self.api.rig.launch();
+        }
+        if is_away {
+            self.api.server.come_back().await;
         }
         self.converge(&name).await;
         while self.pods.len() > 6 {

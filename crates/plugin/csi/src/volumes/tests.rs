@@ -11,6 +11,7 @@ use super::*;
 use crate::wanted::{Group, PodContext};
 
 mod faults;
+mod hostile;
 mod real;
 
 const LONG: Duration = Duration::from_secs(60);
