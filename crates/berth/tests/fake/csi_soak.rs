@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use csi::{Layout, VolumeId};
+use linux::mount::Tmpfs;
 use linux::mountinfo::MountTable;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -153,7 +154,10 @@ struct Soak {
 
 impl Soak {
     async fn start(seed: u64) -> Self {
-        let api = ApiRig::start().await;
+        Self::on(ApiRig::start().await, seed).await
+    }
+
+    async fn on(api: ApiRig, seed: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let driver = TestDriver::start(dir.path(), DriverOptions::new(DRIVER, Mounting::Real)).unwrap();
         let object = json!({"metadata": {"name": DRIVER},
@@ -481,7 +485,7 @@ impl Soak {
             // A pod that goes while berth is away.
             self.go(false).await;
         }
-        let is_away = self.dice.roll(4) == 0;
+        let is_away = self.dice.roll(8) == 0;
         if is_away {
             self.api.server.stop().await;
             *self.hit.entry("without the API server".to_owned()).or_default() += 1;
@@ -545,5 +549,42 @@ async fn real_killed_between_any_two_steps_of_a_volume() {
     while soak.go(false).await.is_some() {}
     soak.converge("the end").await;
     println!("{rounds} rounds, {} pods; killed at: {:#?}", soak.made, soak.hit);
+    soak.api.rig.assert_proper();
+}
+
+/// A file system that is full: nothing is lost, the pods are told why they wait, and all goes on when there is room.
+#[tokio::test]
+async fn real_a_full_root_directory() {
+    let mut api = ApiRig::prepare("").await;
+    let size_bytes = Some(1 << 20);
+    linux::mount::tmpfs(&api.rig.root(), Tmpfs { size_bytes, ..Tmpfs::default() }).unwrap();
+    api.rig.launch();
+    api.server.until_node("registered", |node| !node.is_null()).await;
+    let mut soak = Soak::on(api, 1).await;
+    soak.come(true).await;
+    soak.converge("there is room").await;
+    let full = soak.root.join("full");
+    let fill = || {
+        let mut size = 0;
+        while fs::write(&full, vec![0; size + 4096]).is_ok() {
+            size += 4096;
+        }
+    };
+    fill();
+    let waits = soak.come(true).await;
+    let told = |why: &Value| why.to_string().contains("No space left on device");
+    soak.api.rig.until_why(&waits.name, "waits for room", told).await;
+    // A restart finds what is there, and a pod can go.
+    soak.api.rig.kill();
+    soak.api.rig.launch();
+    soak.api.rig.until_why(&waits.name, "still waits for room", told).await;
+    let goes = soak.pods.remove(0);
+    soak.api.server.delete(&goes.name, Some(1)).await;
+    soak.api.server.until_gone(&goes.name).await;
+    assert_eq!(soak.driver.published().len(), 0);
+    assert_eq!(soak.driver.damage(), Vec::<String>::new());
+    soak.gone.push(goes);
+    fs::remove_file(&full).unwrap();
+    soak.converge("there is room again").await;
     soak.api.rig.assert_proper();
 }

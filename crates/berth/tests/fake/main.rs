@@ -22,6 +22,7 @@ mod api_pods;
 mod api_real;
 mod api_restart;
 mod api_server;
+mod api_signed;
 mod bad_input;
 mod blast_radius;
 mod commands;

@@ -32,7 +32,7 @@ pub use disk::DiskError;
 pub use drivers::{Drivers, Registered, Table};
 pub use error::{TakeDownError, VolumeError};
 pub use layout::{Layout, VolumeId};
-pub use note::{Lifecycle, Note, NoteError};
+pub use note::{Lifecycle, Note, NoteError, fuzz};
 pub use policy::{FsGroupPolicy, Policy};
 pub use spec::{Found, FoundToken, Needs, SecretName, Source, SpecError, wanted};
 pub use volumes::{Volumes, VolumesConfig};

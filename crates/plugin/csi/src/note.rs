@@ -208,6 +208,17 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// For fuzzing: reads `bytes` as a note; what is one is read again as it is written. Never panics on its own account.
+///
+/// # Panics
+/// If it is not.
+pub fn fuzz(bytes: &[u8]) {
+    if let Ok(note) = Note::parse(bytes) {
+        let text = note.to_text();
+        assert_eq!(Note::parse(text.as_bytes()).as_ref(), Ok(&note), "{text}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
