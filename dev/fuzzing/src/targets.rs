@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "quantity", run: quantity },
     Target { name: "image", run: image_name },
     Target { name: "authority", run: authority },
+    Target { name: "note", run: csi::fuzz },
 ];
 
 fn configuration(bytes: &[u8]) {

@@ -61,6 +61,7 @@ pub const SETTLED: &[&str] = &[
 
 /// The feature gates whose switch changes what berth does. All others are accepted; whoever makes one act adds it here.
 pub const SWITCHES: &[Gate] = &[
+    Gate::ClusterTrustBundleProjection,
     Gate::ComponentFlagz,
     Gate::ComponentStatusz,
     Gate::ContainerCheckpoint,
@@ -78,6 +79,7 @@ pub const SWITCHES: &[Gate] = &[
     Gate::KubeletEnsureSecretPulledImages,
     Gate::LoggingAlphaOptions,
     Gate::NodeDeclaredFeatures,
+    Gate::PodCertificateRequest,
     Gate::PodLevelResources,
     Gate::PodLogsQuerySplitStreams,
     Gate::PreventStaticPodAPIReferences,

@@ -1,5 +1,7 @@
-//! The objects of the API server that a pod refers to, by name and as they were found: ConfigMaps, Secrets, and tokens of
-//! its service account. All of them are in the pod's namespace.
+//! The objects of the API server that a pod refers to, by name and as they were found: ConfigMaps, Secrets, tokens of its
+//! service account, and what signers of certificates give. Those with a namespace are in the pod's.
+
+mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,6 +14,8 @@ use crate::corev1::{ConfigMap, Container, Secret, Volume};
 use crate::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::{Pod, pod};
 
+pub use signed::{BundleRequest, CertificateRequest, Credential, Labels};
+
 /// Names of objects.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct References {
@@ -21,6 +25,10 @@ pub struct References {
     pub secrets: BTreeSet<String>,
     /// Tokens of the pod's service account.
     pub tokens: BTreeSet<TokenRequest>,
+    /// Trust anchors.
+    pub bundles: BTreeSet<BundleRequest>,
+    /// Certificates of the pod's own.
+    pub certificates: BTreeSet<CertificateRequest>,
 }
 
 /// A token that a pod wants of its service account, as a `serviceAccountToken` source says it.
@@ -66,7 +74,10 @@ impl References {
         self.config_maps.extend(volume.config_map.iter().map(|map| map.name.clone()));
         self.secrets.extend(volume.secret.iter().filter_map(|secret| secret.secret_name.clone()));
         let sources = volume.projected.iter().filter_map(|projected| projected.sources.as_ref()).flatten();
-        for source in sources {
+        for (index, source) in sources.enumerate() {
+            self.bundles.extend(source.cluster_trust_bundle.iter().map(BundleRequest::of));
+            let certificate = |source| CertificateRequest::of(&volume.name, index, source);
+            self.certificates.extend(source.pod_certificate.iter().map(certificate));
             self.config_maps.extend(source.config_map.iter().map(|map| map.name.clone()));
             self.secrets.extend(source.secret.iter().map(|secret| secret.name.clone()));
             self.tokens.extend(source.service_account_token.iter().map(|token| TokenRequest {
@@ -79,7 +90,8 @@ impl References {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.config_maps.is_empty() && self.secrets.is_empty() && self.tokens.is_empty()
+        let signed = self.bundles.is_empty() && self.certificates.is_empty();
+        signed && self.config_maps.is_empty() && self.secrets.is_empty() && self.tokens.is_empty()
     }
 }
 
@@ -101,6 +113,12 @@ pub enum ObjectError {
         kind: &'static str,
         /// Its name.
         name: String,
+    },
+    /// Somebody has to do something before it can be had.
+    #[error("{message}")]
+    Withheld {
+        /// What.
+        message: String,
     },
     /// It is not known whether there is.
     #[error("{message}")]
@@ -170,6 +188,10 @@ pub struct Objects {
     pub secrets: BTreeMap<String, Found<Arc<Secret>>>,
     /// Tokens.
     pub tokens: BTreeMap<TokenRequest, Found<Token>>,
+    /// Trust anchors, as PEM.
+    pub bundles: BTreeMap<BundleRequest, Found<Arc<str>>>,
+    /// Certificates of the pod's own.
+    pub certificates: BTreeMap<CertificateRequest, Found<Credential>>,
 }
 
 impl Objects {
@@ -200,10 +222,30 @@ impl Objects {
         self.tokens.get(request).ok_or_else(none)?.as_ref().map_err(Clone::clone)
     }
 
-    /// When the first of the tokens should be replaced.
+    /// The trust anchors for `request`.
+    ///
+    /// # Errors
+    /// If there are none, or they were not looked for.
+    pub fn bundle(&self, request: &BundleRequest) -> Found<&str> {
+        let none = || ObjectError::Unavailable { message: "no trust anchors were looked for".to_owned() };
+        self.bundles.get(request).ok_or_else(none)?.as_deref().map_err(Clone::clone)
+    }
+
+    /// The certificate for `request`.
+    ///
+    /// # Errors
+    /// If there is none, or it was not asked for.
+    pub fn certificate(&self, request: &CertificateRequest) -> Found<&Credential> {
+        let none = || ObjectError::Unavailable { message: "no certificate was asked for".to_owned() };
+        self.certificates.get(request).ok_or_else(none)?.as_ref().map_err(Clone::clone)
+    }
+
+    /// When the first of the tokens and certificates should be replaced.
     #[must_use]
     pub fn refresh(&self) -> Option<Timestamp> {
-        self.tokens.values().filter_map(|found| Some(found.as_ref().ok()?.refresh)).min()
+        let tokens = self.tokens.values().filter_map(|found| Some(found.as_ref().ok()?.refresh));
+        let certificates = self.certificates.values().filter_map(|found| Some(found.as_ref().ok()?.refresh));
+        tokens.chain(certificates).min()
     }
 
     /// The first error that says nothing about whether the object is there.
@@ -212,7 +254,10 @@ impl Objects {
         let maps = self.config_maps.values().filter_map(|found| found.as_ref().err());
         let secrets = self.secrets.values().filter_map(|found| found.as_ref().err());
         let tokens = self.tokens.values().filter_map(|found| found.as_ref().err());
-        maps.chain(secrets).chain(tokens).find(|error| !error.is_not_found())
+        let bundles = self.bundles.values().filter_map(|found| found.as_ref().err());
+        let certificates = self.certificates.values().filter_map(|found| found.as_ref().err());
+        let mut all = maps.chain(secrets).chain(tokens).chain(bundles).chain(certificates);
+        all.find(|error| matches!(error, ObjectError::Unavailable { .. }))
     }
 
     /// A number that is another one when something else was found. Only for comparisons within one process.
@@ -225,7 +270,7 @@ impl Objects {
         for (name, found) in &self.secrets {
             (name, found.as_ref().map(|secret| version(&secret.metadata))).hash(&mut hasher);
         }
-        self.tokens.hash(&mut hasher);
+        (&self.tokens, &self.bundles, &self.certificates).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -241,6 +286,8 @@ impl fmt::Debug for Objects {
             .field("config_maps", &self.config_maps.keys())
             .field("secrets", &self.secrets.keys())
             .field("tokens", &self.tokens)
+            .field("bundles", &self.bundles.keys())
+            .field("certificates", &self.certificates)
             .finish()
     }
 }

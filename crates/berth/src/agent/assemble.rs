@@ -48,6 +48,7 @@ use super::probes::Commands;
 use super::problem::ClusterTroubles;
 use super::referred::Referred;
 use super::rotation::RunningContainers;
+use super::signed::Signed;
 use super::stats::{UsageAnswers, UsageNeeds, follow_sandbox_image, system_cgroups};
 use super::termination::TerminationMessages;
 use super::volumestats::DriverVolumes;
@@ -114,8 +115,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let events = EventLog::default();
     let cluster = Cluster::open(loaded, &here.name, &kubeapi::Metrics::register(&registry), supervisor)?;
     let published = cluster.as_ref().map(|cluster| cluster.events.clone());
-    let (referred, changed) =
-        cluster.as_ref().map(|cluster| Referred::open(cluster, config, supervisor)).unzip();
+    let (referred, changed) = cluster
+        .as_ref()
+        .map(|cluster| {
+            let signed = Signed::open(cluster, loaded, &here.name, recorder.clone(), &registry);
+            Referred::open(cluster, config, signed, supervisor)
+        })
+        .unzip();
     supervisor.spawn("events", events.clone().run(event_queue, published));
     tell_node_events(&recorder, here.cgroup_version);
 

@@ -32,6 +32,7 @@ mod rotation;
 mod runtimefacts;
 mod services;
 mod settings;
+mod signed;
 mod stats;
 mod termination;
 mod volumestats;

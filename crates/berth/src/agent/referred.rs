@@ -24,9 +24,10 @@ use worker::Table;
 
 use super::cluster::Cluster;
 use super::services::KnownServices;
+use super::signed::{self, Signed};
 
 /// How long a pod's round waits for the API server. What is known already is not waited for.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a container's start waits for the API server to tell its services for the first time.
 const SERVICES_WITHIN: Duration = Duration::from_secs(1);
 /// Changes that wait for their pods to be woken.
@@ -46,6 +47,7 @@ struct Shared {
     tokens: Tokens,
     services: KnownServices,
     classes: Store<RuntimeClass>,
+    signed: Signed,
 }
 
 impl Referred {
@@ -53,6 +55,7 @@ impl Referred {
     pub(super) fn open(
         cluster: &Cluster,
         config: &KubeletConfiguration,
+        signed: Signed,
         supervisor: &mut Supervisor,
     ) -> (Self, mpsc::Receiver<Changed>) {
         let (sender, changed) = mpsc::channel(CHANGES);
@@ -65,6 +68,7 @@ impl Referred {
             tokens: Tokens::new(client.clone()),
             services,
             classes: Store::start(client, Selection::default()),
+            signed,
         });
         (Self { shared }, changed)
     }
@@ -83,6 +87,7 @@ impl Referred {
         self.shared.config_maps.unregister(pod);
         self.shared.secrets.unregister(pod);
         self.shared.tokens.forget(pod);
+        self.shared.signed.forget(pod);
     }
 
     /// Wakes the workers of the pods in `table` that a change concerns, and has `node` say for how long objects are kept.
@@ -93,6 +98,16 @@ impl Referred {
         mut node: watch::Receiver<Option<Arc<Node>>>,
     ) {
         let mut classes = self.shared.classes.subscribe();
+        let mut bundles = self.shared.signed.bundle_changes();
+        let mut requests = self.shared.signed.request_changes();
+        let wake = |concerns: fn(&Pod) -> bool| {
+            let table = table.borrow().clone();
+            for entry in
+                table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| concerns(pod)))
+            {
+                entry.cell.wake();
+            }
+        };
         loop {
             tokio::select! {
                 Some(change) = changed.recv() => {
@@ -102,13 +117,9 @@ impl Referred {
                         entry.cell.wake();
                     }
                 }
-                Ok(()) = classes.changed() => {
-                    let table = table.borrow().clone();
-                    let of_a_class = |pod: &Pod| pod::spec(pod).runtime_class_name.is_some();
-                    for entry in table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| of_a_class(pod))) {
-                        entry.cell.wake();
-                    }
-                }
+                Ok(()) = classes.changed() => wake(|pod| pod::spec(pod).runtime_class_name.is_some()),
+                () = signed::changed(&mut bundles) => wake(|pod| !References::of_pod(pod).bundles.is_empty()),
+                () = signed::changed(&mut requests) => wake(|pod| !References::of_pod(pod).certificates.is_empty()),
                 Ok(()) = node.changed() => {
                     let ttl = node.borrow_and_update().as_deref().map(ttl_of);
                     if let Some(ttl) = ttl {
@@ -145,12 +156,14 @@ impl ApiObjects for Referred {
                 let token = token(&shared.tokens, pod, request).await;
                 (request.clone(), token)
             });
-            let (config_maps, secrets, tokens) = tokio::join!(
+            let (config_maps, secrets, tokens, bundles, certificates) = tokio::join!(
                 find_all(&shared.config_maps, pod, &references.config_maps, ObjectError::no_config_map),
                 find_all(&shared.secrets, pod, &references.secrets, ObjectError::no_secret),
                 join_all(tokens),
+                shared.signed.bundles(references.bundles.iter()),
+                shared.signed.certificates(pod, references.certificates.iter()),
             );
-            Objects { config_maps, secrets, tokens: tokens.into_iter().collect() }
+            Objects { config_maps, secrets, tokens: tokens.into_iter().collect(), bundles, certificates }
         }
         .boxed()
     }

@@ -8,25 +8,13 @@ use testkit::fake::{ExecAnswer, Fault, Match, Script, Store};
 use testkit::pod::{PodBuilder, pod};
 use tokio::time::Instant;
 
+use crate::dice::Dice;
 use crate::rig::{Rig, container, full, is_ready};
 
 /// Kills of one storm; the storms together make more than 200.
 const KILLS: u64 = 26;
 /// The first delay of a crash loop, and the second, in seconds.
 const BACK_OFF: [u64; 2] = [10, 30];
-
-/// A sequence of numbers that looks random and is the same for the same seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
-    }
-}
 
 /// Pods that are put and removed during a storm, and what has to be there after it.
 #[derive(Default)]

@@ -21,6 +21,7 @@ mod namespaces;
 mod objects;
 mod port;
 mod probes;
+mod propagation;
 mod resources;
 mod restart_safety;
 mod rig;

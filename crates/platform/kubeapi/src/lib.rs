@@ -64,8 +64,10 @@
 //! # }
 //! ```
 //!
-//! A pod's tokens are [`Tokens`]; what is written of pods and nodes are methods of [`Client`].
+//! A pod's tokens are [`Tokens`], its certificates [`PodCertificates`]; what is written of pods and nodes are methods of [`Client`].
 
+pub mod bundles;
+mod certificates;
 mod client;
 mod credentials;
 mod error;
@@ -77,12 +79,14 @@ mod limit;
 mod metrics;
 mod object;
 mod objects;
+mod pem;
 mod pods;
 mod presence;
 mod tokens;
 mod transport;
 mod watch;
 
+pub use certificates::{CertificateError, CertificateHolder, KeyError, Notice, PodCertificates};
 pub use client::{Client, ClientError, Limits, Options};
 pub use credentials::CredentialsError;
 pub use error::{ApiError, ApiErrorKind};

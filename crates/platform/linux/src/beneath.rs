@@ -81,6 +81,20 @@ impl BeneathError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether what is there cannot be what was to be read, whoever put it there: a link, no regular file, or too large.
+    #[must_use]
+    pub fn is_of_another_kind(&self) -> bool {
+        match self {
+            Self::Link { .. } | Self::TooLarge { .. } => true,
+            Self::Io { source, .. } => {
+                // A socket or a device without a driver cannot be opened at all.
+                source.kind() == io::ErrorKind::InvalidInput
+                    || matches!(Errno::from_io_error(source), Some(Errno::NXIO | Errno::NODEV))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether something else is where a directory was expected.
     #[must_use]
     pub fn is_not_a_directory(&self) -> bool {
@@ -126,6 +140,25 @@ impl Root {
     /// If it is missing, no directory, or a link is in the way.
     pub fn sub(&self, path: &Path, links: Links) -> Result<Self, BeneathError> {
         let fd = self.open_with(path, DIRECTORY, links)?;
+        Ok(Self { fd, path: self.path.join(path) })
+    }
+
+    /// The directory `path` beneath this one, as a root of its own, if nothing on the way nor the directory itself is a
+    /// mount point: what is in it is on the file system of this one.
+    ///
+    /// # Errors
+    /// [`BeneathError::MountPoint`] if something is mounted there; as [`Root::sub`], with all links refused.
+    pub fn sub_unmounted(&self, path: &Path) -> Result<Self, BeneathError> {
+        let failed = |e| self.io("open directory", path, e);
+        let (mut fd, mut shown) = (self.fd.try_clone().map_err(failed)?, self.path.clone());
+        for name in segments(path)? {
+            let below = rustix::fs::openat(&fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|e| self.refused_segment(&fd, name, path, e))?;
+            (fd, shown) = (below, shown.join(name));
+            if is_mount_root(&fd).map_err(failed)? {
+                return Err(BeneathError::MountPoint { path: shown });
+            }
+        }
         Ok(Self { fd, path: self.path.join(path) })
     }
 

@@ -12,7 +12,7 @@ use types::PodUid;
 use volume::paths::DIR_MODE;
 use volume::{PodPaths, UnusableUid};
 
-use crate::layout::{Layout, PLUGIN, VolumeId, is_name, published_in, staged_in};
+use crate::layout::{Layout, PLUGIN, VolumeId, is_hash, is_name, published_in, staged_in};
 use crate::note::{Note, NoteError};
 use crate::place::{Known, Place, Shown};
 use crate::plan::Target;
@@ -24,6 +24,8 @@ const MARK_MODE: u32 = 0o600;
 const GID: &str = "gid";
 /// The largest mark that is read, in bytes.
 const MARK_LIMIT: u64 = 4096;
+/// How often a directory is made again that was taken for what a crash left.
+const TRIES: usize = 3;
 
 /// The directory of a volume is in a bad state.
 #[derive(Debug, thiserror::Error)]
@@ -132,13 +134,21 @@ impl Spot {
     }
 
     pub(crate) fn look(&self, mounts: &MountTable) -> Result<Seen, DiskError> {
-        let Some(dir) = self.open()? else {
-            return Ok(Seen { shown: Shown::default(), whose: Whose::Nobody });
+        let dir = match self.open() {
+            Ok(Some(dir)) => dir,
+            Ok(None) => return Ok(Seen { shown: Shown::default(), whose: Whose::Nobody }),
+            // It hides what may be below.
+            Err(DiskError::Beneath(BeneathError::MountPoint { .. })) => {
+                let shown = Shown { directory: true, mounted: true, ..Shown::default() };
+                return Ok(Seen { shown, whose: Whose::Nobody });
+            }
+            Err(error) => return Err(error),
         };
         let whose = match Note::read(&dir) {
             Ok(Some(note)) => Whose::Of(note.volume().clone()),
             // What it says cannot be known; it counts as none, and never as nothing being there.
             Ok(None) | Err(NoteError::Content { .. }) => Whose::Nobody,
+            Err(NoteError::Beneath(error)) if error.is_of_another_kind() => Whose::Nobody,
             Err(error) => return Err(error.into()),
         };
         let mounted = mounts.is_mount_point(&self.real_child(&dir)?);
@@ -149,13 +159,33 @@ impl Spot {
     fn prepare(&self, note: &Note, with_child: bool) -> Result<(), DiskError> {
         linux::fs::create_dir_all(&self.base, DIR_MODE)?;
         let base = Root::open(&self.base)?;
-        base.create_dir_all(&self.below, DIR_MODE)?;
-        let dir = base.sub(&self.below, Links::Refuse)?;
-        note.write(&dir)?;
-        if with_child {
-            dir.create_dir_all(&self.child, DIR_MODE)?;
+        let mut tries = 0;
+        loop {
+            base.create_dir_all(&self.below, DIR_MODE)?;
+            match base.sub_unmounted(&self.below).map_err(NoteError::from).and_then(|dir| {
+                note.write(&dir)?;
+                Ok(dir)
+            }) {
+                Ok(dir) if with_child => return Ok(dir.create_dir_all(&self.child, DIR_MODE).map(drop)?),
+                Ok(_) => return Ok(()),
+                // Without its note it looked like one that a crash had left, and was removed as such.
+                Err(error) if error.is_not_found() && tries < TRIES => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(())
+    }
+
+    /// Removes a directory that has no note and on which nothing is mounted, if it is empty. Whether it did.
+    fn forget_empty(&self) -> Result<bool, DiskError> {
+        let Some(dir) = self.open()? else { return Ok(false) };
+        let path = dir.path().to_owned();
+        Note::remove_half(&dir).map_err(PathError::on("remove the note in", &path))?;
+        match std::fs::remove_dir(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(PathError::on("remove the directory", &path)(error).into()),
+        }
     }
 
     /// Removes the child if it is an empty directory, the note, and the directory. Each of them may be gone already.
@@ -175,9 +205,10 @@ impl Spot {
     }
 }
 
-/// Opens the directory `below` in `base`; `None` if it is not there.
+/// Opens the directory `below` in `base`; `None` if it is not there. What is in it is berth's: nothing is mounted on the
+/// way.
 pub(crate) fn open(base: &Path, below: &Path) -> Result<Option<Root>, DiskError> {
-    let opened = Root::open(base).and_then(|base| base.sub(below, Links::Refuse));
+    let opened = Root::open(base).and_then(|base| base.sub_unmounted(below));
     match opened {
         Err(error) if error.is_not_found() => Ok(None),
         opened => Ok(Some(opened?)),
@@ -260,10 +291,11 @@ pub(crate) fn forget_target(layout: &Layout, target: &Target) -> Result<(), Disk
 /// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without
 /// asking anybody.
 pub(crate) fn mark(layout: &Layout, target: &Target, name: &str, gid: Option<i64>) -> Result<(), DiskError> {
-    let pod = Root::open(PodPaths::new(layout.root_dir(), &target.pod)?.dir())?;
-    let below = Path::new("plugins").join(PLUGIN).join(&target.spec_name);
-    pod.create_dir_all(&below, DIR_MODE)?;
-    let dir = pod.sub(&below, Links::Refuse)?;
+    PodPaths::new(layout.root_dir(), &target.pod)?;
+    let pods = Root::open(&layout.pods_dir())?;
+    let below = marks(&target.pod).join(&target.spec_name);
+    pods.create_dir_all(&below, DIR_MODE)?;
+    let dir = pods.sub_unmounted(&below)?;
     let write = |file: &str, text: &str| {
         let written =
             task::file::write_atomic(&beneath::fd_path(&dir).join(file), text.as_bytes(), MARK_MODE);
@@ -279,8 +311,7 @@ pub(crate) fn mark(layout: &Layout, target: &Target, name: &str, gid: Option<i64
 pub(crate) fn groups(layout: &Layout, pod: &PodUid) -> Result<BTreeSet<i64>, DiskError> {
     let mut all = BTreeSet::new();
     for target in targets_of(layout, pod)? {
-        let below = Path::new(pod.as_str()).join("plugins").join(PLUGIN).join(&target.spec_name);
-        let Some(dir) = open(&layout.pods_dir(), &below)? else { continue };
+        let Some(dir) = open(&layout.pods_dir(), &marks(pod).join(&target.spec_name))? else { continue };
         match dir.read(Path::new(GID), Links::Refuse, MARK_LIMIT) {
             Err(error) if !error.is_not_found() => return Err(error.into()),
             read => all.extend(read.ok().and_then(|text| String::from_utf8(text).ok()?.parse::<i64>().ok())),
@@ -309,7 +340,7 @@ pub(crate) fn called(
 }
 
 fn is_marked_as(layout: &Layout, target: &Target, name: &str) -> Result<bool, DiskError> {
-    let below = Path::new(target.pod.as_str()).join("plugins").join(PLUGIN).join(&target.spec_name);
+    let below = marks(&target.pod).join(&target.spec_name);
     let Some(dir) = open(&layout.pods_dir(), &below)? else { return Ok(false) };
     match dir.read(Path::new(MARK), Links::Refuse, MARK_LIMIT) {
         Err(error) if !error.is_not_found() => Err(error.into()),
@@ -333,10 +364,14 @@ pub(crate) fn marked(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option
 
 /// Takes the mark of `target` away. It may be gone already.
 pub(crate) fn unmark(layout: &Layout, target: &Target) -> Result<(), DiskError> {
-    let pod = PodPaths::new(layout.root_dir(), &target.pod)?;
-    let below = Path::new("plugins").join(PLUGIN);
-    let Some(dir) = open(pod.dir(), &below)? else { return Ok(()) };
+    PodPaths::new(layout.root_dir(), &target.pod)?;
+    let Some(dir) = open(&layout.pods_dir(), &marks(&target.pod))? else { return Ok(()) };
     Ok(dir.remove_tree(Path::new(&target.spec_name))?)
+}
+
+/// The directory of the pod's marks, below that of all pods.
+fn marks(pod: &PodUid) -> PathBuf {
+    Path::new(pod.as_str()).join("plugins").join(PLUGIN)
 }
 
 /// The names in a directory that can be names of directories; none if it is not there.
@@ -365,13 +400,24 @@ pub(crate) fn targets_of(layout: &Layout, pod: &PodUid) -> Result<Vec<Target>, D
 pub(crate) fn targets(layout: &Layout) -> Result<Vec<Target>, DiskError> {
     let mut all = Vec::new();
     for pod in names(&layout.pods_dir(), Path::new("."))? {
-        all.extend(targets_of(layout, &PodUid::from(pod))?);
+        match targets_of(layout, &PodUid::from(pod)) {
+            Ok(targets) => all.extend(targets),
+            // Somebody put something else where the pod's directory was. Nothing is made there, and the volumes of other
+            // pods are not held up by it. What is mounted there hides what may be in use: that does hold them up.
+            Err(DiskError::Beneath(error))
+                if matches!(error, BeneathError::Link { .. }) || error.is_not_a_directory() =>
+            {
+                tracing::debug!(error = %telemetry::chain(&error), "The directory of a pod is not what berth made");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(all)
 }
 
 /// The volumes that are or may be staged, by their notes. What has no note, or lies elsewhere than berth would have it,
-/// is not among them.
+/// is not among them. Empty directories that a crash left, before their note was written or after it was removed, go: no
+/// driver knows of them.
 pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<VolumeId>, DiskError> {
     let root = layout.staging_root();
     let mut all = Vec::new();
@@ -379,8 +425,12 @@ pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<VolumeI
         for dir in names(&root, Path::new(&driver))? {
             let path = root.join(&driver).join(&dir);
             let spot = Spot::at(layout.root_dir().join("plugins"), &path, staged_in);
-            match spot.look(mounts)?.whose {
-                Whose::Of(volume) if layout.staging_dir(&volume) == path => all.push(volume),
+            match spot.look(mounts)? {
+                Seen { whose: Whose::Of(volume), .. } if layout.staging_dir(&volume) == path => {
+                    all.push(volume)
+                }
+                Seen { whose: Whose::Nobody, shown }
+                    if !shown.mounted && is_hash(&dir) && spot.forget_empty()? => {}
                 _ => tracing::debug!(path = %path.display(), "not a volume that berth staged: left alone"),
             }
         }

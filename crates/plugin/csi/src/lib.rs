@@ -40,7 +40,7 @@ pub use error::{HereError, TakeDownError, VolumeError};
 pub use expand::{ExpandError, Growth, expand_secret};
 pub use here::Here;
 pub use layout::{Layout, VolumeId};
-pub use note::{Lifecycle, Note, NoteError};
+pub use note::{Lifecycle, Note, NoteError, fuzz};
 pub use policy::{FsGroupPolicy, Policy};
 pub use spec::{Found, FoundToken, Needs, SecretName, Source, SpecError, wanted};
 pub use usage::{Condition, Usage};

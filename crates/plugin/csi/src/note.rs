@@ -87,6 +87,17 @@ pub enum NoteError {
     },
 }
 
+impl NoteError {
+    /// Whether the directory of the note is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        match self {
+            Self::Beneath(error) => error.is_not_found(),
+            Self::Write { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Content { .. } => false,
+        }
+    }
+}
+
 impl Note {
     /// The volume that it is about.
     #[must_use]
@@ -171,13 +182,23 @@ impl Note {
     /// # Errors
     /// As the file system answers.
     pub(crate) fn remove(dir: &Root) -> io::Result<()> {
-        for name in [HALF_NOTE, NOTE] {
-            match std::fs::remove_file(beneath::fd_path(dir).join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        Self::remove_half(dir)?;
+        remove(dir, NOTE)
+    }
+
+    /// Removes a note that a crash left half written. Gone is gone.
+    ///
+    /// # Errors
+    /// As the file system answers.
+    pub(crate) fn remove_half(dir: &Root) -> io::Result<()> {
+        remove(dir, HALF_NOTE)
+    }
+}
+
+fn remove(dir: &Root, name: &str) -> io::Result<()> {
+    match std::fs::remove_file(beneath::fd_path(dir).join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -192,6 +213,17 @@ fn quoted(text: &str) -> String {
         }
     }
     out
+}
+
+/// For fuzzing: reads `bytes` as a note; what is one is read again as it is written. Never panics on its own account.
+///
+/// # Panics
+/// If it is not.
+pub fn fuzz(bytes: &[u8]) {
+    if let Ok(note) = Note::parse(bytes) {
+        let text = note.to_text();
+        assert_eq!(Note::parse(text.as_bytes()).as_ref(), Ok(&note), "{text}");
+    }
 }
 
 #[cfg(test)]

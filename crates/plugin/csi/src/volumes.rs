@@ -401,6 +401,15 @@ impl Work<'_> {
                 Ok(turn)
             }
             (Step::Stage, Some(wanted), Some((driver, capabilities))) => {
+                if actual.staged == Place::Uncertain {
+                    // A crash came before the directory was made whole, or after the driver had removed it.
+                    let note = wanted.staged_note();
+                    let made;
+                    (made, turn) = self
+                        .blocking("make directory", turn, move |_| disk::prepare_staging(&layout, &note))
+                        .await?;
+                    made?;
+                }
                 let before = std::mem::replace(&mut turn.staged, Known::Asked);
                 let staged = driver.stage(&wanted.stage(&config.layout), capabilities).await;
                 turn.staged = after(before, &staged, Known::Done { mounted: false });

@@ -9,7 +9,8 @@ use containerconfig::services::ServiceLink;
 use futures::future::{BoxFuture, FutureExt, ready};
 use jiff::Timestamp;
 use task::cell::PodCell;
-use types::objects::{Found, ObjectError, Objects, References, TokenRequest};
+use types::objects::{BundleRequest, Found, ObjectError, Objects, References, TokenRequest};
+use types::reason::event;
 use types::{Event, Pod, Step};
 use volume::VolumeFailure;
 
@@ -44,6 +45,13 @@ impl ApiObjects for WithoutApi {
             config_maps: without(&references.config_maps, "configmap", Clone::clone),
             secrets: without(&references.secrets, "secret", Clone::clone),
             tokens: without(&references.tokens, "token for audience", |request| request.audience.clone()),
+            bundles: without(&references.bundles, "clustertrustbundle", |request| match request {
+                BundleRequest::Named(name) => name.clone(),
+                BundleRequest::OfSigner { signer, .. } => signer.clone(),
+            }),
+            certificates: without(&references.certificates, "podcertificaterequest", |request| {
+                request.signer.clone()
+            }),
         };
         ready(objects).boxed()
     }
@@ -110,7 +118,9 @@ fn waits_for(references: &References) -> String {
     let maps = references.config_maps.iter().map(|name| format!("ConfigMap {name:?}"));
     let secrets = references.secrets.iter().map(|name| format!("Secret {name:?}"));
     let tokens = (!references.tokens.is_empty()).then(|| "a service account token".to_owned());
-    let all: Vec<_> = maps.chain(secrets).chain(tokens).collect();
+    let bundles = (!references.bundles.is_empty()).then(|| "trust anchors".to_owned());
+    let certificates = (!references.certificates.is_empty()).then(|| "a certificate of the pod".to_owned());
+    let all: Vec<_> = maps.chain(secrets).chain(tokens).chain(bundles).chain(certificates).collect();
     format!("the API server: {}", all.join(", "))
 }
 
@@ -132,6 +142,7 @@ mod tests {
             config_maps: ["m".to_owned()].into(),
             secrets: ["s".to_owned()].into(),
             tokens: [TokenRequest::default()].into(),
+            ..References::default()
         }
     }
 

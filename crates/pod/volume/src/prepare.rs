@@ -69,7 +69,7 @@ pub(crate) fn prepare(
             shows(SECRET, in_memory).show(added.map(|()| payload))
         }
         Kind::Projected(source) => {
-            let payload = projected::files(pod, source, objects, allocatable);
+            let payload = projected::files(pod, &volume.name, source, objects, allocatable);
             shows(PROJECTED, in_memory).show(payload)
         }
         Kind::Image(source) => {

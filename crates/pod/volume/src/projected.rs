@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use linux::beneath::{Links, Root};
-use types::corev1::{ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection};
-use types::objects::{Objects, TokenRequest};
+use types::corev1::{
+    PodCertificateProjection, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
+};
+use types::objects::{BundleRequest, CertificateRequest, Objects, TokenRequest};
 use types::resources::Amounts;
 use types::{Pod, pod};
 
@@ -12,23 +14,29 @@ use crate::atomic::{Payload, ProjectedFile};
 use crate::keys::{self, Keys};
 use crate::{Problem, downward, ownership};
 
-/// Mode of tokens in a pod whose containers all run as one user, or that has a group of its own: the user or the group
+/// Mode of tokens, keys and certificates in a pod whose containers all run as one user, or that has a group of its own: the user or the group
 /// gets what it needs, and nobody else anything.
 const PRIVATE: i32 = 0o600;
 
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: u64 = 64 << 10;
 
-/// The files of a projected volume.
+/// The files of the projected volume `volume`.
 pub(crate) fn files(
     pod: &Pod,
+    volume: &str,
     source: &ProjectedVolumeSource,
     objects: &Objects,
     allocatable: &Amounts,
 ) -> Result<Payload, Problem> {
     let mut payload = Payload::default();
-    for projection in source.sources.iter().flatten() {
-        add(&mut payload, pod, source, projection, objects, allocatable)?;
+    for (index, projection) in source.sources.iter().flatten().enumerate() {
+        if let Some(certificate) = &projection.pod_certificate {
+            let request = CertificateRequest::of(volume, index, certificate);
+            add_certificate(&mut payload, pod, source.default_mode, certificate, &request, objects)?;
+        } else {
+            add(&mut payload, pod, source.default_mode, projection, objects, allocatable)?;
+        }
     }
     Ok(payload)
 }
@@ -36,12 +44,11 @@ pub(crate) fn files(
 fn add(
     payload: &mut Payload,
     pod: &Pod,
-    source: &ProjectedVolumeSource,
+    default_mode: Option<i32>,
     projection: &VolumeProjection,
     objects: &Objects,
     allocatable: &Amounts,
 ) -> Result<(), Problem> {
-    let default_mode = source.default_mode;
     if let Some(secret) = &projection.secret {
         let (items, optional) = (secret.items.as_deref(), secret.optional == Some(true));
         keys::add_secret(payload, objects, Keys { object: &secret.name, items, default_mode, optional })
@@ -53,12 +60,39 @@ fn add(
         downward::add(payload, pod, items, default_mode, allocatable)
     } else if let Some(token) = &projection.service_account_token {
         Ok(payload.insert(&token.path, token_file(pod, token, default_mode, objects)?)?)
-    } else if let Some(what) = signed(projection) {
-        let needs = "certificates of the cluster's signers, which berth cannot ask for yet";
-        Err(Problem::Unsupported { what: format!("the source {what}"), needs })
+    } else if let Some(bundle) = &projection.cluster_trust_bundle {
+        let anchors = match objects.bundle(&BundleRequest::of(bundle)) {
+            Err(error) if error.is_not_found() && bundle.optional == Some(true) => "",
+            anchors => anchors?,
+        };
+        Ok(payload.insert(&bundle.path, private(pod, anchors, default_mode))?)
     } else {
         Ok(())
     }
+}
+
+/// The files of a certificate: the key, the chain, and both in one, as far as they are named.
+fn add_certificate(
+    payload: &mut Payload,
+    pod: &Pod,
+    default_mode: Option<i32>,
+    source: &PodCertificateProjection,
+    request: &CertificateRequest,
+    objects: &Objects,
+) -> Result<(), Problem> {
+    let credential = objects.certificate(request)?;
+    let (key, chain) = (credential.expose_key(), &credential.chain);
+    let files = [
+        (&source.credential_bundle_path, format!("{key}{chain}")),
+        (&source.key_path, key.to_owned()),
+        (&source.certificate_chain_path, chain.clone()),
+    ];
+    for (path, text) in files {
+        if let Some(path) = path.as_deref().filter(|path| !path.is_empty()) {
+            payload.insert(path, private(pod, &text, default_mode))?;
+        }
+    }
+    Ok(())
 }
 
 fn token_file(
@@ -68,10 +102,15 @@ fn token_file(
     objects: &Objects,
 ) -> Result<ProjectedFile, Problem> {
     let token = objects.token(&request(source))?;
+    Ok(private(pod, token.expose(), default_mode))
+}
+
+/// A file for the user or the group of the pod alone, if it has one.
+fn private(pod: &Pod, text: &str, default_mode: Option<i32>) -> ProjectedFile {
     let user = one_user(pod);
     let private = user.is_some() || ownership::fs_group(pod).is_some();
     let mode = if private { Some(PRIVATE) } else { default_mode };
-    Ok(ProjectedFile { uid: user, ..ProjectedFile::new(token.expose().as_bytes(), mode) })
+    ProjectedFile { uid: user, ..ProjectedFile::new(text.as_bytes(), mode) }
 }
 
 /// The tokens that the volume at `dir` shows now, for what they were asked for. What cannot be read is none.
@@ -103,22 +142,13 @@ fn one_user(pod: &Pod) -> Option<u32> {
     users.all(|user| user == Some(first)).then(|| u32::try_from(first).ok())?
 }
 
-/// The field of a source that takes a signer of certificates.
-fn signed(projection: &VolumeProjection) -> Option<&'static str> {
-    let sources = [
-        (projection.cluster_trust_bundle.is_some(), "clusterTrustBundle"),
-        (projection.pod_certificate.is_some(), "podCertificate"),
-    ];
-    sources.into_iter().find_map(|(present, name)| present.then_some(name))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use jiff::Timestamp;
     use serde_json::{Value, json};
-    use types::objects::Token;
+    use types::objects::{Credential, ObjectError, Token};
 
     use super::*;
 
@@ -167,9 +197,10 @@ mod tests {
             )]
             .into(),
             tokens: [(request, Ok(Token::new("t0ken".to_owned(), Timestamp::MAX)))].into(),
+            ..Objects::default()
         };
         let of = |spec: Value| {
-            let payload = files(&pod(spec), &source, &objects, &Amounts::default()).unwrap();
+            let payload = files(&pod(spec), "v", &source, &objects, &Amounts::default()).unwrap();
             let shown = |(path, file): (&Path, &ProjectedFile)| {
                 (
                     path.display().to_string(),
@@ -192,14 +223,43 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_signer_is_refused() {
-        let source = json!({"sources": [{"clusterTrustBundle": {"path": "ca", "name": "b"}}]});
-        let source = serde_json::from_value(source).unwrap();
-        let none = (Objects::default(), Amounts::default());
-        let refused = files(&pod(json!({"containers": []})), &source, &none.0, &none.1).unwrap_err();
-        assert!(
-            refused.to_string().contains("the source clusterTrustBundle needs certificates"),
-            "{refused}"
+    fn what_signers_give() {
+        let source: ProjectedVolumeSource = serde_json::from_value(json!({"defaultMode": 0o444, "sources": [
+            {"clusterTrustBundle": {"path": "ca", "name": "b"}},
+            {"clusterTrustBundle": {"path": "none", "signerName": "s/x", "labelSelector": {}, "optional": true}},
+            {"podCertificate": {"signerName": "s/x", "keyType": "ED25519", "credentialBundlePath": "both", "keyPath": "key",
+                "certificateChainPath": "chain"}}]}))
+        .unwrap();
+        let sources = source.sources.as_deref().unwrap_or_default();
+        let named = BundleRequest::Named("b".to_owned());
+        let missing = BundleRequest::of(sources[1].cluster_trust_bundle.as_ref().unwrap());
+        let request = CertificateRequest::of("v", 2, sources[2].pod_certificate.as_ref().unwrap());
+        let no_bundle = ObjectError::NotFound { kind: "clustertrustbundle", name: String::new() };
+        let mut objects = Objects {
+            bundles: [(named, Ok("CA".into())), (missing, Err(no_bundle))].into(),
+            certificates: [(
+                request.clone(),
+                Ok(Credential::new("K".to_owned(), "C".to_owned(), Timestamp::MAX)),
+            )]
+            .into(),
+            ..Objects::default()
+        };
+        let pod = pod(json!({"containers": [{"name": "c"}], "securityContext": {"runAsUser": 9}}));
+        let payload = files(&pod, "v", &source, &objects, &Amounts::default()).unwrap();
+        let shown: Vec<_> = payload
+            .iter()
+            .map(|(path, file)| {
+                (path.to_str().unwrap(), std::str::from_utf8(&file.data).unwrap(), file.mode, file.uid)
+            })
+            .collect();
+        let file = |path: &'static str, text: &'static str| (path, text, 0o600, Some(9));
+        assert_eq!(
+            shown,
+            [file("both", "KC"), file("ca", "CA"), file("chain", "C"), file("key", "K"), file("none", "")]
         );
+        let waits = ObjectError::Withheld { message: "credential bundle is not issued yet".to_owned() };
+        objects.certificates.insert(request, Err(waits));
+        let error = files(&pod, "v", &source, &objects, &Amounts::default()).unwrap_err();
+        assert!(error.to_string().contains("not issued yet"), "{error}");
     }
 }

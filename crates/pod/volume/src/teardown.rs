@@ -69,7 +69,8 @@ pub enum TeardownError {
 /// Unmounts and removes the volumes of the pod `uid`. One without any is fine.
 pub(crate) fn volumes(root_dir: &Path, uid: &PodUid) -> Result<(), TeardownError> {
     let Some((pods, dir)) = find(root_dir, uid)? else { return Ok(()) };
-    let root = match pods.sub(Path::new(uid.as_str()), Links::Refuse) {
+    // What is mounted there is nobody's volume, and nothing in it is looked at.
+    let root = match pods.sub_unmounted(Path::new(uid.as_str())) {
         Err(e) if e.is_not_found() => return Ok(()),
         root => root?,
     };

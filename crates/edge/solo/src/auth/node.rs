@@ -79,6 +79,20 @@ pub(super) fn may(objects: &Snapshot, node: &str, asked: &Attributes<'_>) -> Dec
                 .is_some_and(|attachment| object::text(attachment, "/spec/nodeName") == node);
             Decision::of(asked.verb == "get" && attached, &unrelated)
         }
+        ("certificates.k8s.io", "podcertificaterequests", "") => {
+            let own_request = || {
+                let store = "podcertificaterequests.certificates.k8s.io";
+                let request = objects.get(store, asked.namespace, asked.name);
+                request.is_some_and(|request| object::text(request, "/spec/nodeName") == node)
+            };
+            let allowed = match asked.verb {
+                "create" => true,
+                "get" => own_request(),
+                "list" | "watch" => asked.node == node,
+                _ => false,
+            };
+            Decision::of(allowed, "can only list/watch podcertificaterequests with nodeName field selector")
+        }
         (group, resource, subresource) => {
             Decision::of(has_role(group, resource, subresource, asked.verb), "")
         }
@@ -91,7 +105,8 @@ fn has_role(group: &str, resource: &str, subresource: &str, verb: &str) -> bool 
     match (group, resource, subresource) {
         ("", "services" | "endpoints", "")
         | ("node.k8s.io", "runtimeclasses", "")
-        | ("storage.k8s.io", "csidrivers", "") => reads,
+        | ("storage.k8s.io", "csidrivers", "")
+        | ("certificates.k8s.io", "clustertrustbundles", "") => reads,
         ("" | "events.k8s.io", "events", "") => matches!(verb, "create" | "update" | "patch"),
         ("certificates.k8s.io", "certificatesigningrequests", "") => reads || verb == "create",
         ("authentication.k8s.io", "tokenreviews", "")
@@ -184,6 +199,11 @@ mod tests {
             (true, "list", "", "services", "", "", ""),
             (false, "create", "", "services", "", "a", ""),
             (true, "create", "certificates.k8s.io", "certificatesigningrequests", "", "", ""),
+            (true, "list", "certificates.k8s.io", "clustertrustbundles", "", "", ""),
+            (false, "create", "certificates.k8s.io", "clustertrustbundles", "", "", ""),
+            (true, "create", "certificates.k8s.io", "podcertificaterequests", "", "a", ""),
+            (false, "list", "certificates.k8s.io", "podcertificaterequests", "", "a", ""),
+            (false, "patch", "certificates.k8s.io", "podcertificaterequests", "status", "a", "x"),
             (false, "update", "certificates.k8s.io", "certificatesigningrequests", "approval", "", "x"),
         ] {
             assert_eq!(

@@ -32,8 +32,25 @@ pub(crate) fn create(scene: &Scene<'_>, object: &Value) -> Outcome {
         "csinodes.storage.k8s.io" if name != node => {
             refuse(scene, object, "can only access CSINode with the same name as the requesting node")
         }
+        "podcertificaterequests.certificates.k8s.io" => certificate(scene, node, object),
         _ => Ok(()),
     }
+}
+
+/// A node may ask for certificates of the pods that run on it, and of no others.
+fn certificate(scene: &Scene<'_>, node: &str, request: &Value) -> Outcome {
+    let said = |field: &str| object::text(request, &format!("/spec/{field}"));
+    let pod = scene.objects.get("pods", object::namespace(request), said("podName"));
+    let fits = |pod: &Value| {
+        object::uid(pod) == said("podUID")
+            && object::text(pod, "/spec/nodeName") == node
+            && object::text(pod, "/spec/serviceAccountName") == said("serviceAccountName")
+            && pod["metadata"]["annotations"].get(CONFIG_MIRROR).is_none()
+    };
+    if said("nodeName") == node && pod.is_some_and(|pod| fits(pod)) {
+        return Ok(());
+    }
+    refuse(scene, request, &format!("node {node:?} may only ask for certificates of the pods that run on it"))
 }
 
 /// A node may only show the pods that it runs without the API server, and these open nothing to it.

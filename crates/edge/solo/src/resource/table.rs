@@ -178,6 +178,38 @@ const fn metrics(kind: &'static str, plural: &'static str, store: &'static str) 
     row
 }
 
+/// Trust anchors that signers publish.
+const TRUST_BUNDLES: Resource = {
+    let mut row = row(
+        "certificates.k8s.io",
+        "ClusterTrustBundle",
+        "clustertrustbundle",
+        "clustertrustbundles",
+        "clustertrustbundles.certificates.k8s.io",
+        typed::<certificates::v1beta1::ClusterTrustBundle>,
+    )
+    .selected_by(&[("spec.signerName", "/spec/signerName")]);
+    row.version = "v1beta1";
+    row
+};
+
+/// Certificates that nodes ask for in the name of their pods.
+const CERTIFICATE_REQUESTS: Resource = {
+    let mut row = row(
+        "certificates.k8s.io",
+        "PodCertificateRequest",
+        "podcertificaterequest",
+        "podcertificaterequests",
+        "podcertificaterequests.certificates.k8s.io",
+        typed::<certificates::v1beta1::PodCertificateRequest>,
+    )
+    .namespaced()
+    .with(&["status"])
+    .selected_by(&[("spec.signerName", "/spec/signerName"), ("spec.nodeName", "/spec/nodeName")]);
+    row.version = "v1beta1";
+    row
+};
+
 /// A core resource.
 macro_rules! core {
     ($kind:ident, $singular:literal, $plural:literal) => {
@@ -274,6 +306,8 @@ pub(crate) const RESOURCES: &[Resource] = &[
     .ruled(&rules::SIGNING_REQUEST)
     .printed(&printer::SIGNING_REQUESTS)
     .selected_by(&[("spec.signerName", "/spec/signerName")]),
+    TRUST_BUNDLES,
+    CERTIFICATE_REQUESTS,
     grouped!(authentication::TokenReview, "authentication.k8s.io", "tokenreview", "tokenreviews").transient(),
     grouped!(
         authentication::SelfSubjectReview,

@@ -29,7 +29,10 @@ fn architecture() -> &'static str {
 pub(super) fn paths() -> Value {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
     for (group, version) in resource::groups().into_iter().filter(|(group, _)| !group.is_empty()) {
-        paths.push(format!("/apis/{group}"));
+        let path = format!("/apis/{group}");
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
         paths.push(format!("/apis/{group}/{version}"));
     }
     for path in ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
@@ -46,20 +49,32 @@ pub(super) fn core_versions(address: &str) -> Value {
 
 /// `/apis`.
 pub(super) fn groups() -> Value {
-    let groups: Vec<Value> =
-        resource::groups().into_iter().filter(|(group, _)| !group.is_empty()).map(described).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (group, _) in resource::groups().into_iter().filter(|(group, _)| !group.is_empty()) {
+        if !names.contains(&group) {
+            names.push(group);
+        }
+    }
+    let groups: Vec<Value> = names.into_iter().map(described).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
-fn described((group, version): (&str, &str)) -> Value {
-    let version = json!({"groupVersion": group_version(group, version), "version": version});
-    json!({"name": group, "versions": [version], "preferredVersion": version})
+/// A group with its versions, the preferred one first.
+fn described(name: &str) -> Value {
+    let versions: Vec<Value> = resource::groups()
+        .into_iter()
+        .filter(|(group, _)| *group == name)
+        .map(|(group, version)| json!({"groupVersion": group_version(group, version), "version": version}))
+        .collect();
+    json!({"name": name, "versions": versions, "preferredVersion": versions.first()})
 }
 
 /// `/apis/GROUP`.
 pub(super) fn group(name: &str) -> Result<Value, ApiError> {
-    let found = resource::groups().into_iter().find(|(group, _)| *group == name && !name.is_empty());
-    let mut group = described(found.ok_or_else(ApiError::no_such_path)?);
+    if name.is_empty() || !resource::groups().iter().any(|(group, _)| *group == name) {
+        return Err(ApiError::no_such_path());
+    }
+    let mut group = described(name);
     group["kind"] = "APIGroup".into();
     group["apiVersion"] = "v1".into();
     Ok(group)

@@ -12,6 +12,7 @@ use crate::wanted::{Group, PodContext};
 
 mod expand;
 mod faults;
+mod hostile;
 mod label;
 mod real;
 mod usage;

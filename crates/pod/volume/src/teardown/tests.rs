@@ -117,3 +117,59 @@ fn real_a_mount_that_is_no_volume_keeps_the_directory() {
     assert!(matches!(&error, TeardownError::StillMounted { path } if *path == strange), "{error}");
     assert!(host.join("precious").exists() && strange.exists());
 }
+
+#[test]
+fn real_hostile_content_goes_and_nothing_outside_does() {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let Some(ground) = Ground::new() else { return };
+    let (paths, host) = (ground.paths(), ground.dir("host"));
+    std::fs::write(host.join("precious"), "").unwrap();
+    let disk = paths.volume(EMPTY_DIR, "d");
+    std::fs::create_dir_all(&disk).unwrap();
+    for name in ["new\nline", "back\\134slash", "spa ce\t", "..x", "*"] {
+        let dir = disk.join(name);
+        std::fs::create_dir(&dir).unwrap();
+        symlink(&host, dir.join("dir")).unwrap();
+        symlink(host.join("precious"), dir.join("file")).unwrap();
+        symlink("loop", dir.join("loop")).unwrap();
+        mknodat(CWD, dir.join("null"), FileType::CharacterDevice, Mode::RUSR, makedev(1, 3)).unwrap();
+        mknodat(CWD, dir.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap());
+        // What a container mounted came back to the node.
+        let point = dir.join("mounted\non");
+        std::fs::create_dir(&point).unwrap();
+        mount::bind(&host, &point).unwrap();
+    }
+    pod_dir(ground.path(), &uid()).unwrap();
+    assert!(!paths.dir().exists() && host.join("precious").exists());
+}
+
+#[test]
+fn real_what_is_mounted_in_place_of_a_pods_directory_stays_whole() {
+    let Some(ground) = Ground::new() else { return };
+    let (paths, host) = (ground.paths(), ground.dir("host"));
+    for part in ["", "plugins", "plugins/x"] {
+        // It looks as a pod's directory does.
+        for below in
+            ["volumes/kubernetes.io~empty-dir/v", "plugins/kubernetes.io~empty-dir/v", "volume-subpaths"]
+        {
+            std::fs::create_dir_all(host.join(below)).unwrap();
+            std::fs::write(host.join(below).join("precious"), "").unwrap();
+        }
+        let point = paths.dir().join(part);
+        std::fs::create_dir_all(&point).unwrap();
+        mount::bind(&host, &point).unwrap();
+        for error in
+            [volumes(ground.path(), &uid()).unwrap_err(), pod_dir(ground.path(), &uid()).unwrap_err()]
+        {
+            assert!(error.to_string().contains("is a mount point"), "{part}: {error}");
+        }
+        for below in
+            ["volumes/kubernetes.io~empty-dir/v", "plugins/kubernetes.io~empty-dir/v", "volume-subpaths"]
+        {
+            assert!(host.join(below).join("precious").exists(), "{part}: {below}");
+        }
+        mount::unmount(&point).unwrap();
+        pod_dir(ground.path(), &uid()).unwrap();
+    }
+}

@@ -154,3 +154,15 @@ async fn killed_in_the_middle_of_any_call() {
         }
     }
 }
+
+/// berth was killed after it had written the note, or the driver while it unstaged.
+#[tokio::test]
+async fn a_staging_directory_without_its_path_is_made_whole() {
+    let world = World::start().await;
+    let wanted = wanted("a", "v");
+    disk::prepare_staging(&world.volumes.config.layout, &wanted.staged_note()).unwrap();
+    std::fs::remove_dir(world.volumes.config.layout.staging_path(&wanted.volume)).unwrap();
+    world.volumes.prepare(&wanted).await.unwrap();
+    world.take_down("a").await.unwrap();
+    assert_eq!((world.left(), world.fake.damage()), (vec![], vec![]));
+}
