@@ -154,6 +154,8 @@ pub mod event {
         FREE_DISK_SPACE_FAILED = "FreeDiskSpaceFailed";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
+        /// A volume is given to the group of another pod, which has it already.
+        ALREADY_MOUNTED_VOLUME = "AlreadyMountedVolume";
         /// A new sandbox takes the place of an old one.
         SANDBOX_CHANGED = "SandboxChanged";
         /// A sandbox could not be created.
