@@ -152,6 +152,8 @@ pub mod event {
         INVALID_DISK_CAPACITY = "InvalidDiskCapacity";
         /// Removing images did not make the room that is needed.
         FREE_DISK_SPACE_FAILED = "FreeDiskSpaceFailed";
+        /// A volume could not be attached to the node.
+        FAILED_ATTACH_VOLUME = "FailedAttachVolume";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
         /// A volume is given to the group of another pod, which has it already.

@@ -12,7 +12,8 @@ use types::PodUid;
 
 use crate::disk::{self, Whose};
 use crate::drivers::Drivers;
-use crate::error::{TakeDownError, VolumeError};
+use crate::error::{HereError, TakeDownError, VolumeError};
+use crate::here::Here;
 use crate::layout::{Layout, VolumeId, published_in};
 use crate::note::Lifecycle;
 use crate::owner::{Owners, Turn};
@@ -171,6 +172,24 @@ impl Volumes {
             left.err().map(|error| (volume, error))
         });
         futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+    }
+
+    /// Which volumes are on the node, or may be.
+    ///
+    /// # Errors
+    /// If it cannot be seen: then any volume may be.
+    pub async fn here(&self) -> Result<Here, HereError> {
+        let layout = self.config.layout.clone();
+        let looked = blocking::with_deadline("look for volumes", self.config.deadline, move || {
+            MountTable::read().map_err(Into::into).and_then(|mounts| Here::look(&layout, &mounts))
+        });
+        Ok(looked.await??)
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.config.layout
     }
 
     async fn leave(&self, volume: &VolumeId, target: &Target) -> Result<(), VolumeError> {

@@ -1,34 +1,49 @@
 //! Volumes of claims and of CSI drivers: what the API server says of them, told to the drivers on the node.
 
+mod announce;
+mod attach;
 mod error;
+mod inuse;
+mod limits;
 mod wanted;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use config::Loaded;
-use csi::Layout;
-use kubeapi::{Client, Selection, Store, Tokens};
+use csi::{Layout, Policy, Wanted};
+use kubeapi::{Client, ObjectKey, Selection, Store, Tokens};
+use node::{InUse, Standing, Strain};
 use registry::Handlers;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::objects::Objects;
 use types::{Pod, PodRef, PodUid, pod};
 use volume::claim;
-use volume::{DriverError, MountSource, Mounted};
+use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
+use self::announce::Announcer;
+use self::attach::Attaching;
+use self::inuse::{UsedVolumes, used_by};
+use self::limits::Limits;
 use super::cluster::Cluster;
 
 /// How long one object of the API server is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// When it is looked again which volumes are here, after that could not be seen.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Drivers that are to be asked how much room they have.
+const DOUBTS: usize = 16;
 
 /// The drivers of a node of a cluster.
 pub(super) struct ClusterDrivers {
@@ -37,6 +52,7 @@ pub(super) struct ClusterDrivers {
     registered: csi::Drivers,
     objects: Store<CSIDriver>,
     tokens: Tokens,
+    attaching: Attaching,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -45,38 +61,73 @@ impl fmt::Debug for ClusterDrivers {
     }
 }
 
+/// What the drivers take of the rest of the agent, and tell it.
+pub(super) struct Ties<'a> {
+    pub(super) cluster: &'a Cluster,
+    /// The node's name.
+    pub(super) node: &'a str,
+    /// How the node stands with the API server.
+    pub(super) standing: watch::Receiver<Standing>,
+    /// Where it goes which volumes are in use.
+    pub(super) in_use: watch::Sender<Option<Arc<InUse>>>,
+    /// Where it goes what is in the way of pods.
+    pub(super) strain: watch::Sender<Strain>,
+}
+
 impl ClusterDrivers {
-    /// The drivers that register below `--root-dir`. `node` is the node's name.
+    /// The drivers that register below `--root-dir`. One look at a volume's directories may take `deadline`.
     pub(super) fn open(
         loaded: &Loaded,
-        node: &str,
+        ties: Ties<'_>,
         deadline: Duration,
-        cluster: &Cluster,
         metrics: &Registry,
         supervisor: &mut Supervisor,
     ) -> Arc<Self> {
-        let root_dir: &Path = &loaded.flags.root_dir;
+        let Ties { cluster, node, standing, in_use, strain } = ties;
         let registered = csi::Drivers::new(pluginapi::csi::Metrics::register(metrics));
         let handlers = Handlers::default().with("CSIPlugin", Arc::new(registered.clone()));
         let plugins = registry::Registry::new(
-            root_dir.join("plugins_registry"),
+            loaded.flags.root_dir.join("plugins_registry"),
             handlers,
             registry::Metrics::register(metrics),
         );
         supervisor.spawn("plugins", plugins.run());
+        let announcer = Announcer {
+            client: cluster.client.clone(),
+            name: node.to_owned(),
+            drivers: registered.clone(),
+            standing: standing.clone(),
+            strain,
+        };
+        supervisor.spawn("CSINode", announcer.run());
+        let objects = Store::start(&cluster.client, Selection::default());
+        let (doubts, doubted) = mpsc::channel(DOUBTS);
+        let limits = Limits { drivers: registered.clone(), objects: objects.clone(), doubts: doubted };
+        supervisor.spawn("limits of CSI drivers", limits.run());
         let volumes = csi::Volumes::new(csi::VolumesConfig {
-            layout: Layout::new(root_dir.to_owned()),
+            layout: Layout::new(loaded.flags.root_dir.clone()),
             node: node.to_owned(),
             drivers: registered.clone(),
             deadline,
         });
-        Arc::new(Self {
+        let attaching = Attaching {
+            node: node.to_owned(),
+            by_controller: loaded.config.enable_controller_attach_detach,
+            standing,
+            used: UsedVolumes::new(in_use),
+            doubts,
+        };
+        let tokens = Tokens::new(cluster.client.clone());
+        let this = Arc::new(Self {
             client: cluster.client.clone(),
             volumes,
             registered,
-            objects: Store::start(&cluster.client, Selection::default()),
-            tokens: Tokens::new(cluster.client.clone()),
-        })
+            objects,
+            tokens,
+            attaching,
+        });
+        supervisor.spawn("volumes in use", Arc::clone(&this).tell_used());
+        this
     }
 
     /// The drivers that are registered, and changes of them.
@@ -104,25 +155,97 @@ impl ClusterDrivers {
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
             }
+            self.attaching.used.doubt();
         }
     }
+
+    /// Tells which volumes are in use as soon as it is known, and when they leave.
+    async fn tell_used(self: Arc<Self>) {
+        let used = &self.attaching.used;
+        // Which drivers attach, and what was said before, has to be known first.
+        self.objects.synced().await;
+        let (mut standing, mut objects) = (self.attaching.standing.clone(), self.objects.subscribe());
+        if standing.wait_for(|standing| standing.node.is_some()).await.is_err() {
+            return;
+        }
+        loop {
+            objects.borrow_and_update();
+            used.begin_look();
+            let here = self.volumes.here().await;
+            let node = self.attaching.standing.borrow().node.clone();
+            let retry = match (here, node) {
+                (Ok(here), Some(node)) => {
+                    let attaches = |driver: &str| {
+                        Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()).attach
+                    };
+                    used.seen(used_by(&here, self.volumes.layout(), &node, attaches));
+                    false
+                }
+                // The Node is made anew just now.
+                (Ok(_), None) => true,
+                (Err(error), _) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(
+                        error,
+                        "It cannot be seen which CSI volumes are on the node; they count as in use"
+                    );
+                    true
+                }
+            };
+            tokio::select! {
+                () = used.doubted() => {}
+                Ok(()) = objects.changed() => {}
+                () = sleep(LOOK_AGAIN), if retry => {}
+            }
+        }
+    }
+}
+
+/// A volume that is there.
+#[derive(Debug)]
+struct Shown(Mounted);
+
+#[async_trait]
+impl FoundVolume for Shown {
+    async fn show(&self) -> Result<Mounted, DriverError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A volume that its driver is to make.
+#[derive(Debug)]
+struct ToMake {
+    volumes: csi::Volumes,
+    wanted: Wanted,
+}
+
+#[async_trait]
+impl FoundVolume for ToMake {
+    async fn show(&self) -> Result<Mounted, DriverError> {
+        let path = self.volumes.prepare(&self.wanted).await?;
+        Ok(mounted(path, self.wanted.read_only))
+    }
+}
+
+fn mounted(path: std::path::PathBuf, read_only: bool) -> Mounted {
+    Mounted { source: MountSource::HostPath(path), read_only, selinux_relabel: !read_only }
 }
 
 #[async_trait]
 impl volume::Drivers for ClusterDrivers {
     /// A volume that is there needs neither the API server nor its driver.
-    async fn prepare(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<Mounted, DriverError> {
-        let mounted = |path, read_only| Mounted {
-            source: MountSource::HostPath(path),
-            read_only,
-            selinux_relabel: !read_only,
-        };
+    async fn find(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Box<dyn FoundVolume>, Problem> {
         if let Some(path) = self.volumes.shown(&PodRef::of(pod).uid, &volume.name).await {
-            return Ok(mounted(path, is_read_only(pod, volume)));
+            return Ok(Box::new(Shown(mounted(path, is_read_only(pod, volume)))));
         }
-        let (wanted, _) = self.wanted(pod, volume).await?;
-        let path = self.volumes.prepare(&wanted).await?;
-        Ok(mounted(path, wanted.read_only))
+        let wanted = self.wanted(pod, volume, onlooker).await;
+        onlooker.waits_for(&volume.name, None);
+        Ok(Box::new(ToMake { volumes: self.volumes.clone(), wanted: wanted? }))
     }
 
     async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
@@ -131,8 +254,7 @@ impl volume::Drivers for ClusterDrivers {
         if !self.objects.objects().is_some_and(|objects| objects.values().any(any)) {
             return Ok(());
         }
-        let (wanted, policy) = self.wanted(pod, volume).await?;
-        if policy.republish {
+        if let Some(wanted) = self.wanted_again(pod, volume).await? {
             self.volumes.republish(&wanted).await?;
         }
         Ok(())
@@ -140,7 +262,9 @@ impl volume::Drivers for ClusterDrivers {
 
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
-        Ok(self.volumes.take_down(uid).await?)
+        self.volumes.take_down(uid).await?;
+        self.attaching.used.leave(uid);
+        Ok(())
     }
 }
 
