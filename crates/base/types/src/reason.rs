@@ -166,6 +166,8 @@ pub mod event {
         VOLUME_RESIZE_FAILED = "VolumeResizeFailed";
         /// A driver says that something is wrong with a volume.
         VOLUME_CONDITION_ABNORMAL = "VolumeConditionAbnormal";
+        /// A volume is given to the group of another pod, which has it already.
+        ALREADY_MOUNTED_VOLUME = "AlreadyMountedVolume";
         /// A new sandbox takes the place of an old one.
         SANDBOX_CHANGED = "SandboxChanged";
         /// A sandbox could not be created.

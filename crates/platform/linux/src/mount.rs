@@ -135,26 +135,72 @@ pub fn bind_recursive(source: &Path, target: &Path) -> Result<(), MountError> {
     rustix::mount::mount_bind_recursive(source, target).map_err(MountError::on("bind-mount onto", target))
 }
 
+/// What one mount of a file system forbids or spares, apart from its other mounts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Flag {
+    /// Nothing is written (`ro`).
+    ReadOnly,
+    /// Set-uid bits have no effect (`nosuid`).
+    NoSuid,
+    /// Devices cannot be opened (`nodev`).
+    NoDev,
+    /// Nothing is executed (`noexec`).
+    NoExec,
+    /// No times of access are kept (`noatime`).
+    NoAtime,
+    /// None of directories (`nodiratime`).
+    NoDirAtime,
+    /// They are kept when they are older than the file (`relatime`).
+    RelAtime,
+}
+
+/// Every flag, as the kernel shows it and as it is set.
+const FLAGS: [(Flag, StatVfsMountFlags, MountFlags); 7] = [
+    (Flag::ReadOnly, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
+    (Flag::NoSuid, StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+    (Flag::NoDev, StatVfsMountFlags::NODEV, MountFlags::NODEV),
+    (Flag::NoExec, StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+    (Flag::NoAtime, StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+    (Flag::NoDirAtime, StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+    (Flag::RelAtime, StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+];
+
+impl Flag {
+    /// The flag that mount(8) calls `option`.
+    #[must_use]
+    pub fn of_option(option: &str) -> Option<Self> {
+        Some(match option {
+            "ro" => Self::ReadOnly,
+            "nosuid" => Self::NoSuid,
+            "nodev" => Self::NoDev,
+            "noexec" => Self::NoExec,
+            "noatime" => Self::NoAtime,
+            "nodiratime" => Self::NoDirAtime,
+            "relatime" => Self::RelAtime,
+            _ => return None,
+        })
+    }
+}
+
 /// Makes the mount at `target` read-only, and this mount only: the file system stays writable elsewhere. Its other
 /// flags stay.
 ///
 /// # Errors
 /// If `target` is no mount point.
 pub fn remount_read_only(target: &Path) -> Result<(), MountError> {
-    let failed = || MountError::on("remount read-only", target);
+    remount(target, &[Flag::ReadOnly])
+}
+
+/// Gives the mount at `target`, and this mount only, the flags `added` too.
+///
+/// # Errors
+/// If `target` is no mount point.
+pub fn remount(target: &Path, added: &[Flag]) -> Result<(), MountError> {
+    let failed = || MountError::on("remount", target);
     let present = rustix::fs::statvfs(target).map_err(failed())?.f_flag;
-    let kept = [
-        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
-        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
-        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
-        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
-    ];
-    let flags = kept
-        .into_iter()
-        .filter(|(has, _)| present.contains(*has))
-        .fold(MountFlags::BIND | MountFlags::RDONLY, |flags, (_, flag)| flags | flag);
+    let wanted =
+        FLAGS.into_iter().filter(|(flag, shown, _)| present.contains(*shown) || added.contains(flag));
+    let flags = wanted.fold(MountFlags::BIND, |flags, (.., set)| flags | set);
     rustix::mount::mount_remount(target, flags, c"").map_err(failed())
 }
 

@@ -1,0 +1,171 @@
+//! Whether a disk is made anew, checked or taken as it is before it is mounted, as other kubelets decide it. Pure.
+
+use std::path::Path;
+
+use crate::command::Command;
+use crate::nfs;
+
+/// What is on a disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Content {
+    /// Nothing that is known.
+    Nothing,
+    /// A file system.
+    FileSystem(String),
+    /// Something else, such as partitions, which must not be overwritten.
+    Other(String),
+}
+
+/// A disk cannot be mounted as it is.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FormatError {
+    /// There is no file system, and none may be made.
+    #[error("cannot mount unformatted disk {disk} as we are manipulating it in read-only mode")]
+    ReadOnly {
+        /// The disk.
+        disk: String,
+    },
+    /// The program that looks at disks says something unexpected.
+    #[error("blkid returns invalid output: {0}")]
+    Output(String),
+}
+
+/// What has to be done to a disk before it is mounted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Preparation {
+    /// A file system is made. All that is on the disk is lost.
+    Make(Command),
+    /// It is checked, and repaired if need be.
+    Check(Command),
+    /// Nothing.
+    None,
+}
+
+/// The file system that is made if none is asked for.
+pub(crate) const DEFAULT: &str = "ext4";
+
+/// Exit statuses of fsck(8): errors were corrected, or are left.
+const CORRECTED: i32 = 1;
+const UNCORRECTED: i32 = 4;
+
+/// The exit status of blkid(8) if it finds nothing.
+pub(crate) const FOUND_NOTHING: i32 = 2;
+
+/// Looks what is on `disk`.
+pub(crate) fn probe(disk: &Path) -> Command {
+    Command::new("blkid").args(["-p", "-s", "TYPE", "-s", "PTTYPE", "-o", "export"]).arg(disk)
+}
+
+/// What is on a disk, by what [`probe`] says.
+pub(crate) fn content(output: &str) -> Result<Content, FormatError> {
+    let (mut fs_type, mut has_partitions) = (String::new(), false);
+    for line in output.lines().filter(|line| !line.is_empty()) {
+        match line.split('=').collect::<Vec<_>>()[..] {
+            ["TYPE", found] => found.clone_into(&mut fs_type),
+            ["PTTYPE", found] => has_partitions = !found.is_empty(),
+            [_, _] => {}
+            _ => return Err(FormatError::Output(output.to_owned())),
+        }
+    }
+    Ok(if has_partitions {
+        Content::Other("unknown data, probably partitions".to_owned())
+    } else if fs_type.is_empty() {
+        Content::Nothing
+    } else {
+        Content::FileSystem(fs_type)
+    })
+}
+
+/// What is to be done to `disk` before it is mounted as a file system of the type `fs_type`.
+pub(crate) fn preparation(
+    disk: &Path,
+    fs_type: &str,
+    read_only: bool,
+    content: &Content,
+) -> Result<Preparation, FormatError> {
+    match content {
+        Content::Nothing if read_only => Err(FormatError::ReadOnly { disk: disk.display().to_string() }),
+        Content::Nothing => {
+            let command = Command::new(format!("mkfs.{fs_type}"));
+            let command = match fs_type {
+                // No blocks are kept for root.
+                "ext3" | "ext4" => command.args(["-F", "-m0"]),
+                "xfs" => command.arg("-f"),
+                _ => command,
+            };
+            Ok(Preparation::Make(command.arg(disk)))
+        }
+        Content::FileSystem(_) | Content::Other(_) if read_only => Ok(Preparation::None),
+        Content::FileSystem(_) | Content::Other(_) => {
+            Ok(Preparation::Check(Command::new("fsck").arg("-a").arg(disk)))
+        }
+    }
+}
+
+/// Whether a disk may be mounted after fsck(8) has ended with `status`. What it could not look at is mounted, as other
+/// kubelets do: then the kernel says.
+pub(crate) fn is_fit(status: Option<i32>) -> bool {
+    status != Some(UNCORRECTED)
+}
+
+/// Whether fsck(8) has corrected something.
+pub(crate) fn was_corrected(status: Option<i32>) -> bool {
+    status == Some(CORRECTED)
+}
+
+/// Mounts `disk` at `point`.
+pub(crate) fn mount(disk: &Path, point: &Path, fs_type: &str, options: &[String]) -> Command {
+    let options: Vec<String> = options.iter().cloned().chain(["defaults".to_owned()]).collect();
+    nfs::mount(fs_type, &options, disk, point)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_a_disk() {
+        let table = [
+            ("", Ok(Content::Nothing)),
+            ("DEVNAME=/dev/sdb\nTYPE=ext4\n", Ok(Content::FileSystem("ext4".into()))),
+            ("TYPE=crypto_LUKS", Ok(Content::FileSystem("crypto_LUKS".into()))),
+            ("PTTYPE=dos\n", Ok(Content::Other("unknown data, probably partitions".into()))),
+            ("TYPE=ext4\nPTTYPE=gpt\n", Ok(Content::Other("unknown data, probably partitions".into()))),
+            ("nonsense", Err(FormatError::Output("nonsense".into()))),
+        ];
+        for (output, expected) in table {
+            assert_eq!(content(output), expected, "{output:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_to_it() {
+        let disk = Path::new("/dev/sdb");
+        let fs = |name: &str| Content::FileSystem(name.into());
+        let table = [
+            ("ext4", false, Content::Nothing, "make mkfs.ext4 -F -m0 /dev/sdb"),
+            ("ext3", false, Content::Nothing, "make mkfs.ext3 -F -m0 /dev/sdb"),
+            ("xfs", false, Content::Nothing, "make mkfs.xfs -f /dev/sdb"),
+            ("btrfs", false, Content::Nothing, "make mkfs.btrfs /dev/sdb"),
+            ("ext4", false, fs("ext4"), "check fsck -a /dev/sdb"),
+            ("ext4", false, fs("xfs"), "check fsck -a /dev/sdb"),
+            ("ext4", true, fs("ext4"), ""),
+            ("ext4", false, Content::Other("x".into()), "check fsck -a /dev/sdb"),
+        ];
+        for (fs_type, read_only, content, expected) in table {
+            let done = match preparation(disk, fs_type, read_only, &content).unwrap() {
+                Preparation::Make(command) => format!("make {command}"),
+                Preparation::Check(command) => format!("check {command}"),
+                Preparation::None => String::new(),
+            };
+            assert_eq!(done, expected, "{fs_type} {read_only} {content:?}");
+        }
+        assert!(preparation(disk, "ext4", true, &Content::Nothing).is_err());
+        assert!(is_fit(Some(0)) && is_fit(Some(1)) && !is_fit(Some(4)) && is_fit(Some(8)) && is_fit(None));
+        let options = ["noatime".to_owned()];
+        assert_eq!(
+            mount(disk, Path::new("/m"), "ext4", &options).to_string(),
+            "mount -t ext4 -o noatime,defaults /dev/sdb /m"
+        );
+    }
+}

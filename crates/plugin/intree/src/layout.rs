@@ -1,0 +1,290 @@
+//! Where the files of volumes are: the kubelet's layout, so that a node can be handed from one to the other.
+
+use std::path::{Path, PathBuf};
+
+use types::PodUid;
+use volume::{PodPaths, UnusableUid};
+
+/// The kinds of volumes that are made here.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Plugin {
+    /// `local`.
+    Local,
+    /// `nfs`.
+    Nfs,
+    /// `iscsi`.
+    Iscsi,
+    /// `fc`.
+    Fc,
+    /// `flexVolume`, by its driver's name.
+    Flex(String),
+}
+
+impl Plugin {
+    /// Its name, as in directory names of pods.
+    #[must_use]
+    pub fn dir(&self) -> String {
+        match self {
+            Self::Local => "kubernetes.io~local-volume".to_owned(),
+            Self::Nfs => "kubernetes.io~nfs".to_owned(),
+            Self::Iscsi => "kubernetes.io~iscsi".to_owned(),
+            Self::Fc => "kubernetes.io~fc".to_owned(),
+            Self::Flex(driver) => driver.replace('/', "~"),
+        }
+    }
+
+    /// The kind whose volumes are in the directory `name` of a pod; none for one of somebody else. All that Kubernetes has
+    /// not given a name to is the driver of a flexVolume.
+    #[must_use]
+    pub fn of_dir(name: &str) -> Option<Self> {
+        match name {
+            "kubernetes.io~local-volume" => Some(Self::Local),
+            "kubernetes.io~nfs" => Some(Self::Nfs),
+            "kubernetes.io~iscsi" => Some(Self::Iscsi),
+            "kubernetes.io~fc" => Some(Self::Fc),
+            _ if name.starts_with("kubernetes.io~") => None,
+            _ => is_name(name).then(|| Self::Flex(name.replace('~', "/"))),
+        }
+    }
+}
+
+/// A volume of a pod: where it is shown.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Target {
+    /// The pod.
+    pub pod: PodUid,
+    /// Its kind.
+    pub plugin: Plugin,
+    /// The name of the PersistentVolume, or of the volume in the pod's spec.
+    pub spec_name: String,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} of pod {}", self.spec_name, self.pod)
+    }
+}
+
+/// A device that is mounted once on the node for all pods that have a volume on it: its directory, below the directory of
+/// plugins.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Device(PathBuf);
+
+/// Below the directory of plugins.
+const LOCAL: &str = "kubernetes.io/local-volume/mounts";
+const ISCSI: &str = "kubernetes.io/iscsi";
+const FC: &str = "kubernetes.io/fc";
+const FLEX: &str = "kubernetes.io/flexvolume";
+
+impl Device {
+    /// The device of the local volume `name`.
+    pub(crate) fn local(name: &str) -> Option<Self> {
+        Self::below(LOCAL, &[name])
+    }
+
+    /// The disk `disk` that is reached over the iSCSI interface `iface`.
+    pub(crate) fn iscsi(iface: &str, disk: &str) -> Option<Self> {
+        Self::below(ISCSI, &[&format!("iface-{iface}"), disk])
+    }
+
+    /// The Fibre Channel disk `disk`.
+    pub(crate) fn fc(disk: &str) -> Option<Self> {
+        Self::below(FC, &[disk])
+    }
+
+    /// The device that the driver `driver` has for the volume `name`.
+    pub(crate) fn flex(driver: &str, name: &str) -> Option<Self> {
+        let mut names: Vec<&str> = driver.split('/').collect();
+        names.extend(["mounts", name]);
+        Self::below(FLEX, &names)
+    }
+
+    /// None if a name would lead elsewhere.
+    fn below(base: &str, names: &[&str]) -> Option<Self> {
+        let all_names = names.iter().all(|name| is_name(name));
+        all_names.then(|| Self(Path::new(base).join(names.iter().collect::<PathBuf>())))
+    }
+
+    /// The device whose directory is `path`, which another pod's note or a listing says; none if it is not one.
+    pub(crate) fn parse(path: &Path) -> Option<Self> {
+        let plugin = Self(path.to_owned()).plugin()?;
+        let names: Option<Vec<&str>> = path.iter().map(|name| name.to_str()).collect();
+        let names = names?;
+        let is_deep = match plugin {
+            Plugin::Local | Plugin::Iscsi => names.len() == 4,
+            Plugin::Fc => names.len() == 3,
+            // The driver's name has a vendor or none.
+            Plugin::Flex(_) => matches!(names.len(), 5 | 6) && names[names.len() - 2] == "mounts",
+            Plugin::Nfs => false,
+        };
+        let is_plain = is_deep && names.iter().all(|name| is_name(name));
+        // A directory of block volumes is none of ours.
+        (is_plain && names[2] != "volumeDevices").then(|| Self(path.to_owned()))
+    }
+
+    /// The kind of its volumes.
+    #[must_use]
+    pub fn plugin(&self) -> Option<Plugin> {
+        if self.0.starts_with(LOCAL) {
+            Some(Plugin::Local)
+        } else if self.0.starts_with(ISCSI) {
+            Some(Plugin::Iscsi)
+        } else if self.0.starts_with(FC) {
+            Some(Plugin::Fc)
+        } else {
+            let (driver, _) = self.0.strip_prefix(FLEX).ok()?.to_str()?.rsplit_once("/mounts/")?;
+            Some(Plugin::Flex(driver.to_owned()))
+        }
+    }
+
+    /// Its directory, below that of plugins.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The last part of its directory's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "plugins/{}", self.0.display())
+    }
+}
+
+/// The paths below a root directory.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root_dir: PathBuf,
+}
+
+impl Layout {
+    /// The paths below `root_dir`, such as `/var/lib/kubelet`.
+    #[must_use]
+    pub fn new(root_dir: PathBuf) -> Self {
+        Self { root_dir }
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root_dir(&self) -> &Path {
+        &self.root_dir
+    }
+
+    /// Where `target` is shown to its pod.
+    ///
+    /// # Errors
+    /// If the UID cannot be the name of a directory.
+    pub fn target(&self, target: &Target) -> Result<PathBuf, UnusableUid> {
+        let paths = PodPaths::new(&self.root_dir, &target.pod)?;
+        Ok(paths.volume(&target.plugin.dir(), &target.spec_name))
+    }
+
+    /// Where `device` is mounted.
+    #[must_use]
+    pub fn device(&self, device: &Device) -> PathBuf {
+        self.plugins_dir().join(device.path())
+    }
+
+    /// The directory of plugins.
+    pub(crate) fn plugins_dir(&self) -> PathBuf {
+        self.root_dir.join("plugins")
+    }
+
+    /// The directory of all pods.
+    pub(crate) fn pods_dir(&self) -> PathBuf {
+        volume::paths::pods_dir(&self.root_dir)
+    }
+
+    /// Where it is kept which commands run.
+    pub(crate) fn commands_dir(&self) -> PathBuf {
+        self.root_dir.join("volume_commands")
+    }
+}
+
+/// The directories, below that of plugins, in which devices are found, and how deep at most.
+pub(crate) const DEVICE_ROOTS: [(&str, usize); 4] = [(LOCAL, 1), (ISCSI, 2), (FC, 1), (FLEX, 4)];
+
+/// Whether a text can be the name of one directory and nothing else.
+pub(crate) fn is_name(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(['/', '\0']) && text.len() <= 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_the_kubelets() {
+        let layout = Layout::new("/var/lib/kubelet".into());
+        let device = |device: Option<Device>| layout.device(&device.unwrap()).display().to_string();
+        let plugins = "/var/lib/kubelet/plugins/kubernetes.io";
+        assert_eq!(device(Device::local("pv")), format!("{plugins}/local-volume/mounts/pv"));
+        let disk = "10.0.0.1:3260-iqn.2001-04.com.example:sn.42-lun-0";
+        assert_eq!(device(Device::iscsi("default", disk)), format!("{plugins}/iscsi/iface-default/{disk}"));
+        assert_eq!(
+            device(Device::fc("50060e801049cfd1-lun-0")),
+            format!("{plugins}/fc/50060e801049cfd1-lun-0")
+        );
+        assert_eq!(
+            device(Device::flex("example.com/lvm", "vol")),
+            format!("{plugins}/flexvolume/example.com/lvm/mounts/vol")
+        );
+        for (plugin, expected) in [
+            (Plugin::Local, "kubernetes.io~local-volume"),
+            (Plugin::Nfs, "kubernetes.io~nfs"),
+            (Plugin::Iscsi, "kubernetes.io~iscsi"),
+            (Plugin::Fc, "kubernetes.io~fc"),
+            (Plugin::Flex("example.com/lvm".into()), "example.com~lvm"),
+        ] {
+            assert_eq!(Plugin::of_dir(expected), Some(plugin.clone()));
+            let target = Target { pod: "u".into(), plugin, spec_name: "v".into() };
+            let path = layout.target(&target).unwrap();
+            assert_eq!(path, Path::new("/var/lib/kubelet/pods/u/volumes").join(expected).join("v"));
+        }
+        for other in ["kubernetes.io~csi", "kubernetes.io~empty-dir", "kubernetes.io~cephfs", ".."] {
+            assert_eq!(Plugin::of_dir(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn devices_are_found_by_their_directories() {
+        for device in [
+            Device::local("pv"),
+            Device::iscsi("default", "p-iqn.x-lun-0"),
+            Device::fc("w-lun-0"),
+            Device::flex("example.com/lvm", "vol"),
+            Device::flex("lvm", "vol"),
+        ] {
+            let device = device.unwrap();
+            assert_eq!(Device::parse(device.path()), Some(device.clone()), "{device}");
+        }
+        for path in [
+            "kubernetes.io/csi/d/x",
+            "kubernetes.io/iscsi/volumeDevices/x",
+            "kubernetes.io/iscsi/iface-default",
+            "kubernetes.io/fc/../../x",
+            "kubernetes.io/fc/a/b",
+            "kubernetes.io/local-volume/mounts",
+            "/etc",
+            "..",
+        ] {
+            assert_eq!(Device::parse(Path::new(path)), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere() {
+        for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
+            assert!(!is_name(name), "{name:?}");
+            assert_eq!(Device::local(name), None, "{name:?}");
+            assert_eq!(Device::iscsi("default", name), None, "{name:?}");
+        }
+        assert_eq!(Device::flex("../../..", "v"), None);
+        assert_eq!(Device::iscsi("../x", "v"), None);
+    }
+}

@@ -1,0 +1,350 @@
+//! Running commands that may hang, one at a time for each volume and device, also over a restart of berth.
+//!
+//! A command's standard input is an empty file that it has a lock on, so for as long as it runs, whoever started it,
+//! everybody can see that it does.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use linux::PathError;
+use rustix::fs::{FlockOperation, SeekFrom};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::command::Command;
+
+/// The most of a command's output that is kept, in bytes.
+const OUTPUT_LIMIT: usize = 64 << 10;
+
+/// How long what a command has left behind may go on writing to its output.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long the end of a command that was killed is waited for. In the kernel it may not come.
+const END: Duration = Duration::from_secs(1);
+
+/// What is written into the file of a command begins here, so that the command itself finds its input empty.
+const NOTE_LIMIT: u64 = 4096;
+
+/// A command was not run, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such program.
+    #[error("{program:?} is not in the search path {search_path:?}: install it on the node ({hint})")]
+    NotFound {
+        /// The program.
+        program: OsString,
+        /// Where it was looked for.
+        search_path: OsString,
+        /// What brings it.
+        hint: &'static str,
+    },
+    /// An earlier one still runs.
+    #[error("an earlier command still runs ({0}); it is waited for: look at what holds it up")]
+    StillRuns(String),
+    /// It has not ended in time, and goes on.
+    #[error("`{command}` has not ended within {deadline:?}; it goes on in the background")]
+    Late {
+        /// The command.
+        command: Command,
+        /// How long it was waited for.
+        deadline: Duration,
+    },
+    /// It could not be started.
+    #[error("`{command}` could not be started")]
+    Start {
+        /// The command.
+        command: Command,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file that says that it runs.
+    #[error(transparent)]
+    File(#[from] PathError),
+    /// It failed.
+    #[error("`{command}` failed with {}: {output}", status_text(*.status))]
+    Failed {
+        /// The command.
+        command: Command,
+        /// Its exit status; none if it was killed.
+        status: Option<i32>,
+        /// What it said.
+        output: String,
+    },
+}
+
+impl CommandError {
+    /// The exit status that it failed with.
+    pub(crate) fn status(&self) -> Option<i32> {
+        match self {
+            Self::Failed { status, .. } => *status,
+            _ => None,
+        }
+    }
+}
+
+fn status_text(status: Option<i32>) -> String {
+    status.map_or_else(|| "a signal".to_owned(), |status| format!("exit status {status}"))
+}
+
+/// What brings a program, for those that a node may lack.
+fn hint(program: &str) -> &'static str {
+    match program {
+        "iscsiadm" => "package open-iscsi or iscsi-initiator-utils",
+        "multipath" => "package multipath-tools or device-mapper-multipath",
+        "mkfs.xfs" => "package xfsprogs",
+        _ => "with the operating system's package manager",
+    }
+}
+
+/// For what a command is run: no two for the same at a time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Key(String);
+
+impl Key {
+    /// For what is at `path`.
+    pub(crate) fn of(path: &Path) -> Self {
+        use std::os::unix::ffi::OsStrExt as _;
+        let hash = Sha256::digest(path.as_os_str().as_bytes());
+        Self(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// Runs commands. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Commands {
+    dir: PathBuf,
+    search_path: OsString,
+}
+
+impl Commands {
+    /// Commands that are looked for in `search_path`, and whose files are in `dir`.
+    pub(crate) fn new(dir: PathBuf, search_path: OsString) -> Self {
+        Self { dir, search_path }
+    }
+
+    /// What still runs for `key`; none if nothing does.
+    ///
+    /// # Errors
+    /// As the file system answers.
+    pub(crate) fn running(&self, key: &Key) -> Result<Option<String>, PathError> {
+        let path = self.dir.join(&key.0);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(PathError::on("open", &path))?,
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {
+                // It was left by a command that berth did not see end.
+                let _ = fs::remove_file(&path);
+                Ok(None)
+            }
+            Err(Errno::WOULDBLOCK) => Ok(who(&file)),
+            Err(errno) => Err(PathError::on("lock", &path)(errno)),
+        }
+    }
+
+    /// Runs `command` for `key`, and returns what it said. It is waited for until `deadline` is over, and then goes on; so
+    /// it does when this is dropped.
+    ///
+    /// # Errors
+    /// If it could not be run, has not ended, or failed.
+    pub(crate) async fn run(
+        &self,
+        key: &Key,
+        command: &Command,
+        deadline: Duration,
+    ) -> Result<String, CommandError> {
+        self.start(key, command, deadline, None).await
+    }
+
+    /// As [`Commands::run`], and after `deadline` it is killed: for a command that does no harm when it is cut short.
+    ///
+    /// # Errors
+    /// As [`Commands::run`].
+    pub(crate) async fn run_or_kill(
+        &self,
+        key: &Key,
+        command: &Command,
+        deadline: Duration,
+    ) -> Result<String, CommandError> {
+        self.start(key, command, deadline, Some(deadline)).await
+    }
+
+    async fn start(
+        &self,
+        key: &Key,
+        command: &Command,
+        deadline: Duration,
+        killed_after: Option<Duration>,
+    ) -> Result<String, CommandError> {
+        let program = self.find(command)?;
+        let (lock, path) = self.lock(key)?;
+        let failed = |source| CommandError::Start { command: command.clone(), source };
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        let reader = Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
+        let mut process = tokio::process::Command::new(&program);
+        process.args(command.exposed()).env("PATH", &self.search_path);
+        process.stdin(Stdio::from(lock.try_clone().map_err(failed)?));
+        process.stdout(Stdio::from(writer.try_clone().map_err(failed)?)).stderr(Stdio::from(writer));
+        let child = process.spawn().map_err(failed)?;
+        // The other end of the pipe is the child's alone.
+        drop(process);
+        let mut note = format!("{} {command}", child.id().unwrap_or_default()).into_bytes();
+        note.truncate(NOTE_LIMIT as usize);
+        // Without it the lock still says that something runs.
+        let _ = lock.write_all_at(&note, 0);
+        let (told, ended) = oneshot::channel();
+        // It goes on when nobody waits any more: a command whose output nobody reads would be killed by it.
+        tokio::spawn(async move {
+            let result = attend(child, reader, killed_after).await;
+            // Nobody else waits for what it may have left behind.
+            let _ = fs::remove_file(path);
+            drop(lock);
+            let _ = told.send(result);
+        });
+        let late = || CommandError::Late { command: command.clone(), deadline };
+        let patience = if killed_after.is_some() { deadline + END } else { deadline };
+        let ended = timeout(patience, ended).await.map_err(|_| late())?;
+        let Ok(result) = ended else { return Err(late()) };
+        match result.map_err(failed)? {
+            Ended::Late => Err(late()),
+            Ended::With(Some(0), output) => Ok(output),
+            Ended::With(status, output) => {
+                // What it says may repeat what it was told.
+                let output = if command.has_secret() { String::new() } else { output };
+                Err(CommandError::Failed {
+                    command: command.clone(),
+                    status,
+                    output: output.trim().to_owned(),
+                })
+            }
+        }
+    }
+
+    fn find(&self, command: &Command) -> Result<PathBuf, CommandError> {
+        let name = Path::new(&command.program);
+        if name.is_absolute() {
+            return Ok(name.to_owned());
+        }
+        let mut all = std::env::split_paths(&self.search_path).map(|dir| dir.join(name));
+        let is_there = |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        all.find(is_there).ok_or_else(|| CommandError::NotFound {
+            program: command.program.clone(),
+            search_path: self.search_path.clone(),
+            hint: hint(&command.program.to_string_lossy()),
+        })
+    }
+
+    /// The file of `key`, locked.
+    fn lock(&self, key: &Key) -> Result<(File, PathBuf), CommandError> {
+        linux::fs::create_dir_all(&self.dir, 0o700)?;
+        let path = self.dir.join(&key.0);
+        loop {
+            let open = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path);
+            let file = open.map_err(PathError::on("open", &path))?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => match who(&file) {
+                    Some(running) => return Err(CommandError::StillRuns(running)),
+                    // What the command has left behind keeps this file; the next one gets another.
+                    None => {
+                        let _ = fs::remove_file(&path);
+                        continue;
+                    }
+                },
+                Err(errno) => return Err(PathError::on("lock", &path)(errno).into()),
+            }
+            // It may have been removed between the two, at the end of the one before.
+            let is_same = fs::symlink_metadata(&path)
+                .is_ok_and(|now| file.metadata().is_ok_and(|meta| meta.ino() == now.ino()));
+            if is_same {
+                file.set_len(0).map_err(PathError::on("empty", &path))?;
+                rustix::fs::seek(&file, SeekFrom::Start(NOTE_LIMIT)).map_err(PathError::on("seek", &path))?;
+                return Ok((file, path));
+            }
+        }
+    }
+}
+
+/// Which command has the lock on `file`; none if it has ended, and only what it has left behind still has it.
+fn who(file: &File) -> Option<String> {
+    let mut note = vec![0; NOTE_LIMIT as usize];
+    let length = file.read_at(&mut note, 0).unwrap_or(0);
+    let note = String::from_utf8_lossy(&note[..length]);
+    match note.split_once(' ') {
+        Some((process, _)) if !Path::new("/proc").join(process).exists() => None,
+        Some((process, command)) => Some(format!("`{command}`, process {process}")),
+        None => Some("of which no more is known".to_owned()),
+    }
+}
+
+enum Ended {
+    With(Option<i32>, String),
+    Late,
+}
+
+/// Reads what a command says until it ends. Killed after a while, if it may be.
+async fn attend(
+    mut child: tokio::process::Child,
+    mut reader: Receiver,
+    killed_after: Option<Duration>,
+) -> io::Result<Ended> {
+    let mut output = Vec::new();
+    let ended = {
+        let running = async {
+            let mut closed = false;
+            loop {
+                tokio::select! {
+                    status = child.wait() => return status,
+                    read = read(&mut reader, &mut output), if !closed => closed = !read,
+                }
+            }
+        };
+        match killed_after {
+            Some(after) => timeout(after, running).await.ok(),
+            None => Some(running.await),
+        }
+    };
+    let Some(status) = ended else {
+        child.start_kill()?;
+        child.wait().await?;
+        return Ok(Ended::Late);
+    };
+    let status = status?;
+    // What it said last is in the pipe; what it left behind may keep that open.
+    let _ = timeout(LAST_WORDS, async { while read(&mut reader, &mut output).await {} }).await;
+    Ok(Ended::With(status.code(), String::from_utf8_lossy(&output).into_owned()))
+}
+
+/// Whether there may be more.
+async fn read(reader: &mut Receiver, output: &mut Vec<u8>) -> bool {
+    let mut chunk = [0; 4096];
+    match reader.read(&mut chunk).await {
+        Ok(0) | Err(_) => false,
+        Ok(length) => {
+            let room = OUTPUT_LIMIT.saturating_sub(output.len());
+            output.extend_from_slice(&chunk[..length.min(room)]);
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

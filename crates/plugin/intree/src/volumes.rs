@@ -1,0 +1,176 @@
+//! The mounted volumes of all pods: shown to them, and taken away.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linux::mountinfo::MountTable;
+use task::blocking;
+use task::events::Recorder;
+use types::PodUid;
+
+use crate::disk;
+use crate::error::{TakeDownError, VolumeError};
+use crate::layout::{Device, Layout, Target};
+use crate::owner::{Owners, Turn};
+use crate::run::Commands;
+use crate::wanted::Wanted;
+
+mod hide;
+mod release;
+mod show;
+
+/// What [`Volumes`] has to know about the node.
+#[derive(Clone, Debug)]
+pub struct VolumesConfig {
+    /// Where everything is.
+    pub layout: Layout,
+    /// Where programs are looked for, as in `PATH`.
+    pub search_path: OsString,
+    /// How long the kernel, a command, or giving files to a group may take before it is waited for no longer.
+    pub deadline: Duration,
+    /// Where events go.
+    pub recorder: Recorder,
+}
+
+/// The mounted volumes of all pods. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    config: Arc<VolumesConfig>,
+    commands: Commands,
+    targets: Owners<Target>,
+    devices: Owners<Device>,
+}
+
+/// A volume that is there and whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// Which.
+    pub target: Target,
+    /// Its path on the node.
+    pub path: PathBuf,
+}
+
+/// The rights to work on a volume and on its device. They go along to threads that may outlive their caller. Taken in this
+/// order.
+#[derive(Debug)]
+struct Turns {
+    #[expect(dead_code, reason = "it is held")]
+    device: Option<Turn>,
+    #[expect(dead_code, reason = "it is held")]
+    target: Option<Turn>,
+}
+
+impl Volumes {
+    /// The volumes of the node that `config` describes.
+    #[must_use]
+    pub fn new(config: VolumesConfig) -> Self {
+        let commands = Commands::new(config.layout.commands_dir(), config.search_path.clone());
+        Self { config: Arc::new(config), commands, targets: Owners::default(), devices: Owners::default() }
+    }
+
+    /// The volume that the pod calls `name`, if it is there and whole; asks nobody, and touches nothing that is mounted. What
+    /// cannot be looked at is not there.
+    pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<Shown> {
+        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
+        let found = self.blocking("look for volume", pod, Turns::none(), move || {
+            let mounts = MountTable::read()?;
+            for target in disk::targets_of(&layout, &of)? {
+                let seen = disk::look_target(&layout, &target, &mounts)?;
+                if seen.name.as_deref() == Some(&called) && seen.shown.mounted && seen.shown.noted {
+                    let path = layout.target(&target)?;
+                    return Ok(Some(Shown { target, path }));
+                }
+            }
+            Ok(None)
+        });
+        match found.await {
+            Ok((found, _)) => found,
+            Err(error) => {
+                tracing::debug!(%pod, name, error = %telemetry::chain(&error), "A volume cannot be looked at");
+                None
+            }
+        }
+    }
+
+    /// Shows a volume to a pod, and returns the path for its containers. One that is there already stays as it is: so this
+    /// can be called before each start of a container and after a restart of berth. May be dropped at any time.
+    ///
+    /// # Errors
+    /// If it cannot be done now. What was done is noted on disk, and [`Volumes::take_down`] finds it.
+    pub async fn prepare(&self, wanted: &Wanted) -> Result<PathBuf, VolumeError> {
+        let device = match wanted.device() {
+            Some(device) => Some(self.devices.turn(&device).await),
+            None => None,
+        };
+        let target = Some(self.targets.turn(&wanted.target).await);
+        self.show(wanted, Turns { device, target }).await?;
+        Ok(self.config.layout.target(&wanted.target)?)
+    }
+
+    /// Takes all volumes of the pod away, which no container uses any more, and releases the devices that no pod has then.
+    ///
+    /// # Errors
+    /// Which volumes could not be taken away. One that hangs holds up no other.
+    pub async fn take_down(&self, pod: &PodUid) -> Result<(), TakeDownError> {
+        let (layout, of) = (self.config.layout.clone(), pod.clone());
+        let found =
+            self.blocking("list volumes", pod, Turns::none(), move || Ok(disk::targets_of(&layout, &of)?));
+        let failed = |failures| TakeDownError { pod: pod.clone(), failures };
+        let (found, _) = found.await.map_err(|error| failed(vec![(None, error)]))?;
+        let leaving = found.into_iter().map(async |target| {
+            let left = self.leave(&target).await;
+            left.err().map(|error| (Some(target), error))
+        });
+        let failures: Vec<_> = futures::future::join_all(leaving).await.into_iter().flatten().collect();
+        if failures.is_empty() { Ok(()) } else { Err(failed(failures)) }
+    }
+
+    /// Releases the devices that are there for nobody: what a crash left.
+    ///
+    /// # Errors
+    /// None: returns which devices could not be released, and why.
+    pub async fn reclaim(&self) -> Vec<(Device, VolumeError)> {
+        let layout = self.config.layout.clone();
+        let found =
+            self.blocking("list devices", &"devices", Turns::none(), move || Ok(disk::devices(&layout)?));
+        let found = match found.await {
+            Ok((found, _)) => found,
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::warn!(error, "The devices of volumes cannot be listed");
+                return Vec::new();
+            }
+        };
+        let unwanted = found.into_iter().map(async |device| {
+            let turn = Some(self.devices.turn(&device).await);
+            let released = self.release(&device, None, Turns { device: turn, target: None }).await;
+            released.err().map(|error| (device, error))
+        });
+        futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+    }
+
+    /// Runs `call` on a thread that has the turns for as long as it runs. `of` is whose volume it is about.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        of: &impl ToString,
+        turns: Turns,
+        call: impl FnOnce() -> Result<T, VolumeError> + Send + 'static,
+    ) -> Result<(T, Turns), VolumeError> {
+        let called = blocking::with_deadline(what, self.config.deadline, move || (call(), turns));
+        let hung = |source| VolumeError::Hung { target: of.to_string(), source };
+        let (result, turns) = called.await.map_err(hung)?;
+        Ok((result?, turns))
+    }
+}
+
+impl Turns {
+    fn none() -> Self {
+        Self { device: None, target: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

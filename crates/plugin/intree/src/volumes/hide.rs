@@ -1,0 +1,147 @@
+//! Taking a volume away from a pod.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linux::mount;
+use linux::mountinfo::MountTable;
+
+use super::{Turns, Volumes};
+use crate::disk::{self, Above, Seen};
+use crate::error::VolumeError;
+use crate::layout::{Plugin, Target};
+use crate::nfs;
+use crate::plan::{self, Step, TargetShown};
+use crate::run::{CommandError, Key};
+
+/// After how long a file system of the network is unmounted by force.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Volumes {
+    /// Takes `target` away, and releases its device if nobody else has it.
+    pub(super) async fn leave(&self, target: &Target) -> Result<(), VolumeError> {
+        let turn = self.targets.turn(target).await;
+        let (seen, turns) = self.hide(target, Turns { device: None, target: Some(turn) }).await?;
+        // The turn for a device is taken first.
+        drop(turns);
+        let device_turn = match &seen.device {
+            Some(device) => Some(self.devices.turn(device).await),
+            None => None,
+        };
+        let turns = Turns { device: device_turn, target: Some(self.targets.turn(target).await) };
+        let mut turns = turns;
+        if let Some(device) = &seen.device {
+            turns = self.release(device, Some(target), turns).await?;
+        }
+        let (layout, of) = (self.config.layout.clone(), target.clone());
+        // Somebody may have begun to show it again.
+        let forget = move || {
+            let mounts = MountTable::read()?;
+            let now = disk::look_target(&layout, &of, &mounts)?;
+            if !now.shown.directory {
+                disk::forget(&layout, &of)?;
+            }
+            Ok(())
+        };
+        self.blocking("forget volume", target, turns, forget).await?;
+        Ok(())
+    }
+
+    /// Does one step after the other until nothing but the note is left; returns what is left.
+    async fn hide(&self, target: &Target, mut turns: Turns) -> Result<(Seen, Turns), VolumeError> {
+        let mut done = Vec::new();
+        loop {
+            let (seen, running);
+            ((seen, running), turns) = self.look_again(target, turns).await?;
+            let shown = TargetShown { busy: running.is_some(), ..seen.shown };
+            let Some(step) = plan::hide(shown) else { return Ok((seen, turns)) };
+            // What lies on one another is unmounted one after the other.
+            let again = done.iter().filter(|before| **before == step).count();
+            if again > if step == Step::Unmount { 8 } else { 0 } {
+                return Err(VolumeError::NoEffect { step, target: target.to_string() });
+            }
+            done.push(step);
+            tracing::debug!(volume = %target, ?step, "A step of a mounted volume");
+            let (layout, of) = (self.config.layout.clone(), target.clone());
+            turns = match (step, seen.point) {
+                (Step::Note, _) => {
+                    let note = move || {
+                        let mounts = MountTable::read()?;
+                        let device = disk::device_of(&layout, &of, &mounts)?;
+                        Ok(disk::note(&layout, &of, device.as_ref())?)
+                    };
+                    self.blocking("note volume", target, turns, note).await?.1
+                }
+                (Step::Unmark, _) => {
+                    let unmark = move || Ok(disk::unmark(&layout, &of)?);
+                    self.blocking("remove mark", target, turns, unmark).await?.1
+                }
+                (Step::Unmount, Some(point)) if target.plugin == Plugin::Nfs => {
+                    self.unmount_by_command(target, point, turns).await?
+                }
+                (Step::Unmount, _) => {
+                    let unmount = move || match Above::target(&layout, &of)? {
+                        Some(above) => Ok(mount::unmount(&above.path())
+                            .map_err(|error| mount::MountError { path: above.point, ..error })?),
+                        None => Ok(()),
+                    };
+                    self.blocking("unmount volume", target, turns, unmount).await?.1
+                }
+                (Step::RemoveTarget, _) => {
+                    let remove = move || Ok(disk::remove_target(&layout, &of)?);
+                    self.blocking("remove directory", target, turns, remove).await?.1
+                }
+                (Step::Await, _) => {
+                    return Err(CommandError::StillRuns(running.unwrap_or_default()).into());
+                }
+                // The others are not done to hide a volume.
+                _ => turns,
+            };
+        }
+    }
+
+    async fn look_again(
+        &self,
+        target: &Target,
+        turns: Turns,
+    ) -> Result<((Seen, Option<String>), Turns), VolumeError> {
+        let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), target.clone());
+        self.blocking("look at volume", target, turns, move || {
+            let mounts = MountTable::read()?;
+            let seen = disk::look_target(&layout, &of, &mounts)?;
+            let key = Key::of(&layout.target(&of)?);
+            let running = commands.running(&key)?;
+            Ok((seen, running))
+        })
+        .await
+    }
+
+    /// Unmounts what is at `point`, by force if that takes long: its server may be away.
+    async fn unmount_by_command(
+        &self,
+        target: &Target,
+        point: PathBuf,
+        turns: Turns,
+    ) -> Result<Turns, VolumeError> {
+        let path = self.config.layout.target(target)?;
+        let patience = PATIENCE.min(self.config.deadline / 2);
+        let plain = self.commands.run_or_kill(&Key::of(&path), &nfs::unmount(&point, false), patience).await;
+        let unmounted = match plain {
+            Err(CommandError::Late { .. }) => {
+                tracing::warn!(volume = %target, "A file system does not answer and is unmounted by force");
+                self.commands.run(&forced(&path), &nfs::unmount(&point, true), patience).await
+            }
+            unmounted => unmounted,
+        };
+        let Err(error) = unmounted else { return Ok(turns) };
+        // It may have gone together with another one, or by itself.
+        let is_gone = move || Ok(!MountTable::read()?.is_mount_point(&point));
+        let (is_gone, turns) = self.blocking("look at volume", target, turns, is_gone).await?;
+        if is_gone { Ok(turns) } else { Err(error.into()) }
+    }
+}
+
+/// Unmounting by force does not wait for the command that hangs.
+fn forced(path: &Path) -> Key {
+    Key::of(&path.join("by force"))
+}

@@ -1,0 +1,64 @@
+//! Releasing a device that no pod has any more.
+
+use linux::mount;
+use linux::mountinfo::MountTable;
+
+use super::{Turns, Volumes};
+use crate::disk::{self, Above};
+use crate::error::VolumeError;
+use crate::layout::{Device, Target};
+use crate::plan::{self, DeviceShown, Step};
+use crate::run::{CommandError, Key};
+
+impl Volumes {
+    /// Unmounts and detaches `device`, unless somebody else has it than `but_for`.
+    pub(super) async fn release(
+        &self,
+        device: &Device,
+        but_for: Option<&Target>,
+        mut turns: Turns,
+    ) -> Result<Turns, VolumeError> {
+        let mut done = Vec::new();
+        loop {
+            let (layout, commands) = (self.config.layout.clone(), self.commands.clone());
+            let (of, its) = (device.clone(), but_for.cloned());
+            let (shown, running);
+            ((shown, running), turns) = self
+                .blocking("look at device", device, turns, move || {
+                    let mounts = MountTable::read()?;
+                    let running = commands.running(&Key::of(&layout.device(&of)))?;
+                    Ok((disk::look_device(&layout, &of, &mounts, its.as_ref())?, running))
+                })
+                .await?;
+            let Some(step) = plan::release(DeviceShown { busy: running.is_some(), ..shown }) else {
+                return Ok(turns);
+            };
+            if done.contains(&step) {
+                return Err(VolumeError::NoEffect { step, target: device.to_string() });
+            }
+            done.push(step);
+            tracing::debug!(%device, ?step, "A step of a device");
+            turns = match step {
+                Step::UnmountDevice => self.unmount_device(device, turns).await?,
+                Step::RemoveDevice => self.remove_device(device, turns).await?,
+                _ => return Err(CommandError::StillRuns(running.unwrap_or_default()).into()),
+            };
+        }
+    }
+
+    async fn unmount_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let (layout, of) = (self.config.layout.clone(), device.clone());
+        let unmount = move || match Above::device(&layout, &of)? {
+            Some(above) => Ok(mount::unmount(&above.path())
+                .map_err(|error| mount::MountError { path: above.point, ..error })?),
+            None => Ok(()),
+        };
+        Ok(self.blocking("unmount device", device, turns, unmount).await?.1)
+    }
+
+    async fn remove_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let (layout, of) = (self.config.layout.clone(), device.clone());
+        let remove = move || Ok(disk::remove_device(&layout, &of)?);
+        Ok(self.blocking("remove directory", device, turns, remove).await?.1)
+    }
+}

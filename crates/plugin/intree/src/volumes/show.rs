@@ -1,0 +1,334 @@
+//! Showing a volume to a pod.
+
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use linux::PathError;
+use linux::beneath::{Links, fd_path};
+use linux::mount;
+use linux::mountinfo::MountTable;
+use types::event::Event;
+
+use super::{Turns, Volumes};
+use crate::disk::{self, Above, DiskError};
+use crate::error::VolumeError;
+use crate::format::{self, Content, Preparation};
+use crate::layout::{Device, Layout};
+use crate::local::Form;
+use crate::plan::{self, DeviceShown, Step, TargetShown};
+use crate::run::{CommandError, Key};
+use crate::wanted::{Kind, Wanted};
+use crate::{options, refs};
+
+/// As much of a disk has to be readable before it counts as empty, in bytes.
+const READABLE: u64 = 1 << 20;
+
+/// What is there of a volume that a pod is to have.
+struct Look {
+    target: TargetShown,
+    device: Option<DeviceShown>,
+    /// The device that it is on.
+    on: Option<Device>,
+    /// Where it is, as the mount table has it.
+    point: Option<PathBuf>,
+    /// What still runs for it.
+    running: Option<String>,
+}
+
+impl Volumes {
+    /// Does one step after the other until the volume is whole.
+    pub(super) async fn show(&self, wanted: &Wanted, mut turns: Turns) -> Result<(), VolumeError> {
+        let mut done = Vec::new();
+        loop {
+            let look;
+            (look, turns) = self.look(wanted, turns).await?;
+            let Some(step) = plan::show(look.target, look.device) else { return Ok(()) };
+            if done.contains(&step) {
+                return Err(VolumeError::NoEffect { step, target: wanted.target.to_string() });
+            }
+            done.push(step);
+            tracing::debug!(volume = %wanted.target, ?step, "A step of a mounted volume");
+            turns = self.do_step(wanted, step, look, turns).await?;
+        }
+    }
+
+    async fn look(&self, wanted: &Wanted, turns: Turns) -> Result<(Look, Turns), VolumeError> {
+        let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), wanted.clone());
+        self.blocking("look at volume", &wanted.target, turns, move || {
+            let mounts = MountTable::read()?;
+            let seen = disk::look_target(&layout, &of.target, &mounts)?;
+            let on = match &of.kind {
+                // What is mounted is not looked for any more: its disk may be away.
+                Kind::Local(_) if seen.shown.mounted => disk::device_of(&layout, &of.target, &mounts)?,
+                Kind::Local(local) => match local.form()? {
+                    Form::Device => of.device(),
+                    Form::Directory => None,
+                },
+                Kind::Nfs(_) => of.device(),
+            };
+            let mut running = commands.running(&key(&layout, &of)?)?;
+            let target = TargetShown { busy: running.is_some(), ..seen.shown };
+            let mut device = None;
+            if let Some(on) = &on {
+                let its = commands.running(&Key::of(&layout.device(on)))?;
+                let shown = disk::look_device(&layout, on, &mounts, Some(&of.target))?;
+                device = Some(DeviceShown { busy: its.is_some(), ..shown });
+                running = running.or(its);
+            }
+            Ok(Look { target, device, on, point: seen.point, running })
+        })
+        .await
+    }
+
+    async fn do_step(
+        &self,
+        wanted: &Wanted,
+        step: Step,
+        look: Look,
+        turns: Turns,
+    ) -> Result<Turns, VolumeError> {
+        let (layout, of) = (self.config.layout.clone(), wanted.clone());
+        let about = &wanted.target;
+        match (step, look.on) {
+            (Step::Note, on) => {
+                let noted = move || Ok(disk::note(&layout, &of.target, on.as_ref())?);
+                Ok(self.blocking("note volume", about, turns, noted).await?.1)
+            }
+            (Step::Unmark, _) => {
+                let unmarked = move || Ok(disk::unmark(&layout, &of.target)?);
+                Ok(self.blocking("remove mark", about, turns, unmarked).await?.1)
+            }
+            (Step::MakeDevice, Some(on)) => {
+                let made = move || Ok(disk::make_device(&layout, &on)?);
+                Ok(self.blocking("make directory", about, turns, made).await?.1)
+            }
+            (Step::MakeTarget, _) => {
+                let made = move || Ok(disk::make_target(&layout, &of.target)?);
+                Ok(self.blocking("make directory", about, turns, made).await?.1)
+            }
+            (Step::MountDevice, Some(on)) => self.mount_device(wanted, &on, turns).await,
+            (Step::Mount, on) => match (&wanted.kind, look.point) {
+                (Kind::Nfs(nfs), Some(point)) => {
+                    let command = nfs.mount(&point, &wanted.mount_options, wanted.read_only);
+                    self.mount_by_command(wanted, &command, point, turns).await
+                }
+                _ => {
+                    let bound = move || bind(&layout, &of, on.as_ref());
+                    Ok(self.blocking("mount volume", about, turns, bound).await?.1)
+                }
+            },
+            (Step::Finish, on) => {
+                let finish = move || finish(&layout, &of, on.as_ref());
+                let (told, turns) = self.blocking("finish volume", about, turns, finish).await?;
+                if let Some(message) = told {
+                    let reason = types::reason::event::ALREADY_MOUNTED_VOLUME;
+                    self.config.recorder.record(Event::warning(&wanted.pod, reason, message));
+                }
+                Ok(turns)
+            }
+            (Step::Await, _) => Err(CommandError::StillRuns(look.running.unwrap_or_default()).into()),
+            // The others are not done to show a volume.
+            _ => Ok(turns),
+        }
+    }
+
+    async fn mount_by_command(
+        &self,
+        wanted: &Wanted,
+        command: &crate::command::Command,
+        point: PathBuf,
+        turns: Turns,
+    ) -> Result<Turns, VolumeError> {
+        let key = key(&self.config.layout, wanted)?;
+        let Err(error) = self.commands.run(&key, command, self.config.deadline).await else {
+            return Ok(turns);
+        };
+        if matches!(error, CommandError::Failed { .. }) {
+            // What it says it could not do, it must not have half done.
+            let undo = move || {
+                if MountTable::read()?.is_mount_point(&point) {
+                    mount::unmount(&point)?;
+                }
+                Ok(())
+            };
+            self.blocking("unmount volume", &wanted.target, turns, undo).await?;
+        }
+        Err(error.into())
+    }
+
+    /// Mounts the device of a volume, which is made visible before, and formatted if it is empty.
+    async fn mount_device(&self, wanted: &Wanted, on: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        match &wanted.kind {
+            Kind::Local(local) => {
+                let disk = local.source();
+                self.format_and_mount(wanted, on, &disk, &local.fs_type, turns).await
+            }
+            // It has no device.
+            Kind::Nfs(_) => Ok(turns),
+        }
+    }
+
+    /// Mounts `disk` for `on`: made anew if it is empty, and checked otherwise.
+    async fn format_and_mount(
+        &self,
+        wanted: &Wanted,
+        on: &Device,
+        disk: &Path,
+        fs_type: &str,
+        turns: Turns,
+    ) -> Result<Turns, VolumeError> {
+        let key = Key::of(&self.config.layout.device(on));
+        let deadline = self.config.deadline;
+        let fs_type = if fs_type.is_empty() { format::DEFAULT } else { fs_type };
+        let ours: &[&str] = if wanted.read_only { &["ro"] } else { &[] };
+        let options = options::joined(&wanted.mount_options, ours);
+        let read_only = options.iter().any(|option| option == "ro");
+        let content = match self.commands.run(&key, &format::probe(disk), deadline).await {
+            Ok(output) => format::content(&output)?,
+            Err(error) if error.status() == Some(format::FOUND_NOTHING) => Content::Nothing,
+            Err(error) => return Err(error.into()),
+        };
+        let mut turns = turns;
+        match format::preparation(disk, fs_type, read_only, &content)? {
+            Preparation::Make(command) => {
+                // What cannot be read looks empty too.
+                let read = disk.to_owned();
+                let readable = move || {
+                    is_readable(&read).map_err(|source| VolumeError::Unreadable { disk: read, source })
+                };
+                ((), turns) = self.blocking("read disk", &wanted.target, turns, readable).await?;
+                tracing::info!(disk = %disk.display(), fs_type, volume = %wanted.target, "A disk is empty and gets a file system");
+                self.commands.run(&key, &command, deadline).await?;
+            }
+            Preparation::Check(command) => match self.commands.run(&key, &command, deadline).await {
+                Err(CommandError::Failed { status, output, .. }) if !format::is_fit(status) => {
+                    return Err(VolumeError::Errors { disk: disk.to_owned(), output });
+                }
+                Err(CommandError::Failed { status, .. }) if format::was_corrected(status) => {
+                    tracing::info!(disk = %disk.display(), "A disk had errors, which fsck has corrected");
+                }
+                Err(error @ (CommandError::Failed { .. } | CommandError::NotFound { .. })) => {
+                    tracing::warn!(error = %telemetry::chain(&error), "A disk is mounted unchecked");
+                }
+                checked => {
+                    checked?;
+                }
+            },
+            Preparation::None => {}
+        }
+        let point = {
+            let (layout, on) = (self.config.layout.clone(), on.clone());
+            let found = move || Ok(Above::device(&layout, &on)?.map(|above| above.point));
+            let point;
+            (point, turns) = self.blocking("find directory", &wanted.target, turns, found).await?;
+            point
+        };
+        // Gone meanwhile: it is made again in the next round.
+        let Some(point) = point else { return Ok(turns) };
+        let mounted =
+            self.commands.run(&key, &format::mount(disk, &point, fs_type, &options), deadline).await;
+        match (mounted, content) {
+            (Err(source @ CommandError::Failed { .. }), Content::FileSystem(found)) if found != fs_type => {
+                let (disk, wanted) = (disk.to_owned(), fs_type.to_owned());
+                Err(VolumeError::Mismatch { disk, wanted, found, source: Box::new(source) })
+            }
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), _) => Ok(turns),
+        }
+    }
+}
+
+/// For what commands at a volume are run.
+pub(super) fn key(layout: &Layout, wanted: &Wanted) -> Result<Key, DiskError> {
+    Ok(Key::of(&layout.target(&wanted.target)?))
+}
+
+fn is_readable(disk: &Path) -> std::io::Result<()> {
+    let mut start = Vec::new();
+    std::fs::File::open(disk)?.take(READABLE).read_to_end(&mut start)?;
+    if start.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it has no size"));
+    }
+    Ok(())
+}
+
+/// Shows the volume's directory, or the root of its device, to the pod.
+fn bind(layout: &Layout, wanted: &Wanted, on: Option<&Device>) -> Result<(), VolumeError> {
+    let missing = || VolumeError::NoEffect { step: Step::MakeTarget, target: wanted.target.to_string() };
+    let above = Above::target(layout, &wanted.target)?.ok_or_else(missing)?;
+    // Nothing is mounted there yet, so that it may be opened.
+    let target = above.dir.open_path(&above.name, Links::Refuse)?;
+    let bound = match (&wanted.kind, on) {
+        (_, Some(on)) => {
+            let device = Above::device(layout, on)?.ok_or_else(missing)?;
+            mount::bind(&device.path(), &fd_path(&target))
+        }
+        (Kind::Local(local), None) => mount::bind(&local.source(), &fd_path(&target)),
+        (Kind::Nfs(_), None) => Ok(()),
+    };
+    Ok(bound.map_err(|error| mount::MountError { path: above.point, ..error })?)
+}
+
+/// Sets what is only set on what is mounted: flags, and the group of the files. Returns what the pod is to be told.
+fn finish(layout: &Layout, wanted: &Wanted, on: Option<&Device>) -> Result<Option<String>, VolumeError> {
+    let Some(above) = Above::target(layout, &wanted.target)? else { return Ok(None) };
+    let mut told = None;
+    if !matches!(wanted.kind, Kind::Nfs(_)) {
+        let flags = options::flags(&wanted.mount_options, wanted.read_only);
+        if !flags.is_empty() {
+            mount::remount(&above.path(), &flags)?;
+        }
+        if let Some(group) = wanted.group.filter(|_| !wanted.read_only) {
+            let failed = |source| VolumeError::Ownership { group: group.id, source };
+            match conflict(layout, wanted, on, &above, group.id)? {
+                Shared::Alone => {
+                    volume::ownership::give(&above.path(), group.id, false, group.policy).map_err(failed)?;
+                }
+                Shared::SameGroup => {}
+                Shared::With(gid) => {
+                    told = Some(format!(
+                        "The requested fsGroup is {}, but the volume {} has GID {gid}. The volume may not be shareable.",
+                        group.id, wanted.target.spec_name
+                    ));
+                }
+            }
+        }
+    }
+    disk::mark(layout, &wanted.target, &wanted.name)?;
+    Ok(told)
+}
+
+/// With whom a pod shares the files of a local volume.
+enum Shared {
+    /// With nobody.
+    Alone,
+    /// With pods of the same group.
+    SameGroup,
+    /// With pods of the group of this id.
+    With(u32),
+}
+
+/// A local volume is given to the group of the first pod that has it.
+fn conflict(
+    layout: &Layout,
+    wanted: &Wanted,
+    on: Option<&Device>,
+    above: &Above,
+    group: u32,
+) -> Result<Shared, VolumeError> {
+    let Kind::Local(local) = &wanted.kind else { return Ok(Shared::Alone) };
+    let mounts = MountTable::read()?;
+    let source = match on {
+        Some(on) => Above::device(layout, on)?.map(|above| above.point),
+        None => std::fs::canonicalize(local.source()).ok(),
+    };
+    let Some(source) = source else { return Ok(Shared::Alone) };
+    let pods = disk::real_pods_dir(layout)?;
+    let others = refs::of_directory(&mounts, &source);
+    if !others.iter().any(|mount| mount.point.starts_with(&pods) && mount.point != above.point) {
+        return Ok(Shared::Alone);
+    }
+    let meta = std::fs::metadata(&source).map_err(PathError::on("stat", &source))?;
+    Ok(if meta.gid() == group { Shared::SameGroup } else { Shared::With(meta.gid()) })
+}

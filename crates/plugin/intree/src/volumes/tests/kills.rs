@@ -1,0 +1,134 @@
+//! A berth that is killed between any two steps: a process of its own that says what it is about to do, and is killed then.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use super::*;
+use crate::run::CommandError;
+
+const ROOT: &str = "INTREE_TEST_ROOT";
+
+/// Says each step.
+struct Steps;
+
+impl tracing::Subscriber for Steps {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        if event.metadata().fields().field("step").is_some() {
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out, "\nSTEP").and_then(|()| out.flush());
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// On a directory, on a disk and on a server.
+fn wanted_by(world: &World, pod: &str) -> [Wanted; 3] {
+    let disk = fs::read_to_string(world.root.join("device")).unwrap();
+    let mut on_disk = world.local(pod, Path::new(&disk));
+    on_disk.target.spec_name = "disk".into();
+    [world.local(pod, &world.root.join("source")), on_disk, world.nfs(pod)]
+}
+
+/// Not a test by itself: the process that is killed. Pods come and go.
+#[tokio::test]
+async fn real_life_to_be_killed() {
+    let Ok(root) = std::env::var(ROOT) else { return };
+    let _ = tracing::subscriber::set_global_default(Steps);
+    let world = std::mem::ManuallyDrop::new(World::at(root.into()));
+    for pod in ["a", "b"] {
+        for wanted in wanted_by(&world, pod) {
+            world.volumes.prepare(&wanted).await.unwrap();
+        }
+    }
+    for pod in ["a", "b"] {
+        world.take_down(pod).await.unwrap();
+    }
+}
+
+fn is_running(error: &VolumeError) -> bool {
+    matches!(error, VolumeError::Command(CommandError::StillRuns(_)))
+}
+
+/// Commands go on when berth is killed, and are waited for.
+async fn prepare(world: &World, wanted: &Wanted) -> PathBuf {
+    loop {
+        match world.volumes.prepare(wanted).await {
+            Err(error) if is_running(&error) => tokio::task::yield_now().await,
+            shown => return shown.unwrap(),
+        }
+    }
+}
+
+async fn take_down(world: &World, pod: &str) {
+    loop {
+        match world.take_down(pod).await {
+            Err(error) if error.failures.iter().all(|(_, error)| is_running(error)) => {
+                tokio::task::yield_now().await;
+            }
+            gone => return gone.unwrap(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn real_killed_between_any_two_steps() {
+    let mut world = World::new();
+    let (source, export) = (world.directory("source"), world.directory("export"));
+    let script = "for last; do :; done
+        case \"$*\" in *nfs*) exec /bin/mount --bind EXPORT $last;; *) exec /bin/mount \"$@\";; esac";
+    world.program("mount", &script.replace("EXPORT", export.to_str().unwrap()));
+    let Some(disk) = Loop::new(&world) else {
+        println!("skipped: no loop devices");
+        return;
+    };
+    fs::write(world.root.join("device"), disk.0.to_str().unwrap()).unwrap();
+    let path = prepare(&world, &wanted_by(&world, "c")[1]).await;
+    fs::write(path.join(CANARY), "disk").unwrap();
+    world.take_down("c").await.unwrap();
+
+    let mut steps = 1;
+    loop {
+        let child = Process::new(std::env::current_exe().unwrap())
+            .args(["--exact", "volumes::tests::kills::real_life_to_be_killed", "--nocapture"])
+            .env(ROOT, &world.root)
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seen = lines.filter(|line| line.as_deref().is_ok_and(|line| line == "STEP")).take(steps).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.restart();
+        for (wanted, expected) in wanted_by(&world, "a").iter().zip(["source", "disk", "export"]) {
+            let path = prepare(&world, wanted).await;
+            assert_eq!(canary(&path), expected, "killed at step {steps}");
+        }
+        assert_eq!(mounts_below(&world.root.join("root/pods/a")).len(), 3, "killed at step {steps}");
+        take_down(&world, "a").await;
+        take_down(&world, "b").await;
+        let failed = world.volumes.reclaim().await;
+        assert!(failed.is_empty(), "killed at step {steps}: {failed:?}");
+        assert_eq!(world.left(), Vec::<String>::new(), "killed at step {steps}");
+        assert_eq!((canary(&source).as_str(), canary(&export).as_str()), ("source", "export"));
+        if seen < steps {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 30, "only {steps} steps");
+}
