@@ -1,6 +1,8 @@
 //! The directories of volumes: what is in them, making them, removing them. Nothing here follows a link below the root
 //! directory, unmounts anything, or removes anything but empty directories and notes.
 
+mod devices;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +11,11 @@ use linux::PathError;
 use linux::beneath::{self, BeneathError, Links, Root};
 use linux::mountinfo::MountTable;
 use types::PodUid;
+use volume::claim::VolumeMode;
 use volume::paths::DIR_MODE;
 use volume::{PodPaths, UnusableUid};
 
-use crate::layout::{Layout, PLUGIN, VolumeId, is_hash, is_name, published_in, staged_in};
+use crate::layout::{DEVICES, Layout, PLUGIN, Site, VolumeId, is_hash, is_name, published_in, staged_in};
 use crate::note::{Note, NoteError};
 use crate::place::{Known, Place, Shown};
 use crate::plan::Target;
@@ -227,12 +230,12 @@ fn remove_dir(dir: &Root, name: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// What is there where `volume` is staged. Anything that is another volume's is an error.
-pub(crate) fn look_staged(
-    layout: &Layout,
-    volume: &VolumeId,
-    mounts: &MountTable,
-) -> Result<Shown, DiskError> {
+/// What is there where a volume is staged. Anything that is another volume's is an error.
+pub(crate) fn look_staged(layout: &Layout, site: &Site, mounts: &MountTable) -> Result<Shown, DiskError> {
+    if let Some(pv) = &site.device {
+        return devices::look_staged(layout, site, pv, mounts);
+    }
+    let volume = &site.volume;
     let spot = Spot::staged(layout, volume)?;
     match spot.look(mounts)? {
         Seen { whose: Whose::Of(other), .. } if other != *volume => {
@@ -251,6 +254,9 @@ pub(crate) fn staged_label(layout: &Layout, volume: &VolumeId) -> Result<Option<
 /// With which SELinux label the volume is mounted that the pod calls `name`.
 pub(crate) fn label(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option<String>, DiskError> {
     let Some((target, _)) = called(layout, pod, name)? else { return Ok(None) };
+    if target.mode == VolumeMode::Block {
+        return Ok(None);
+    }
     let Some(dir) = Spot::published(layout, &target)?.open()? else { return Ok(None) };
     Ok(Note::read(&dir)?.and_then(Note::into_label))
 }
@@ -261,31 +267,48 @@ pub(crate) fn look_published(
     target: &Target,
     mounts: &MountTable,
 ) -> Result<Seen, DiskError> {
-    let mut seen = Spot::published(layout, target)?.look(mounts)?;
+    let mut seen = match target.mode {
+        VolumeMode::Filesystem => Spot::published(layout, target)?.look(mounts)?,
+        VolumeMode::Block => devices::look_published(layout, target, mounts)?,
+    };
     let mark = layout.ready_mark(&target.pod, &target.spec_name)?;
     seen.shown.mark = linux::fs::lstat(&mark)?.is_some_and(|meta| meta.is_file());
     Ok(seen)
 }
 
 /// Makes the directory in which a volume is staged, with its note.
-pub(crate) fn prepare_staging(layout: &Layout, note: &Note) -> Result<(), DiskError> {
-    Spot::staged(layout, note.volume())?.prepare(note, true)
+pub(crate) fn prepare_staging(layout: &Layout, site: &Site, note: &Note) -> Result<(), DiskError> {
+    match &site.device {
+        None => Spot::staged(layout, note.volume())?.prepare(note, true),
+        Some(pv) => devices::prepare_staging(layout, pv, note),
+    }
 }
 
 /// Makes the directory in which the driver makes `target`, with its note.
 pub(crate) fn prepare_target(layout: &Layout, target: &Target, note: &Note) -> Result<(), DiskError> {
+    if target.mode == VolumeMode::Block {
+        return devices::prepare_target(layout, target, note);
+    }
     PodPaths::new(layout.root_dir(), &target.pod)?.create()?;
     Spot::published(layout, target)?.prepare(note, false)
 }
 
-/// Removes the directory in which `volume` was staged.
-pub(crate) fn forget_staging(layout: &Layout, volume: &VolumeId) -> Result<(), DiskError> {
-    Spot::staged(layout, volume)?.forget(&MountTable::read()?)
+/// Removes the directory in which a volume was staged.
+pub(crate) fn forget_staging(layout: &Layout, site: &Site) -> Result<(), DiskError> {
+    let mounts = MountTable::read()?;
+    match &site.device {
+        None => Spot::staged(layout, &site.volume)?.forget(&mounts),
+        Some(pv) => devices::forget_staging(layout, pv, &mounts),
+    }
 }
 
 /// Removes the directory in which `target` was.
 pub(crate) fn forget_target(layout: &Layout, target: &Target) -> Result<(), DiskError> {
-    Spot::published(layout, target)?.forget(&MountTable::read()?)
+    let mounts = MountTable::read()?;
+    match target.mode {
+        VolumeMode::Filesystem => Spot::published(layout, target)?.forget(&mounts),
+        VolumeMode::Block => devices::forget_target(layout, target, &mounts),
+    }
 }
 
 /// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without
@@ -331,7 +354,7 @@ pub(crate) fn called(
         if !is_marked_as(layout, &target, name)? {
             continue;
         }
-        let seen = Spot::published(layout, &target)?.look(&MountTable::default())?;
+        let seen = look_published(layout, &target, &MountTable::default())?;
         if let Whose::Of(volume) = seen.whose {
             return Ok(Some((target, volume)));
         }
@@ -360,6 +383,15 @@ pub(crate) fn marked(layout: &Layout, pod: &PodUid, name: &str) -> Result<Option
         }
     }
     Ok(None)
+}
+
+/// Makes `target` ready to be taken away: it is whole no more, and nobody on the node holds it.
+pub(crate) fn let_go(layout: &Layout, target: &Target) -> Result<(), DiskError> {
+    unmark(layout, target)?;
+    match target.mode {
+        VolumeMode::Filesystem => Ok(()),
+        VolumeMode::Block => devices::let_go(layout, target),
+    }
 }
 
 /// Takes the mark of `target` away. It may be gone already.
@@ -393,7 +425,8 @@ pub(crate) fn names(base: &Path, below: &Path) -> Result<Vec<String>, DiskError>
 pub(crate) fn targets_of(layout: &Layout, pod: &PodUid) -> Result<Vec<Target>, DiskError> {
     PodPaths::new(layout.root_dir(), pod)?;
     let all = names(&layout.pods_dir(), &Path::new(pod.as_str()).join("volumes").join(PLUGIN))?;
-    Ok(all.into_iter().map(|spec_name| Target { pod: pod.clone(), spec_name }).collect())
+    let target = |spec_name| Target { pod: pod.clone(), mode: VolumeMode::Filesystem, spec_name };
+    Ok(all.into_iter().map(target).chain(devices::targets_of(layout, pod)?).collect())
 }
 
 /// All that is or may be published to any pod.
@@ -418,16 +451,16 @@ pub(crate) fn targets(layout: &Layout) -> Result<Vec<Target>, DiskError> {
 /// The volumes that are or may be staged, by their notes. What has no note, or lies elsewhere than berth would have it,
 /// is not among them. Empty directories that a crash left, before their note was written or after it was removed, go: no
 /// driver knows of them.
-pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<VolumeId>, DiskError> {
+pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<Site>, DiskError> {
     let root = layout.staging_root();
-    let mut all = Vec::new();
-    for driver in names(&root, Path::new("."))? {
+    let mut all = devices::staged(layout)?;
+    for driver in names(&root, Path::new("."))?.into_iter().filter(|driver| driver != DEVICES) {
         for dir in names(&root, Path::new(&driver))? {
             let path = root.join(&driver).join(&dir);
             let spot = Spot::at(layout.root_dir().join("plugins"), &path, staged_in);
             match spot.look(mounts)? {
                 Seen { whose: Whose::Of(volume), .. } if layout.staging_dir(&volume) == path => {
-                    all.push(volume)
+                    all.push(Site { volume, device: None })
                 }
                 Seen { whose: Whose::Nobody, shown }
                     if !shown.mounted && is_hash(&dir) && spot.forget_empty()? => {}

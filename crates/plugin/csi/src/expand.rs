@@ -6,10 +6,11 @@ use pluginapi::csi::{AccessMode, AccessType, Capability, Expand, Secrets, Volume
 use task::blocking;
 use types::PodUid;
 use types::corev1::{PersistentVolume, Secret};
+use volume::claim::VolumeMode;
 
 use crate::disk::{self, Whose};
 use crate::error::VolumeError;
-use crate::layout::VolumeId;
+use crate::layout::{Site, VolumeId};
 use crate::plan::Target;
 use crate::spec::{SecretName, SpecError, secrets};
 use crate::volumes::Volumes;
@@ -94,14 +95,18 @@ impl Growth {
             None => AccessMode::ReadWriteOnce,
             Some(mode) => AccessMode::named(mode).ok_or_else(|| SpecError::AccessMode(mode.clone()))?,
         };
-        let as_type = AccessType::Mount {
-            fs_type: csi.fs_type.clone().unwrap_or_default(),
-            flags: spec.mount_options.clone().unwrap_or_default(),
-            group: None,
+        let volume_mode = VolumeMode::of(volume);
+        let as_type = match volume_mode {
+            VolumeMode::Block => AccessType::Block,
+            VolumeMode::Filesystem => AccessType::Mount {
+                fs_type: csi.fs_type.clone().unwrap_or_default(),
+                flags: spec.mount_options.clone().unwrap_or_default(),
+                group: None,
+            },
         };
         Ok(Self {
             volume: VolumeId { driver: csi.driver.clone(), handle: csi.volume_handle.clone() },
-            target: Target { pod: pod.clone(), spec_name },
+            target: Target { pod: pod.clone(), mode: volume_mode, spec_name },
             bytes,
             access: VolumeAccess { mode, as_type },
             secrets: secrets(secret)?,
@@ -160,7 +165,7 @@ impl Volumes {
         let expand = Expand {
             volume: volume.handle.clone(),
             volume_path: self.published_path(target).map_err(ExpandError::Volume)?,
-            staging_path: stages.then(|| self.config.layout.staging_path(volume)),
+            staging_path: stages.then(|| self.config.layout.staged_path(&Site::of(volume, target))),
             bytes: *bytes,
             access: access.clone(),
             secrets: secrets.clone(),

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use linux::mountinfo::MountTable;
 use types::PodUid;
+use volume::claim::VolumeMode;
 
 use crate::disk::{self, DiskError, Spot, Whose, names, open};
-use crate::layout::{Layout, VolumeId, staged_in};
+use crate::layout::{DEVICES, Layout, VolumeId, staged_in};
 use crate::note::{Lifecycle, Note, NoteError};
-
-/// Where kubelets keep the block volumes of all drivers, beside the directories of drivers.
-const DEVICES: &str = "volumeDevices";
 
 /// The volumes that outlive pods and are staged or published here, or may be.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,6 +34,10 @@ impl Here {
         here.add_devices(layout)?;
         for pod in names(&layout.pods_dir(), Path::new("."))? {
             for target in disk::targets_of(layout, &PodUid::from(pod))? {
+                // Devices have their notes beside where they are staged.
+                if target.mode == VolumeMode::Block {
+                    continue;
+                }
                 let Some(dir) = Spot::published(layout, &target)?.open()? else { continue };
                 here.add(&dir)?;
             }
@@ -66,7 +68,7 @@ impl Here {
         Ok(())
     }
 
-    /// Block volumes, which another kubelet may have left.
+    /// Those that pods get as devices.
     fn add_devices(&mut self, layout: &Layout) -> Result<(), DiskError> {
         let plugins = layout.root_dir().join("plugins");
         let below = Path::new("kubernetes.io/csi").join(DEVICES);
@@ -97,6 +99,7 @@ impl Here {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Site;
     use crate::plan::Target;
 
     fn id(driver: &str, handle: &str) -> VolumeId {
@@ -114,11 +117,13 @@ mod tests {
         assert_eq!(look(&layout), Here::default());
         let staged = id("d", "staged");
         let note = |volume: &VolumeId| Note::Staged { volume: volume.clone(), selinux_context: None };
-        disk::prepare_staging(&layout, &note(&staged)).unwrap();
+        let site = Site { volume: staged.clone(), device: None };
+        disk::prepare_staging(&layout, &site, &note(&staged)).unwrap();
         for (pod, handle, lifecycle) in
             [("a", "published", Lifecycle::Persistent), ("b", "inline", Lifecycle::Ephemeral)]
         {
-            let target = Target { pod: PodUid::from(pod), spec_name: "pv".into() };
+            let target =
+                Target { pod: PodUid::from(pod), mode: VolumeMode::Filesystem, spec_name: "pv".into() };
             let note = Note::Published {
                 volume: id("d", handle),
                 spec_name: "pv".into(),
@@ -137,7 +142,7 @@ mod tests {
         .unwrap();
         let here = look(&layout);
         assert_eq!(here.volumes, BTreeSet::from([id("d", "device"), id("d", "published"), staged.clone()]));
-        disk::forget_staging(&layout, &staged).unwrap();
+        disk::forget_staging(&layout, &site).unwrap();
         assert!(!look(&layout).may_have(&staged, &layout));
     }
 

@@ -4,10 +4,16 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use types::PodUid;
+use volume::claim::VolumeMode;
 use volume::{PodPaths, UnusableUid};
+
+use crate::plan::Target;
 
 /// Name of the plugin, as in directory names of pods.
 pub(crate) const PLUGIN: &str = "kubernetes.io~csi";
+
+/// Where volumes are that pods get as devices, beside the directories of drivers.
+pub(crate) const DEVICES: &str = "volumeDevices";
 
 /// The notes beside what is staged and published.
 pub(crate) const NOTE: &str = "vol_data.json";
@@ -57,6 +63,23 @@ impl VolumeId {
     }
 }
 
+/// A volume, and where it is staged.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Site {
+    /// The volume.
+    pub(crate) volume: VolumeId,
+    /// The name of its PersistentVolume, if pods get it as a device: by that its directories are called then.
+    pub(crate) device: Option<String>,
+}
+
+impl Site {
+    /// Of the volume that is or may be published at `target`.
+    pub(crate) fn of(volume: &VolumeId, target: &Target) -> Self {
+        let device = (target.mode == VolumeMode::Block).then(|| target.spec_name.clone());
+        Self { volume: volume.clone(), device }
+    }
+}
+
 fn sha256(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -94,10 +117,23 @@ impl Layout {
         self.staging_root().join(&volume.driver).join(sha256(&[&volume.handle]))
     }
 
-    /// Where a volume is staged.
+    /// Where a volume is staged that pods get as a directory.
     #[must_use]
     pub fn staging_path(&self, volume: &VolumeId) -> PathBuf {
         staged_in(&self.staging_dir(volume))
+    }
+
+    /// Where a volume is staged.
+    pub(crate) fn staged_path(&self, site: &Site) -> PathBuf {
+        match &site.device {
+            None => self.staging_path(&site.volume),
+            Some(pv) => self.staging_root().join(DEVICES).join("staging").join(pv),
+        }
+    }
+
+    /// Where the device `pv` is published to the pod `uid`.
+    pub(crate) fn device_path(&self, pv: &str, uid: &PodUid) -> PathBuf {
+        self.staging_root().join(DEVICES).join("publish").join(pv).join(uid.as_str())
     }
 
     /// The directory of what is published to the pod `uid` under the name `spec_name` (that of the PersistentVolume, or

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use types::PodUid;
+use volume::claim::VolumeMode;
 
 use crate::place::Place;
 
@@ -14,6 +15,8 @@ use crate::place::Place;
 pub struct Target {
     /// The pod.
     pub pod: PodUid,
+    /// As what.
+    pub mode: VolumeMode,
     /// The name.
     pub spec_name: String,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pluginapi::csi::{AccessMode, Secrets};
 use types::corev1::{PersistentVolume, Secret, Volume};
 use types::{Pod, PodRef, pod};
-use volume::claim;
+use volume::claim::{self, VolumeMode};
 use volume::ownership::{self, ChangePolicy};
 
 use crate::layout::VolumeId;
@@ -158,7 +158,10 @@ pub fn wanted(
                 Some(mode) => AccessMode::named(mode).ok_or_else(|| SpecError::AccessMode(mode.clone()))?,
             };
             let fs_type = csi.fs_type.clone().unwrap_or_default();
+            let volume_mode = VolumeMode::of(volume);
+            let by_kubelet = policy.gives_to_group(&fs_type, Some(&modes), read_only);
             Wanted {
+                volume_mode,
                 volume: VolumeId { driver: csi.driver.clone(), handle: csi.volume_handle.clone() },
                 pod: uid,
                 pod_name,
@@ -174,7 +177,7 @@ pub fn wanted(
                 pod_context: PodContext::default(),
                 stage_secrets: secrets(found.stage_secret)?,
                 publish_secrets: Secrets::default(),
-                group: group(pod, policy.gives_to_group(&fs_type, Some(&modes), read_only)),
+                group: group(pod, by_kubelet).filter(|_| volume_mode == VolumeMode::Filesystem),
                 gid: claim::group(volume),
                 label: None,
                 fs_type,
@@ -192,6 +195,7 @@ pub fn wanted(
                 spec_name: volume.name.clone(),
                 name: volume.name.clone(),
                 lifecycle: Lifecycle::Ephemeral,
+                volume_mode: VolumeMode::Filesystem,
                 mode: AccessMode::ReadWriteOnce,
                 by_one_pod: false,
                 mount_options: Vec::new(),

@@ -11,6 +11,7 @@ use task::blocking;
 use task::events::Recorder;
 use tokio::sync::oneshot;
 use types::PodUid;
+use volume::claim::VolumeMode;
 use volume::giving;
 use volume::ownership::{Progress, give_counting};
 
@@ -18,7 +19,7 @@ use crate::disk::{self, Whose};
 use crate::drivers::Drivers;
 use crate::error::{HereError, TakeDownError, VolumeError};
 use crate::here::Here;
-use crate::layout::{Layout, VolumeId, published_in};
+use crate::layout::{Layout, Site, VolumeId, published_in};
 use crate::note::Lifecycle;
 use crate::owner::{Owners, Turn};
 use crate::place::{Known, Place};
@@ -60,7 +61,7 @@ enum Scope {
 /// What is worked with in one go at a volume.
 struct Work<'a> {
     volumes: &'a Volumes,
-    volume: &'a VolumeId,
+    site: Site,
     wanted: Option<&'a Wanted>,
     /// What was done. The same thing twice means that it does not help.
     done: Vec<Step>,
@@ -73,15 +74,17 @@ impl Volumes {
         Self { config: Arc::new(config), owners: Owners::default(), usage_calls: UsageCalls::default() }
     }
 
-    /// The path of the volume that the pod calls `name`, if it is there and whole; asks nobody. What cannot be looked at is
+    /// The path of the volume that the pod calls `name`, and as what the pod gets it, if it is there and whole; asks nobody. What cannot be looked at is
     /// not there.
-    pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<PathBuf> {
+    pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<(PathBuf, VolumeMode)> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
         let marked = blocking::with_deadline("look for volume", self.config.deadline, move || {
             disk::marked(&layout, &of, &called)
         });
         match marked.await {
-            Ok(Ok(target)) => target.and_then(|target| self.published_path(&target).ok()),
+            Ok(Ok(target)) => {
+                target.and_then(|target| Some((self.published_path(&target).ok()?, target.mode)))
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%pod, name, %error, "A volume cannot be looked at");
                 None
@@ -155,7 +158,7 @@ impl Volumes {
     async fn show(&self, wanted: &Wanted, turn: Turn) -> Result<(PathBuf, bool), VolumeError> {
         let target = wanted.target();
         let path = self.published_path(&target)?;
-        let mut work = Work { volumes: self, volume: &wanted.volume, wanted: Some(wanted), done: Vec::new() };
+        let mut work = Work { volumes: self, site: wanted.site(), wanted: Some(wanted), done: Vec::new() };
         work.settle(turn, BTreeMap::from([(target, Wish::Wanted)])).await?;
         Ok((path, !work.done.is_empty()))
     }
@@ -167,7 +170,8 @@ impl Volumes {
     pub async fn take_down(&self, pod: &PodUid) -> Result<(), TakeDownError> {
         let found = self.targets_of(pod).await;
         let found = found.map_err(|error| {
-            let target = Target { pod: pod.clone(), spec_name: String::new() };
+            let mode = VolumeMode::Filesystem;
+            let target = Target { pod: pod.clone(), mode, spec_name: String::new() };
             TakeDownError { pod: pod.clone(), failures: vec![(target, error)] }
         })?;
         let leaving = found.into_iter().map(async |(target, whose)| {
@@ -203,8 +207,9 @@ impl Volumes {
                 return Vec::new();
             }
         };
-        let unwanted = staged.into_iter().filter(|volume| !wanted.contains(volume)).map(async |volume| {
-            let left = self.unstage_unused(&volume).await;
+        let unwanted = staged.into_iter().filter(|site| !wanted.contains(&site.volume)).map(async |site| {
+            let volume = site.volume.clone();
+            let left = self.unstage_unused(site).await;
             left.err().map(|error| (volume, error))
         });
         futures::future::join_all(unwanted).await.into_iter().flatten().collect()
@@ -230,13 +235,14 @@ impl Volumes {
 
     async fn leave(&self, volume: &VolumeId, target: &Target) -> Result<(), VolumeError> {
         let turn = self.owners.turn(volume).await;
-        let mut work = Work { volumes: self, volume, wanted: None, done: Vec::new() };
+        let site = Site::of(volume, target);
+        let mut work = Work { volumes: self, site, wanted: None, done: Vec::new() };
         work.settle(turn, BTreeMap::from([(target.clone(), Wish::Leaving)])).await
     }
 
-    async fn unstage_unused(&self, volume: &VolumeId) -> Result<(), VolumeError> {
-        let turn = self.owners.turn(volume).await;
-        let mut work = Work { volumes: self, volume, wanted: None, done: Vec::new() };
+    async fn unstage_unused(&self, site: Site) -> Result<(), VolumeError> {
+        let turn = self.owners.turn(&site.volume).await;
+        let mut work = Work { volumes: self, site, wanted: None, done: Vec::new() };
         work.settle(turn, BTreeMap::new()).await
     }
 
@@ -266,8 +272,13 @@ impl Volumes {
     }
 
     pub(crate) fn published_path(&self, target: &Target) -> Result<PathBuf, VolumeError> {
-        let dir = self.config.layout.publish_dir(&target.pod, &target.spec_name);
-        Ok(published_in(&dir.map_err(disk::DiskError::from)?))
+        let layout = &self.config.layout;
+        // Both are below the directory of something that is called like the pod.
+        let dir = layout.publish_dir(&target.pod, &target.spec_name).map_err(disk::DiskError::from)?;
+        Ok(match target.mode {
+            VolumeMode::Filesystem => published_in(&dir),
+            VolumeMode::Block => layout.device_path(&target.spec_name, &target.pod),
+        })
     }
 
     async fn driver(&self, volume: &VolumeId) -> Result<(Driver, Capabilities), VolumeError> {
@@ -304,13 +315,13 @@ impl Work<'_> {
                 }
                 if is_elsewhere(&actual, wanted) {
                     let wanted = wanted.label.clone().unwrap_or_default();
-                    return Err(VolumeError::Label { volume: self.volume.clone(), staged, wanted });
+                    return Err(VolumeError::Label { volume: self.site.volume.clone(), staged, wanted });
                 }
                 let wishes = BTreeMap::from([(wanted.target(), Wish::Leaving)]);
                 desired_now = Some(Desired { wishes, keep_staged: false });
             }
             // Somebody may have come meanwhile. Who wants it has looked at its own target alone.
-            desired.keep_staged = self.wanted.is_some() || self.volumes.owners.is_wanted(self.volume);
+            desired.keep_staged = self.wanted.is_some() || self.volumes.owners.is_wanted(&self.site.volume);
             // A volume that goes with its pod is not staged; whether another is depends on its driver.
             let is_ephemeral = self.wanted.is_some_and(|wanted| wanted.lifecycle == Lifecycle::Ephemeral);
             let desired = desired_now.as_ref().unwrap_or(&desired);
@@ -319,14 +330,14 @@ impl Work<'_> {
                 // Nothing of the driver is needed for these.
                 Step::PrepareTarget(_) | Step::ForgetTarget(_) | Step::ForgetStaging => (step, None),
                 _ => {
-                    let (driver, capabilities) = self.volumes.driver(self.volume).await?;
+                    let (driver, capabilities) = self.volumes.driver(&self.site.volume).await?;
                     let stages = !is_ephemeral && capabilities.has(Capability::StageUnstage);
                     let Some(step) = plan::next(desired, &actual, stages) else { return Ok(()) };
                     (step, Some((driver, capabilities)))
                 }
             };
             if self.done.contains(&step) {
-                return Err(VolumeError::Undone { volume: self.volume.clone() });
+                return Err(VolumeError::Undone { volume: self.site.volume.clone() });
             }
             self.done.push(step.clone());
             turn = self.take(turn, step, &actual, asked.as_ref()).await?;
@@ -345,21 +356,24 @@ impl Work<'_> {
             let result = call(&mut turn);
             (result, turn)
         });
-        called.await.map_err(|source| VolumeError::Hung { volume: self.volume.clone(), source })
+        called.await.map_err(|source| VolumeError::Hung { volume: self.site.volume.clone(), source })
     }
 
     /// What is there; and the SELinux label that it is staged with, if that is not the one that is wanted.
     async fn look(&self, turn: Turn, scope: Scope) -> Result<(Actual, Option<String>, Turn), VolumeError> {
-        let (layout, volume) = (self.volumes.config.layout.clone(), self.volume.clone());
-        // A volume that goes with its pod is not staged.
-        let persistent = self.wanted.filter(|wanted| wanted.lifecycle == Lifecycle::Persistent);
+        let (layout, site) = (self.volumes.config.layout.clone(), self.site.clone());
+        // A volume that goes with its pod is not staged, and a device has no label.
+        let has_label = |wanted: &&Wanted| {
+            wanted.lifecycle == Lifecycle::Persistent && wanted.volume_mode == VolumeMode::Filesystem
+        };
+        let persistent = self.wanted.filter(has_label);
         let label = persistent.map(|wanted| wanted.label.clone());
         let looked = move |turn: &mut Turn| {
-            let actual = look(&layout, &volume, scope, turn)?;
+            let actual = look(&layout, &site, scope, turn)?;
             let staged = match (&label, actual.staged) {
                 (None, _) | (_, Place::Nothing | Place::Remains | Place::Stray) => None,
                 (Some(label), _) => {
-                    let staged = disk::staged_label(&layout, &volume)?;
+                    let staged = disk::staged_label(&layout, &site.volume)?;
                     (staged != *label).then(|| staged.unwrap_or_default())
                 }
             };
@@ -378,13 +392,14 @@ impl Work<'_> {
         asked: Option<&(Driver, Capabilities)>,
     ) -> Result<Turn, VolumeError> {
         let config = &self.volumes.config;
-        let (layout, volume) = (config.layout.clone(), self.volume.clone());
+        let (layout, site) = (config.layout.clone(), self.site.clone());
+        let volume = &self.site.volume;
         tracing::debug!(%volume, ?step, "A step of a CSI volume");
         match (step, self.wanted, asked) {
             (Step::PrepareStaging, Some(wanted), _) => {
-                let (note, known) = (wanted.staged_note(), actual.staged.prepared());
+                let (note, known) = (wanted.staged_note(&config.node), actual.staged.prepared());
                 let (made, mut turn) = self
-                    .blocking("make directory", turn, move |_| disk::prepare_staging(&layout, &note))
+                    .blocking("make directory", turn, move |_| disk::prepare_staging(&layout, &site, &note))
                     .await?;
                 made?;
                 turn.staged = known;
@@ -398,15 +413,22 @@ impl Work<'_> {
                     .await?;
                 made?;
                 turn.published.insert(target, known);
+                if self.site.device.is_some() && actual.staged == Place::Nothing {
+                    // Its note is here now, and the driver was never asked.
+                    turn.staged = Known::Fresh;
+                }
                 Ok(turn)
             }
             (Step::Stage, Some(wanted), Some((driver, capabilities))) => {
-                if actual.staged == Place::Uncertain {
-                    // A crash came before the directory was made whole, or after the driver had removed it.
-                    let note = wanted.staged_note();
+                if actual.staged == Place::Uncertain || site.device.is_some() {
+                    // A crash came before the directory was made whole, or after the driver had removed it. Of a device there
+                    // is a note before there is a directory to stage in.
+                    let note = wanted.staged_note(&config.node);
                     let made;
                     (made, turn) = self
-                        .blocking("make directory", turn, move |_| disk::prepare_staging(&layout, &note))
+                        .blocking("make directory", turn, move |_| {
+                            disk::prepare_staging(&layout, &site, &note)
+                        })
                         .await?;
                     made?;
                 }
@@ -425,7 +447,7 @@ impl Work<'_> {
                 let at = target.clone();
                 // Before the driver is asked: half of it is not whole.
                 let (unmarked, mut turn) =
-                    self.blocking("remove mark", turn, move |_| disk::unmark(&layout, &at)).await?;
+                    self.blocking("let go", turn, move |_| disk::let_go(&layout, &at)).await?;
                 unmarked?;
                 driver.unpublish(&volume.handle, &path).await?;
                 turn.published.insert(target, Known::Undone);
@@ -444,13 +466,13 @@ impl Work<'_> {
             }
             (Step::Unstage, _, Some((driver, _))) => {
                 turn.staged = Known::Asked;
-                driver.unstage(&volume.handle, &layout.staging_path(&volume)).await?;
+                driver.unstage(&volume.handle, &layout.staged_path(&site)).await?;
                 turn.staged = Known::Undone;
                 Ok(turn)
             }
             (Step::ForgetStaging, ..) => {
                 let (forgotten, mut turn) = self
-                    .blocking("remove directory", turn, move |_| disk::forget_staging(&layout, &volume))
+                    .blocking("remove directory", turn, move |_| disk::forget_staging(&layout, &site))
                     .await?;
                 forgotten?;
                 turn.staged = Known::Unknown;
@@ -523,15 +545,11 @@ fn after<T>(before: Known, called: &Result<T, pluginapi::PluginError>, done: Kno
     }
 }
 
-/// What is there of `volume`, from disk, the mount table and memory.
-fn look(
-    layout: &Layout,
-    volume: &VolumeId,
-    scope: Scope,
-    turn: &mut Turn,
-) -> Result<Actual, disk::DiskError> {
+/// What is there of a volume, from disk, the mount table and memory.
+fn look(layout: &Layout, site: &Site, scope: Scope, turn: &mut Turn) -> Result<Actual, disk::DiskError> {
     let mounts = MountTable::read()?;
-    let shown = disk::look_staged(layout, volume, &mounts)?;
+    let volume = &site.volume;
+    let shown = disk::look_staged(layout, site, &mounts)?;
     settle_mounted(&mut turn.staged, shown.mounted);
     let staged = Place::of(shown, turn.staged);
     let (targets, of_all) = match scope {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use pluginapi::csi::{AccessMode, AccessType, Publish, Secrets, Stage, VolumeAccess};
 use types::{PodName, PodRef, PodUid};
+use volume::claim::VolumeMode;
 use volume::ownership::ChangePolicy;
 use volume::selinux;
 
-use crate::layout::{Layout, VolumeId};
+use crate::layout::{Layout, Site, VolumeId};
 use crate::note::{Lifecycle, Note};
 use crate::plan::Target;
 
@@ -24,6 +25,8 @@ pub struct Wanted {
     pub spec_name: String,
     /// The name of the volume in the pod's spec.
     pub name: String,
+    /// As what the pod gets it.
+    pub volume_mode: VolumeMode,
     /// How long the volume lives. One that goes with its pod is not staged.
     pub lifecycle: Lifecycle,
     /// Who may use it at once.
@@ -80,14 +83,21 @@ pub struct Group {
 
 impl Wanted {
     pub(crate) fn target(&self) -> Target {
-        Target { pod: self.pod.clone(), spec_name: self.spec_name.clone() }
+        Target { pod: self.pod.clone(), mode: self.volume_mode, spec_name: self.spec_name.clone() }
     }
 
     pub(crate) fn pod_ref(&self) -> PodRef {
         PodRef { name: self.pod_name.clone(), uid: self.pod.clone() }
     }
 
+    pub(crate) fn site(&self) -> Site {
+        Site::of(&self.volume, &self.target())
+    }
+
     fn access(&self) -> VolumeAccess {
+        if self.volume_mode == VolumeMode::Block {
+            return VolumeAccess { mode: self.mode, as_type: AccessType::Block };
+        }
         let label = self.label.as_deref().map(selinux::mount_option);
         let as_type = AccessType::Mount {
             fs_type: self.fs_type.clone(),
@@ -97,7 +107,11 @@ impl Wanted {
         VolumeAccess { mode: self.mode, as_type }
     }
 
-    pub(crate) fn staged_note(&self) -> Note {
+    /// The note where it is staged. A device has one note alone.
+    pub(crate) fn staged_note(&self, node: &str) -> Note {
+        if self.volume_mode == VolumeMode::Block {
+            return self.published_note(node);
+        }
         Note::Staged { volume: self.volume.clone(), selinux_context: self.label.clone() }
     }
 
@@ -114,7 +128,7 @@ impl Wanted {
     pub(crate) fn stage(&self, layout: &Layout) -> Stage {
         Stage {
             volume: self.volume.handle.clone(),
-            staging_path: layout.staging_path(&self.volume),
+            staging_path: layout.staged_path(&self.site()),
             access: self.access(),
             publish_context: self.publish_context.clone(),
             volume_context: self.volume_context.clone(),
@@ -127,8 +141,7 @@ impl Wanted {
         volume_context.extend(self.pod_context.0.clone());
         Publish {
             volume: self.volume.handle.clone(),
-            staging_path: (self.lifecycle == Lifecycle::Persistent)
-                .then(|| layout.staging_path(&self.volume)),
+            staging_path: (self.lifecycle == Lifecycle::Persistent).then(|| layout.staged_path(&self.site())),
             target_path,
             access: self.access(),
             read_only: self.read_only,

@@ -10,7 +10,6 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use jiff::Timestamp;
 use task::cell::PodCell;
 use types::objects::{BundleRequest, Found, ObjectError, Objects, References, TokenRequest};
-use types::reason::event;
 use types::{Event, Pod, Step};
 use volume::VolumeFailure;
 

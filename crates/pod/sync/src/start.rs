@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerconfig::env::{EnvError, EnvInput, Variable, environment};
+use containerconfig::mounts::ResolvedDevice;
 use containerconfig::security::{ImageUser, add_groups};
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
 use cri::CriError;
@@ -242,6 +243,7 @@ impl Starting<'_> {
         })
         .map_err(|error| StartError::config(&error.into()))?;
         let resolved = self.resolve_mounts(container, kind, &env).await?;
+        let devices = self.resolve_devices(container)?;
 
         let hosts_file = hosts::is_mounted(pod, container, pod_ips).then(|| paths.etc_hosts());
         if let Some(path) = &hosts_file {
@@ -279,7 +281,7 @@ impl Starting<'_> {
             runtime_handler: &sandbox.runtime_handler,
             env: &env,
             mounts: &resolved,
-            devices: &[],
+            devices: &devices,
             cdi_devices: &[],
             annotations: &containerconfig::labels::Map::default(),
             hosts_file: hosts_file.as_deref(),
@@ -312,6 +314,12 @@ impl Starting<'_> {
             })?;
             let sub_path = mounts::sub_path(mount, env).map_err(|error| StartError::config(&error.into()))?;
             let source = match &volume.source {
+                volume::MountSource::Device(_) => {
+                    return Err(failed(format!(
+                        "volume {:?} is a device: name it in volumeDevices, not in volumeMounts",
+                        mount.name
+                    )));
+                }
                 volume::MountSource::HostPath(path) => mounts::MountSource::Path(match sub_path {
                     None => path.clone(),
                     Some(sub_path) => {
@@ -352,6 +360,29 @@ impl Starting<'_> {
             });
         }
         Ok(resolved)
+    }
+
+    /// The container's devices.
+    fn resolve_devices(&self, container: &Container) -> Result<Vec<ResolvedDevice>, StartError> {
+        let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
+        let resolved = container.volume_devices.iter().flatten().map(|device| {
+            let name = &device.name;
+            let volume = self.sandbox.volumes.get(name);
+            let volume = volume.ok_or_else(|| {
+                failed(format!("volumeDevice refers to volume {name:?}, which the pod lacks"))
+            })?;
+            let volume::MountSource::Device(path) = &volume.source else {
+                return Err(failed(format!(
+                    "volume {name:?} is no device: name it in volumeMounts, not in volumeDevices"
+                )));
+            };
+            Ok(ResolvedDevice {
+                host_path: path.clone(),
+                container_path: device.device_path.clone(),
+                read_only: volume.read_only,
+            })
+        });
+        resolved.collect()
     }
 
     async fn post_start(

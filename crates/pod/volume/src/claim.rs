@@ -33,12 +33,23 @@ pub struct Bound<'a> {
 }
 
 /// As what a pod gets a volume (`volumeMode`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum VolumeMode {
     /// A directory.
     Filesystem,
     /// A device.
     Block,
+}
+
+impl VolumeMode {
+    /// That of `volume`. One that does not say is a directory, as in Kubernetes before there were devices.
+    #[must_use]
+    pub fn of(volume: &PersistentVolume) -> Self {
+        match volume.spec.as_ref().and_then(|spec| spec.volume_mode.as_deref()) {
+            Some("Block") => Self::Block,
+            _ => Self::Filesystem,
+        }
+    }
 }
 
 /// Why a pod does not get a volume by its claim.

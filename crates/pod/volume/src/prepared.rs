@@ -48,6 +48,8 @@ pub struct Mounted {
 pub enum MountSource {
     /// A file or a directory of the node.
     HostPath(PathBuf),
+    /// A block device of the node.
+    Device(PathBuf),
     /// An image or artifact, which the runtime mounts.
     Image {
         /// Its reference.
@@ -58,12 +60,12 @@ pub enum MountSource {
 }
 
 impl MountSource {
-    /// The path on the node, if it has one.
+    /// The path on the node of what can be mounted, if it has one.
     #[must_use]
     pub fn host_path(&self) -> Option<&std::path::Path> {
         match self {
             Self::HostPath(path) => Some(path),
-            Self::Image { .. } => None,
+            Self::Device(_) | Self::Image { .. } => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use pluginapi::proto::csi::identity_server::Identity;
 use pluginapi::proto::csi::node_server::Node;
 use pluginapi::proto::csi::node_service_capability::rpc::Type as Rpc;
 use pluginapi::proto::csi::node_service_capability::{Rpc as RpcCapability, Type};
+use pluginapi::proto::csi::volume_capability::AccessType;
 use pluginapi::proto::csi::volume_usage::Unit;
 use pluginapi::proto::csi::{
     GetPluginInfoRequest, GetPluginInfoResponse, NodeExpandVolumeRequest, NodeExpandVolumeResponse,
@@ -120,7 +121,10 @@ impl Node for Serving {
             let staged = self.options.capabilities.contains(&Capability::StageUnstage);
             // An ephemeral volume is not staged, whatever the driver can do.
             let staging = (staged && !staging.is_empty()).then(|| Path::new(&staging));
-            self.volumes().publish(&volume, staging, Path::new(&target), request.readonly)?;
+            let access = request.volume_capability.as_ref().and_then(|access| access.access_type.as_ref());
+            let device = matches!(access, Some(AccessType::Block(_)))
+                .then(|| self.options.device.as_deref().unwrap_or(Path::new("")));
+            self.volumes().publish(&volume, staging, Path::new(&target), request.readonly, device)?;
             Ok(NodePublishVolumeResponse {})
         };
         self.served.serve("NodePublishVolume", Some(&volume), target.clone(), act).await

@@ -1,6 +1,7 @@
 //! What kind of driver it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use pluginapi::csi::Capability;
 
@@ -26,6 +27,8 @@ pub struct DriverOptions {
     pub versions: Vec<String>,
     /// What it calls the node.
     pub node_id: String,
+    /// The block device of the node that its volumes are when they are published as devices; none for an empty file.
+    pub device: Option<PathBuf>,
     /// How many volumes it can have; 0 for not saying.
     pub max_volumes: i64,
     /// From where its volumes can be reached.
@@ -46,6 +49,7 @@ impl DriverOptions {
             ]),
             versions: vec!["1.0.0".to_owned()],
             node_id: "node-of-the-driver".to_owned(),
+            device: None,
             max_volumes: 0,
             topology: BTreeMap::new(),
         }

@@ -122,6 +122,7 @@ impl Volumes {
         staging: Option<&Path>,
         target: &Path,
         read_only: bool,
+        device: Option<&Path>,
     ) -> Result<(), Status> {
         let backing = self.backing(volume)?;
         if let Some(staging) = staging
@@ -142,7 +143,11 @@ impl Volumes {
             }
             None => {}
         }
-        match std::fs::create_dir(target) {
+        let made = match device {
+            None => std::fs::create_dir(target),
+            Some(_) => std::fs::File::create_new(target).map(drop),
+        };
+        match made {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let what = format!("{volume} was published at {}, which has no parent", target.display());
                 return Err(self.violated(Code::InvalidArgument, what));
@@ -152,14 +157,22 @@ impl Volumes {
             }
             _ => {}
         }
-        self.mount(staging.unwrap_or(&backing), target, read_only)?;
+        match device {
+            None => self.mount(staging.unwrap_or(&backing), target, read_only)?,
+            Some(device) if device.as_os_str().is_empty() => {}
+            Some(device) => self.mount(device, target, false)?,
+        }
         self.published.insert(target.to_owned(), (volume.to_owned(), read_only));
         Ok(())
     }
 
     pub(super) fn unpublish(&mut self, target: &Path) -> Result<(), Status> {
         self.unmount(target)?;
-        match std::fs::remove_dir(target) {
+        let removed = match target.is_dir() {
+            true => std::fs::remove_dir(target),
+            false => std::fs::remove_file(target),
+        };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", target, error));
             }

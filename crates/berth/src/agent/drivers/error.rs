@@ -30,8 +30,6 @@ pub(super) enum DriversError {
     Token(String, #[source] AskError),
     #[error("the API server has not told of CSIDriver objects yet")]
     NoDriversYet,
-    #[error("PersistentVolume {0:?} is a block device, which berth cannot give to pods yet")]
-    Block(String),
     #[error("PersistentVolume {0:?} is not one of a CSI driver, and berth has no other kinds yet")]
     NotCsi(String),
     #[error(

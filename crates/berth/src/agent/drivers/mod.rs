@@ -12,6 +12,7 @@ mod wanted;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::objects::Objects;
 use types::{Pod, PodRef, PodUid, pod};
-use volume::claim;
+use volume::claim::{self, VolumeMode};
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
@@ -269,14 +270,17 @@ impl FoundVolume for ToMake {
         if let Some(of_claim) = &self.of_claim {
             self.grower.grow_at_mount(of_claim, &wanted.volume).await?;
         }
-        Ok(mounted(path, wanted.read_only, wanted.label.is_some()))
+        Ok(mounted(path, wanted.volume_mode, wanted.read_only, wanted.label.is_some()))
     }
 }
 
 /// What is mounted with a label has no need of another.
-fn mounted(path: std::path::PathBuf, read_only: bool, labelled: bool) -> Mounted {
-    let selinux_relabel = !read_only && !labelled;
-    Mounted { source: MountSource::HostPath(path), read_only, selinux_relabel }
+fn mounted(path: PathBuf, mode: VolumeMode, read_only: bool, labelled: bool) -> Mounted {
+    let source = match mode {
+        VolumeMode::Filesystem => MountSource::HostPath(path),
+        VolumeMode::Block => MountSource::Device(path),
+    };
+    Mounted { source, read_only, selinux_relabel: !read_only && !labelled }
 }
 
 #[async_trait]
@@ -290,10 +294,10 @@ impl volume::Drivers for ClusterDrivers {
     ) -> Result<Box<dyn FoundVolume>, Problem> {
         let uid = PodRef::of(pod).uid;
         if !self.grower.is_owed(&uid, &volume.name)
-            && let Some(path) = self.volumes.shown(&uid, &volume.name).await
+            && let Some((path, mode)) = self.volumes.shown(&uid, &volume.name).await
         {
             let labelled = self.labels.are_on() && self.volumes.label(&uid, &volume.name).await.is_some();
-            return Ok(Box::new(Shown(mounted(path, is_read_only(pod, volume), labelled))));
+            return Ok(Box::new(Shown(mounted(path, mode, is_read_only(pod, volume), labelled))));
         }
         let wanted = self.wanted(pod, volume, onlooker).await;
         onlooker.waits_for(&volume.name, None);

@@ -8,7 +8,7 @@ use kubeapi::{ApiError, ApiErrorKind, Object, ObjectKey, Token};
 use tokio::time::{sleep, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
 use types::{Pod, PodRef};
-use volume::claim::{self, VolumeMode};
+use volume::claim;
 use volume::{Onlooker, Problem};
 
 use super::attach::Attachable;
@@ -104,9 +104,6 @@ impl ClusterDrivers {
         let pv = claim::volume_of(pod, &name, &claim)?.to_owned();
         let found: PersistentVolume = self.get_soon(None, &pv).await.map_err(fetch(format!("PV {pv}")))?;
         let bound = claim::bound(pod, volume, &name, &claim, &found)?;
-        if bound.mode == VolumeMode::Block {
-            return Err(DriversError::Block(pv));
-        }
         let read_only = bound.read_only;
         let csi = found.spec.as_ref().and_then(|spec| spec.csi.as_ref());
         let driver = csi.map(|csi| csi.driver.clone()).ok_or(DriversError::NotCsi(pv))?;

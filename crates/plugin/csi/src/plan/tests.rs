@@ -3,7 +3,7 @@ use super::*;
 mod model;
 
 fn target(pod: &str) -> Target {
-    Target { pod: PodUid::from(pod), spec_name: "pv".into() }
+    Target { pod: PodUid::from(pod), mode: VolumeMode::Filesystem, spec_name: "pv".into() }
 }
 
 fn desired(wishes: &[(&str, Wish)]) -> Desired {

@@ -10,6 +10,7 @@ use volume::ownership::ChangePolicy;
 use super::*;
 use crate::wanted::{Group, PodContext};
 
+mod devices;
 mod expand;
 mod faults;
 mod hostile;
@@ -117,6 +118,7 @@ async fn a_volumes_group_is_known_after_a_restart_and_goes_with_it() {
 
 fn wanted(pod: &str, volume: &str) -> Wanted {
     Wanted {
+        volume_mode: VolumeMode::Filesystem,
         volume: VolumeId { driver: DRIVER.into(), handle: volume.into() },
         pod: PodUid::from(pod),
         pod_name: types::PodName::new("default", pod),

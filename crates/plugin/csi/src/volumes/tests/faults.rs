@@ -160,7 +160,7 @@ async fn killed_in_the_middle_of_any_call() {
 async fn a_staging_directory_without_its_path_is_made_whole() {
     let world = World::start().await;
     let wanted = wanted("a", "v");
-    disk::prepare_staging(&world.volumes.config.layout, &wanted.staged_note()).unwrap();
+    disk::prepare_staging(&world.volumes.config.layout, &wanted.site(), &wanted.staged_note("n")).unwrap();
     std::fs::remove_dir(world.volumes.config.layout.staging_path(&wanted.volume)).unwrap();
     world.volumes.prepare(&wanted).await.unwrap();
     world.take_down("a").await.unwrap();

@@ -25,7 +25,7 @@ async fn real_a_restart_of_berth_asks_the_driver_nothing() {
     assert_eq!(world.volumes.prepare(&wanted("a", "v")).await.unwrap(), path);
     assert_eq!(world.fake.calls(), []);
     let (a, b) = (PodUid::from("a"), PodUid::from("b"));
-    assert_eq!(world.volumes.shown(&a, "the-v").await, Some(path));
+    assert_eq!(world.volumes.shown(&a, "the-v").await, Some((path, VolumeMode::Filesystem)));
     assert_eq!(world.volumes.shown(&a, "another").await, None);
     assert_eq!(world.volumes.shown(&b, "the-v").await, None);
     world.register().await;
