@@ -14,13 +14,13 @@ use types::corev1::Node;
 pub(super) struct UsedVolumes {
     used: Mutex<Used>,
     told: watch::Sender<Option<Arc<InUse>>>,
-    leaving: Notify,
+    doubted: Notify,
 }
 
 impl UsedVolumes {
     /// None is known yet. What is known is told to `told`.
     pub(super) fn new(told: watch::Sender<Option<Arc<InUse>>>) -> Self {
-        Self { used: Mutex::default(), told, leaving: Notify::new() }
+        Self { used: Mutex::default(), told, doubted: Notify::new() }
     }
 
     /// `pod` wants the volume with this unique name. It is in use from now on.
@@ -28,21 +28,20 @@ impl UsedVolumes {
         self.change(|used| used.want(pod, name));
     }
 
-    /// Nothing of `pod` is left. What it had is in use until it is seen that it is not here.
-    pub(super) fn leave(&self, pod: &PodUid) {
-        if self.lock().wanted.remove(pod).is_some() {
-            self.leaving.notify_one();
-        }
+    /// `pod` wants nothing any more. What it had is in use until it is seen that it is not here. Returns whether it wanted
+    /// anything.
+    pub(super) fn leave(&self, pod: &PodUid) -> bool {
+        self.lock().wanted.remove(pod).is_some()
     }
 
     /// Something may be here no longer.
     pub(super) fn doubt(&self) {
-        self.leaving.notify_one();
+        self.doubted.notify_one();
     }
 
     /// Returns when a volume may be here no longer.
     pub(super) async fn doubted(&self) {
-        self.leaving.notified().await;
+        self.doubted.notified().await;
     }
 
     /// What is wanted from now on may not be seen by a look that begins now.

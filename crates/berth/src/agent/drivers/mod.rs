@@ -20,7 +20,7 @@ use node::{InUse, Standing, Strain};
 use registry::Handlers;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
@@ -42,6 +42,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// When it is looked again which volumes are here, after that could not be seen.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// When a volume that could not be unstaged is tried again, and how long that gets. A driver that comes is asked at once.
+const RECLAIM_AGAIN: Duration = Duration::from_secs(10);
+const RECLAIM_LONGEST: Duration = Duration::from_mins(2);
+
 /// Drivers that are to be asked how much room they have.
 const DOUBTS: usize = 16;
 
@@ -53,6 +57,8 @@ pub(super) struct ClusterDrivers {
     objects: Store<CSIDriver>,
     tokens: Tokens,
     attaching: Attaching,
+    /// Told when volumes of a pod were taken away, or may have been.
+    left: Notify,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -125,6 +131,7 @@ impl ClusterDrivers {
             objects,
             tokens,
             attaching,
+            left: Notify::new(),
         });
         supervisor.spawn("volumes in use", Arc::clone(&this).tell_used());
         this
@@ -135,8 +142,8 @@ impl ClusterDrivers {
         self.registered.subscribe()
     }
 
-    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes, and has it take down what is
-    /// staged for nobody.
+    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes. Has drivers unstage what is staged
+    /// for nobody: when one comes, and when a pod has left something that could not be unstaged with it.
     pub(super) async fn serve(self: Arc<Self>, mut table: watch::Receiver<Arc<Table>>) {
         // Before all pods are known, none waits for a driver, and nothing is staged for nobody.
         if table.wait_for(|table| table.complete).await.is_err() {
@@ -144,17 +151,26 @@ impl ClusterDrivers {
         }
         let mut registered = self.registered();
         registered.mark_changed();
-        while registered.changed().await.is_ok() {
-            let pods = table.borrow().clone();
-            let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
-            for entry in pods.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
-                entry.cell.wake();
+        let mut retry: Option<Duration> = None;
+        loop {
+            tokio::select! {
+                changed = registered.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    wake_waiting(&table.borrow());
+                }
+                () = self.left.notified() => {}
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
             // What a pod wants is published to it, or is about to be, and then its worker says so.
+            let mut again = false;
             for (volume, error) in self.volumes.reclaim(&BTreeSet::new()).await {
+                again |= !matches!(error, csi::VolumeError::NotRegistered(_));
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
             }
+            retry = again.then(|| retry.map_or(RECLAIM_AGAIN, |last| (last * 2).min(RECLAIM_LONGEST)));
             self.attaching.used.doubt();
         }
     }
@@ -262,9 +278,32 @@ impl volume::Drivers for ClusterDrivers {
 
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
-        self.volumes.take_down(uid).await?;
-        self.attaching.used.leave(uid);
+        // However this ends: what was begun may be done.
+        let mut told = TellAtEnd(Some(&self.left));
+        let any = self.volumes.take_down(uid).await?;
+        if !self.attaching.used.leave(uid) && !any {
+            told.0 = None;
+        }
         Ok(())
+    }
+}
+
+/// Tells when it is dropped, unless it is not to.
+struct TellAtEnd<'a>(Option<&'a Notify>);
+
+impl Drop for TellAtEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(told) = self.0 {
+            told.notify_one();
+        }
+    }
+}
+
+/// Wakes the workers of pods that may wait for a driver.
+fn wake_waiting(table: &Table) {
+    let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
+    for entry in table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
+        entry.cell.wake();
     }
 }
 
