@@ -92,9 +92,13 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     world.until_waiting("web", "\\\"pv-1\\\" to be attached to this node").await;
     world.assert_unasked();
     world.api.rig.kill();
+    world.api.server.forget_requests();
     world.api.rig.launch();
     world.until_waiting("web", "to be attached to this node").await;
     world.until_in_use(true).await;
+    let requests = world.api.server.requests();
+    let told = requests.iter().any(|request| request.contains("PATCH") && request.contains("/nodes/"));
+    assert!(!told, "a restart takes nothing back: {requests:?}");
 
     world.attachment(json!({"attached": true, "attachmentMetadata": {"lun": "7"}})).await;
     world.assert_unasked();
