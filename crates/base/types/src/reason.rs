@@ -152,6 +152,8 @@ pub mod event {
         INVALID_DISK_CAPACITY = "InvalidDiskCapacity";
         /// Removing images did not make the room that is needed.
         FREE_DISK_SPACE_FAILED = "FreeDiskSpaceFailed";
+        /// A volume could not be attached to the node.
+        FAILED_ATTACH_VOLUME = "FailedAttachVolume";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
         /// It takes long to give a volume to the pod's group.

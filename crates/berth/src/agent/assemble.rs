@@ -31,7 +31,7 @@ use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
 use super::collection::ImagesInUse;
-use super::drivers::ClusterDrivers;
+use super::drivers::{ClusterDrivers, Ties};
 use super::events::EventLog;
 use super::here::{
     CONTAINER_LOGS_DIR, admission_node, node_facts, prepare_directories, prepare_node, tell_node_events,
@@ -144,13 +144,6 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         deadline: VOLUME_DEADLINE,
         metrics: volume::Metrics::register(&registry),
     });
-    let drivers = cluster.as_ref().map(|cluster| {
-        ClusterDrivers::open(loaded, &here.name, VOLUME_DEADLINE, cluster, &registry, &recorder, supervisor)
-    });
-    let volumes = match &drivers {
-        Some(drivers) => volumes.with_drivers(drivers.clone()),
-        None => volumes,
-    };
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
         .map(|policy| Access::open(&flags.root_dir, policy, image_metrics.clone()))
@@ -176,17 +169,28 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         recorder.clone(),
         image_metrics,
     );
+    let in_use = watch::Sender::new(None);
     let membership = Membership {
         runtime: runtime.clone(),
         health: health.clone(),
         images: [images.pulled(), collector.removed()],
+        in_use: in_use.subscribe(),
         recorder: recorder.clone(),
         metrics: node_metrics,
     };
-    let membership = cluster
+    let member = cluster
         .as_ref()
         .map(|cluster| membership.begin(loaded, &here, addresses.shown(&host_ips), cluster, supervisor));
-    let (standing, node_facts) = membership.unzip();
+    let drivers = cluster.as_ref().zip(member.as_ref()).map(|(cluster, member)| {
+        let (standing, strain) = (member.standing.clone(), member.strain.clone());
+        let ties = Ties { cluster, node: &here.name, standing, in_use, strain };
+        ClusterDrivers::open(loaded, ties, VOLUME_DEADLINE, &registry, &recorder, supervisor)
+    });
+    let volumes = match &drivers {
+        Some(drivers) => volumes.with_drivers(drivers.clone()),
+        None => volumes,
+    };
+    let (standing, node_facts) = member.map(|member| (member.standing, member.facts)).unzip();
     let ids_per_pod =
         u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);

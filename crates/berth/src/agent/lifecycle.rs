@@ -186,7 +186,18 @@ impl Lifecycle for PodLifecycle {
             referred.register(pod);
         }
         self.runtime_ready(pod, cell).await;
-        let synced = self.executor.sync(pod, cell).await.map_err(|error| round_error(&error))?;
+        let synced = match self.executor.sync(pod, cell).await {
+            Err(SyncError::Volume(error)) if error.rejection().is_some() => {
+                let rejection = error.rejection().map(|(reason, why)| Ended {
+                    reason: reason.to_owned(),
+                    message: format!("Pod was rejected: {why}"),
+                    disruption: false,
+                });
+                cell.ended.send_replace(rejection);
+                return Ok(Round { ended: true, again_in: None });
+            }
+            synced => synced.map_err(|error| round_error(&error))?,
+        };
         if let Some(grower) = &self.grower {
             grower.look_after(pod);
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use config::{Gate, Loaded};
 use cri::Runtime;
-use node::{Addresses, Facts, Feeds, Keeper, Pace, Registration, RuntimeHealth, Settings, Standing, Strain};
+use node::{
+    Addresses, Facts, Feeds, InUse, Keeper, Pace, Registration, RuntimeHealth, Settings, Standing, Strain,
+};
 use task::events::Recorder;
 use task::supervisor::Supervisor;
 use tokio::sync::watch;
@@ -27,12 +29,24 @@ pub(super) struct Membership {
     pub(super) health: watch::Receiver<RuntimeHealth>,
     /// Change when an image was pulled, and when one was removed.
     pub(super) images: [watch::Receiver<()>; 2],
+    /// Which volumes are in use.
+    pub(super) in_use: watch::Receiver<Option<Arc<InUse>>>,
     pub(super) recorder: Recorder,
     pub(super) metrics: node::Metrics,
 }
 
+/// A node that is being kept.
+pub(super) struct Member {
+    /// How it stands from now on.
+    pub(super) standing: watch::Receiver<Standing>,
+    /// What it is and has.
+    pub(super) facts: watch::Sender<Arc<Facts>>,
+    /// What weighs on it.
+    pub(super) strain: watch::Sender<Strain>,
+}
+
 impl Membership {
-    /// Begins to keep the node, and says how it stands from now on. What is told of it can be changed.
+    /// Begins to keep the node. What is told of it can be changed.
     pub(super) fn begin(
         self,
         loaded: &Loaded,
@@ -40,13 +54,15 @@ impl Membership {
         addresses: Addresses,
         cluster: &Cluster,
         supervisor: &mut Supervisor,
-    ) -> (watch::Receiver<Standing>, watch::Sender<Arc<Facts>>) {
+    ) -> Member {
         let pace = pace(loaded);
         let facts = watch::Sender::new(Arc::new(facts(loaded, here, addresses)));
+        let strain = watch::Sender::new(Strain::default());
         let feeds = Feeds {
             facts: facts.subscribe(),
             runtime: self.health.clone(),
-            strain: watch::Sender::new(Strain::default()).subscribe(),
+            strain: strain.subscribe(),
+            in_use: self.in_use,
             object: cluster.node.clone(),
         };
         let runtime_facts = RuntimeFacts {
@@ -63,7 +79,7 @@ impl Membership {
         let keeper = Keeper::new(calls, settings, feeds, self.recorder, self.metrics);
         let standing = keeper.standing();
         supervisor.spawn("node", keeper.run(lease));
-        (standing, facts)
+        Member { standing, facts, strain }
     }
 }
 

@@ -250,7 +250,7 @@ impl Server {
     }
 
     /// The node's object of a kind.
-    async fn object<K: Object>(&self, namespace: Option<&str>) -> Value {
+    pub(crate) async fn object<K: Object>(&self, namespace: Option<&str>) -> Value {
         match self.client.get::<K>(namespace, "node").await {
             Ok(object) => json!(object),
             Err(error) if error.kind == ApiErrorKind::NotFound || error.is_transient() => Value::Null,

@@ -12,31 +12,40 @@ use types::k8s::api::storage::v1::CSIDriver;
 use crate::api_server::ApiRig;
 use crate::rig::DEADLINE;
 
-const DRIVER: &str = "d.example";
+pub(crate) const DRIVER: &str = "d.example";
 
-struct World {
-    api: ApiRig,
-    driver: TestDriver,
+pub(crate) struct World {
+    pub(crate) api: ApiRig,
+    pub(crate) driver: TestDriver,
     _dir: tempfile::TempDir,
 }
 
 impl World {
     /// A node with a driver that registers, and a claim that is bound to a volume of it.
     async fn start() -> Self {
-        Self::with("").await
+        Self::configured("").await
     }
 
     /// The same with `more` in the node's configuration.
-    async fn with(more: &str) -> Self {
+    async fn configured(more: &str) -> Self {
+        let spec = json!({
+            "attachRequired": false, "podInfoOnMount": true, "volumeLifecycleModes": ["Persistent", "Ephemeral"],
+        });
+        Self::made(more, spec, DriverOptions::new(DRIVER, Mounting::Pretended)).await
+    }
+
+    /// The same with this CSIDriver object, and a driver that does so.
+    pub(crate) async fn with(spec: Value, options: DriverOptions) -> Self {
+        Self::made("", spec, options).await
+    }
+
+    async fn made(more: &str, spec: Value, options: DriverOptions) -> Self {
         let mut api = ApiRig::prepare(more).await;
         api.rig.launch();
         api.server.until_node("registered", |node| !node.is_null()).await;
         let dir = tempfile::tempdir().unwrap();
-        let driver = TestDriver::start(dir.path(), DriverOptions::new(DRIVER, Mounting::Pretended)).unwrap();
-        let object = json!({
-            "metadata": {"name": DRIVER},
-            "spec": {"attachRequired": false, "podInfoOnMount": true, "volumeLifecycleModes": ["Persistent", "Ephemeral"]},
-        });
+        let driver = TestDriver::start(dir.path(), options).unwrap();
+        let object = json!({"metadata": {"name": DRIVER}, "spec": spec});
         let object: CSIDriver = serde_json::from_value(object).unwrap();
         api.server.client.create(None, &object).await.unwrap();
         let volume = json!({
@@ -63,7 +72,7 @@ impl World {
     }
 
     /// The driver's registrar starts. The directory of plugins is there as soon as berth looks at it.
-    async fn register(&mut self) {
+    pub(crate) async fn register(&mut self) {
         let dir = self.api.rig.root().join("plugins_registry");
         std::fs::create_dir_all(&dir).unwrap();
         self.driver.register(&dir).unwrap();
@@ -72,7 +81,7 @@ impl World {
     }
 
     /// Waits until the driver was asked `call`; a round that failed is tried again after ten seconds.
-    async fn asked(&self, call: &str) {
+    pub(crate) async fn asked(&self, call: &str) {
         let asked = |calls: &[Call]| calls.iter().any(|seen| seen.name == call);
         self.driver.wait(DEADLINE * 3, asked).await.unwrap();
     }
@@ -139,7 +148,7 @@ fn with(name: &str, volume: Value) -> PodBuilder {
         .with_spec(&json!({"volumes": [volume]}))
 }
 
-fn by_claim(name: &str) -> PodBuilder {
+pub(crate) fn by_claim(name: &str) -> PodBuilder {
     with(name, json!({"persistentVolumeClaim": {"claimName": "data"}}))
 }
 
@@ -175,7 +184,7 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
 
 #[tokio::test]
 async fn a_volume_grows_in_use_and_before_a_pod_gets_it() {
-    let mut world = World::with("syncFrequency: 1s\n").await;
+    let mut world = World::configured("syncFrequency: 1s\n").await;
     world.register().await;
     world.api.server.create(&by_claim("web")).await;
     world.api.server.until_ready("web").await;

@@ -26,6 +26,7 @@ mod bad_input;
 mod blast_radius;
 mod commands;
 mod csi;
+mod csi_attach;
 mod events;
 mod exposition;
 mod hooks;

@@ -67,7 +67,8 @@ pub fn advice(progress: &Progress, failures: &[WhyFailure]) -> &'static str {
         Step::Runtime => "Look at the container runtime: is it running, and is its network (CNI) configured?",
         Step::Cgroup => "Look at the cgroup named in the failure; the node's journal has the details.",
         Step::Volumes => {
-            "Check what it waits for: an API server that is away, or a path on the node whose server is gone."
+            "Check what it waits for: an API server that is away, a volume that is not attached yet (its VolumeAttachment and the \
+             driver's attacher say why), or a path on the node whose server is gone."
         }
         Step::StartSlot => {
             "Wait: other pods are being started. If this lasts, one of them hangs in the runtime."
@@ -111,6 +112,9 @@ fn advice_for(reason: &str) -> Option<&'static str> {
         "ProbeHangs" => "The runtime does not end the probe's command. Look at the runtime's log.",
         "ProbeLate" => {
             "The node has no time for its probes: look at its load, at the runtime's log, and at how many probes run commands."
+        }
+        "FailedAttachVolume" => {
+            "Look at the volume's VolumeAttachment, and at the log of its driver's attacher."
         }
         "FailedMount" => "Create the object, or check the path on the node, that the message names.",
         "StatusNotWritten" => {

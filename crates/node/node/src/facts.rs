@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use types::resources::Amounts;
 
-use crate::{Machine, NodeIp, RuntimeHealth};
+use crate::{InUse, Machine, NodeIp, RuntimeHealth};
 
 /// What the node is and has. It changes seldom.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -103,6 +103,8 @@ pub struct Inputs<'a> {
     pub runtime: &'a RuntimeHealth,
     /// What weighs on it.
     pub strain: &'a Strain,
+    /// The attached volumes that are used here, once that is known.
+    pub in_use: Option<&'a InUse>,
 }
 
 #[cfg(test)]

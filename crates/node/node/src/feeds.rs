@@ -7,6 +7,7 @@ use types::corev1::Node;
 
 use crate::RuntimeHealth;
 use crate::facts::{Facts, Inputs, Strain};
+use crate::inuse::InUse;
 
 /// What the node follows. A feed whose sender is gone stays as it is.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Feeds {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// What weighs on the node.
     pub strain: watch::Receiver<Strain>,
+    /// The attached volumes that are used here; as long as that is not known, the status keeps what it says of them.
+    pub in_use: watch::Receiver<Option<Arc<InUse>>>,
     /// The Node object as a watch on the API server shows it; `None` while there is none, or nothing is known. Without
     /// a watch, the node learns of changes by others with its next report.
     pub object: watch::Receiver<Option<Arc<Node>>>,
@@ -27,7 +30,8 @@ impl Feeds {
     pub(crate) fn with_inputs<T>(&self, work: impl FnOnce(Inputs<'_>) -> T) -> T {
         let facts = self.facts.borrow().clone();
         let (runtime, strain) = (self.runtime.borrow().clone(), self.strain.borrow().clone());
-        work(Inputs { facts: &facts, runtime: &runtime, strain: &strain })
+        let in_use = self.in_use.borrow().clone();
+        work(Inputs { facts: &facts, runtime: &runtime, strain: &strain, in_use: in_use.as_deref() })
     }
 
     /// Waits until the runtime has told all that is said of it.
@@ -42,6 +46,7 @@ impl Feeds {
             () = changed(&mut self.facts) => {}
             () = changed(&mut self.runtime) => {}
             () = changed(&mut self.strain) => {}
+            () = changed(&mut self.in_use) => {}
             () = changed(&mut self.object) => self.object.mark_changed(),
         }
     }

@@ -47,6 +47,8 @@ pub struct Keeper<A> {
     /// What was last reported and accepted.
     told: Option<Node>,
     unheard: Unheard,
+    /// Whether the latest report may have been taken up or not: nothing is known of the object until it was asked for.
+    unsure: bool,
 }
 
 impl<A: NodeApi> Keeper<A> {
@@ -66,6 +68,7 @@ impl<A: NodeApi> Keeper<A> {
             reported: None,
             told: None,
             unheard: Unheard::default(),
+            unsure: false,
         }
     }
 
@@ -116,24 +119,32 @@ impl<A: NodeApi> Keeper<A> {
             self.join().await?;
             return Ok(Instant::now());
         };
-        let after = self.wanted(&before);
+        let (after, in_use) = self.wanted(&before);
         let news = self.news(&before, &after);
         let (now, pace) = (Instant::now(), self.settings.pace);
         let due = pace.due(news, self.reported, &self.name, now);
         let answer = if due <= now {
             let body = patch::body(&before, &after);
             within(pace.deadline(), self.api.patch_status(&self.name, &body)).await
-        } else if self.standing.borrow().status.is_some() {
-            // What could not be told is no news any more. Whether the server is back is to be known all the same.
+        } else if self.unsure || self.standing.borrow().status.is_some() {
+            // What could not be told is no news any more. Whether the server is back, and what it took up, is to be known
+            // all the same.
             within(pace.deadline(), self.api.get(&self.name)).await
         } else {
             self.adopted |= news == News::None;
+            self.confirm(in_use, &before, &after);
             return Ok(due);
         };
         match answer {
-            Ok(answer) if due <= now => self.accepted(Some(&before), after, answer, news != News::None),
-            Ok(answer) => self.learn(Arc::new(answer)),
+            Ok(answer) if due <= now => {
+                self.accepted(Some(&before), after, answer, in_use, news != News::None);
+            }
+            Ok(answer) => {
+                self.unsure = false;
+                self.learn(Arc::new(answer));
+            }
             Err(failure) => {
+                self.unsure |= due <= now;
                 if failure.kind == FailureKind::NotFound {
                     self.forget();
                 }
@@ -176,25 +187,28 @@ impl<A: NodeApi> Keeper<A> {
                 }
             }
         }
-        let node = self.feeds.with_inputs(|inputs| {
-            object::initial(&self.settings.registration, inputs, whole_seconds(Timestamp::now()))
+        let (node, in_use) = self.feeds.with_inputs(|inputs| {
+            let now = whole_seconds(Timestamp::now());
+            let node = object::initial(&self.settings.registration, inputs, now);
+            (node, inputs.in_use.map(|in_use| in_use.generation))
         });
         let answer = within(deadline, self.api.create(&node)).await?;
         tracing::info!(node = self.name, "Registered the node");
         self.startup.registered(Instant::now());
-        self.accepted(None, node, answer, true);
+        self.accepted(None, node, answer, in_use, true);
         Ok(())
     }
 
-    /// The Node object as it should be.
-    fn wanted(&self, before: &Node) -> Node {
+    /// The Node object as it should be, and the generation of the volumes in use that are in it.
+    fn wanted(&self, before: &Node) -> (Node, Option<u64>) {
         let now = whole_seconds(Timestamp::now());
         self.feeds.with_inputs(|inputs| {
+            let in_use = inputs.in_use.map(|in_use| in_use.generation);
             if self.adopted {
-                return object::kept(before, inputs, now);
+                return (object::kept(before, inputs, now), in_use);
             }
             let adopted = object::adopted(before, &self.settings.registration, inputs);
-            object::kept(&adopted, inputs, now)
+            (object::kept(&adopted, inputs, now), in_use)
         })
     }
 
@@ -208,7 +222,14 @@ impl<A: NodeApi> Keeper<A> {
     }
 
     /// The server took over `after`, and its `answer` is the Node object now.
-    fn accepted(&mut self, before: Option<&Node>, after: Node, answer: Node, news: bool) {
+    fn accepted(
+        &mut self,
+        before: Option<&Node>,
+        after: Node,
+        answer: Node,
+        in_use: Option<u64>,
+        news: bool,
+    ) {
         for event in events::of_status(&self.name, before, &after) {
             self.recorder.record(event);
         }
@@ -217,9 +238,24 @@ impl<A: NodeApi> Keeper<A> {
         }
         self.unheard = Unheard::of(&answer, &after);
         self.reported = Some(Reported { at: Instant::now(), news });
+        (self.adopted, self.unsure) = (true, false);
+        let answer = Arc::new(answer);
+        self.learn(Arc::clone(&answer));
+        self.confirm(in_use, &answer, &after);
         self.told = Some(after);
-        self.adopted = true;
-        self.learn(Arc::new(answer));
+    }
+
+    /// The server has `known`. If the volumes in use are the same there as in `wanted`, those of this generation are told.
+    fn confirm(&self, generation: Option<u64>, known: &Node, wanted: &Node) {
+        let in_use = |node: &Node| node.status.as_ref().and_then(|status| status.volumes_in_use.clone());
+        if generation.is_none() || in_use(known) != in_use(wanted) {
+            return;
+        }
+        self.standing.send_if_modified(|standing| {
+            let news = standing.in_use != generation;
+            standing.in_use = generation;
+            news
+        });
     }
 
     /// Takes note of a newer Node object, which the server has shown.
@@ -240,7 +276,7 @@ impl<A: NodeApi> Keeper<A> {
     /// The Node object may be gone: nothing that was said of it counts.
     fn forget(&mut self) {
         tracing::info!(node = self.name, "The Node object was deleted or made anew; looking for it again");
-        self.standing.send_modify(|standing| standing.node = None);
+        self.standing.send_modify(|standing| (standing.node, standing.in_use) = (None, None));
         (self.adopted, self.reported, self.told) = (false, None, None);
     }
 }

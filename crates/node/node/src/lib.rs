@@ -9,9 +9,10 @@
 //!   watch channel.
 //! - [`Keeper`] registers the node, reports its status and renews its lease. It reads the [`Feeds`] and wakes on them, on
 //!   the times of its reports and of the lease, and on the back-off of what failed; it publishes its [`Standing`] on a
-//!   watch channel. Nothing waits for it.
+//!   watch channel. Nothing waits for it but volumes that are attached, until it has told that they are in use.
 //!
-//! Does not: speak to the API server ([`NodeApi`] and [`LeaseApi`] are given), decide under which pressure the node is,
+//! Does not: speak to the API server ([`NodeApi`] and [`LeaseApi`] are given), decide under which pressure the node is or
+//! which volumes are in use,
 //! list images, make cgroups (`cgroup`), or ask the runtime for anything but its status (`cri`).
 
 pub mod address;
@@ -27,6 +28,7 @@ mod api;
 mod facts;
 mod feeds;
 mod heartbeat;
+mod inuse;
 mod keeper;
 mod machine;
 mod metrics;
@@ -42,6 +44,7 @@ pub use address::{AddressError, NodeIp, node_ips};
 pub use api::{ApiFailure, FailureKind, LeaseApi, NodeApi};
 pub use facts::{Addresses, Facts, Inputs, Obstacle, Pressure, Strain};
 pub use feeds::Feeds;
+pub use inuse::InUse;
 pub use keeper::{Keeper, Settings};
 pub use machine::{Machine, MachineError};
 pub use metrics::Metrics;

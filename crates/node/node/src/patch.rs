@@ -6,7 +6,7 @@ use types::corev1::{Node, NodeCondition, NodeStatus};
 use crate::status::OWNED;
 
 /// The fields of the status that the node agent writes, but for conditions and addresses, which are merged otherwise.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "allocatable",
     "capacity",
     "daemonEndpoints",
@@ -15,6 +15,7 @@ const FIELDS: [&str; 8] = [
     "images",
     "nodeInfo",
     "runtimeHandlers",
+    "volumesInUse",
 ];
 
 /// How much there is to tell.
@@ -24,7 +25,8 @@ pub enum News {
     None,
     /// Something that can wait until the next report.
     Some,
-    /// A condition holds that did not, or the other way round: pods come and go by it.
+    /// A condition holds that did not, or the other way round: pods come and go by it. Or other volumes are in use: pods
+    /// wait for that here, and elsewhere for a volume that is used here no longer.
     Urgent,
 }
 
@@ -36,7 +38,15 @@ impl Unheard {
     /// What of `told` is not in the server's `answer`.
     #[must_use]
     pub fn of(answer: &Node, told: &Node) -> Self {
-        Self(changes(answer, told))
+        let mut unheard = changes(answer, told);
+        // Every server knows this one. What it says otherwise is put right.
+        if let Some(Value::Object(status)) = unheard.get_mut("status") {
+            status.remove("volumesInUse");
+            if status.is_empty() {
+                unheard.remove("status");
+            }
+        }
+        Self(unheard)
     }
 }
 
@@ -46,7 +56,7 @@ pub fn news(before: &Node, after: &Node, unheard: &Unheard) -> News {
     let none = NodeStatus::default();
     let (old, new) = (before.status.as_ref().unwrap_or(&none), after.status.as_ref().unwrap_or(&none));
     let statuses = |status| owned(status).map(|(place, condition)| (place, condition.status.as_str()));
-    if !statuses(old).eq(statuses(new)) {
+    if !statuses(old).eq(statuses(new)) || old.volumes_in_use != new.volumes_in_use {
         return News::Urgent;
     }
     let text = |condition: &NodeCondition| {
@@ -182,6 +192,20 @@ mod tests {
         assert_eq!(news(&before, &down), News::Urgent);
         scene.runtime.reasons = vec!["another one".to_owned()];
         assert_eq!(news(&down, &kept(&down, scene.inputs(), later(2))), News::Some);
+    }
+
+    #[test]
+    fn volumes_in_use_are_urgent_and_every_server_knows_them() {
+        let mut scene = Scene::ready();
+        let before = node(&scene);
+        let volumes = std::collections::BTreeMap::from([("v".to_owned(), 1)]);
+        scene.in_use = Some(crate::InUse { generation: 1, volumes });
+        let after = kept(&before, scene.inputs(), now());
+        assert_eq!(news(&before, &after), News::Urgent);
+        assert_eq!(body(&before, &after)["status"]["volumesInUse"], serde_json::json!(["v"]));
+        assert_eq!(body(&after, &before)["status"]["volumesInUse"], Value::Null);
+        let unheard = Unheard::of(&before, &after);
+        assert_eq!(super::news(&before, &after, &unheard), News::Urgent);
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::ApiFailure;
 pub struct Standing {
     /// The Node object, as it was last seen; `None` while the node is not registered.
     pub node: Option<Arc<Node>>,
+    /// The generation of the volumes in use that the API server is known to have; `None` while none is. The Node object
+    /// above is not older than that.
+    pub in_use: Option<u64>,
     /// What is wrong with registering and reporting.
     pub status: Option<Trouble>,
     /// What is wrong with renewing the lease.

@@ -12,7 +12,7 @@ use types::corev1::Node;
 
 use crate::facts::{Addresses, Facts, Inputs, Strain};
 use crate::resources::{self, Reservations};
-use crate::{Machine, PodRoom, RuntimeHealth};
+use crate::{InUse, Machine, PodRoom, RuntimeHealth};
 
 /// The owner of what [`Inputs`] borrows.
 #[derive(Clone, Debug)]
@@ -20,16 +20,22 @@ pub(crate) struct Scene {
     pub(crate) facts: Facts,
     pub(crate) runtime: RuntimeHealth,
     pub(crate) strain: Strain,
+    pub(crate) in_use: Option<InUse>,
 }
 
 impl Scene {
     /// A node of which all is well.
     pub(crate) fn ready() -> Self {
-        Self { facts: facts(), runtime: runtime(true, true), strain: Strain::default() }
+        Self { facts: facts(), runtime: runtime(true, true), strain: Strain::default(), in_use: None }
     }
 
     pub(crate) fn inputs(&self) -> Inputs<'_> {
-        Inputs { facts: &self.facts, runtime: &self.runtime, strain: &self.strain }
+        Inputs {
+            facts: &self.facts,
+            runtime: &self.runtime,
+            strain: &self.strain,
+            in_use: self.in_use.as_ref(),
+        }
     }
 }
 

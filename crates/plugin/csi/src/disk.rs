@@ -75,8 +75,17 @@ pub(crate) struct Seen {
     pub(crate) whose: Whose,
 }
 
+impl Whose {
+    pub(crate) fn volume(self) -> Option<VolumeId> {
+        match self {
+            Self::Nobody => None,
+            Self::Of(volume) => Some(volume),
+        }
+    }
+}
+
 /// The directory of one place: below a base that is trusted, no link is followed.
-struct Spot {
+pub(crate) struct Spot {
     base: PathBuf,
     /// From the base to the directory.
     below: PathBuf,
@@ -92,7 +101,7 @@ impl Spot {
         Ok(Self::at(layout.root_dir().join("plugins"), &layout.staging_dir(volume), staged_in))
     }
 
-    fn published(layout: &Layout, target: &Target) -> Result<Self, DiskError> {
+    pub(crate) fn published(layout: &Layout, target: &Target) -> Result<Self, DiskError> {
         if !is_name(&target.spec_name) {
             return Err(DiskError::Name(target.spec_name.clone()));
         }
@@ -100,12 +109,12 @@ impl Spot {
         Ok(Self::at(layout.pods_dir(), &dir, published_in))
     }
 
-    fn at(base: PathBuf, dir: &Path, child: fn(&Path) -> PathBuf) -> Self {
+    pub(crate) fn at(base: PathBuf, dir: &Path, child: fn(&Path) -> PathBuf) -> Self {
         let below = dir.strip_prefix(&base).unwrap_or(dir).to_owned();
         Self { base, below, child: child(Path::new("")) }
     }
 
-    fn open(&self) -> Result<Option<Root>, DiskError> {
+    pub(crate) fn open(&self) -> Result<Option<Root>, DiskError> {
         open(&self.base, &self.below)
     }
 
@@ -116,7 +125,13 @@ impl Spot {
         Ok(real.join(&self.child))
     }
 
-    fn look(&self, mounts: &MountTable) -> Result<Seen, DiskError> {
+    /// Whether something is where is mounted on.
+    pub(crate) fn has_child(&self) -> Result<bool, DiskError> {
+        let Some(dir) = self.open()? else { return Ok(false) };
+        Ok(linux::fs::lstat(&beneath::fd_path(&dir).join(&self.child))?.is_some())
+    }
+
+    pub(crate) fn look(&self, mounts: &MountTable) -> Result<Seen, DiskError> {
         let Some(dir) = self.open()? else {
             return Ok(Seen { shown: Shown::default(), whose: Whose::Nobody });
         };
@@ -161,7 +176,7 @@ impl Spot {
 }
 
 /// Opens the directory `below` in `base`; `None` if it is not there.
-fn open(base: &Path, below: &Path) -> Result<Option<Root>, DiskError> {
+pub(crate) fn open(base: &Path, below: &Path) -> Result<Option<Root>, DiskError> {
     let opened = Root::open(base).and_then(|base| base.sub(below, Links::Refuse));
     match opened {
         Err(error) if error.is_not_found() => Ok(None),
@@ -325,7 +340,7 @@ pub(crate) fn unmark(layout: &Layout, target: &Target) -> Result<(), DiskError> 
 }
 
 /// The names in a directory that can be names of directories; none if it is not there.
-fn names(base: &Path, below: &Path) -> Result<Vec<String>, DiskError> {
+pub(crate) fn names(base: &Path, below: &Path) -> Result<Vec<String>, DiskError> {
     let Some(dir) = open(base, below)? else { return Ok(Vec::new()) };
     let mut names = Vec::new();
     for entry in

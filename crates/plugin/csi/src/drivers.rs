@@ -1,8 +1,8 @@
 //! The CSI drivers that are registered on the node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pluginapi::PluginError;
@@ -35,6 +35,17 @@ impl Registered {
     }
 }
 
+#[cfg(test)]
+impl Registered {
+    /// A driver that nobody asks.
+    pub(crate) fn for_tests(name: &str, node: NodeInfo) -> Self {
+        let metrics = Metrics::register(&telemetry::metrics::Registry::new());
+        let driver = Driver::new(name.to_owned(), PathBuf::new(), metrics);
+        let version = Version::highest(&["1.0.0".to_owned()]).unwrap();
+        Self { driver, node, endpoint: PathBuf::new(), version, capabilities: Arc::default() }
+    }
+}
+
 /// The drivers by name.
 pub type Table = BTreeMap<String, Registered>;
 
@@ -42,6 +53,8 @@ pub type Table = BTreeMap<String, Registered>;
 #[derive(Clone, Debug)]
 pub struct Drivers {
     table: watch::Sender<Table>,
+    /// The names of all that were ever registered since berth started.
+    seen: Arc<Mutex<BTreeSet<String>>>,
     metrics: Metrics,
 }
 
@@ -49,7 +62,7 @@ impl Drivers {
     /// No driver yet. Calls to drivers are counted in `metrics`.
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
-        Self { table: watch::Sender::new(Table::new()), metrics }
+        Self { table: watch::Sender::new(Table::new()), seen: Arc::default(), metrics }
     }
 
     /// The driver `name`, if it is registered.
@@ -62,6 +75,30 @@ impl Drivers {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Table> {
         self.table.subscribe()
+    }
+
+    /// The drivers that were registered since berth started, and are no longer.
+    #[must_use]
+    pub fn gone(&self) -> BTreeSet<String> {
+        let table = self.table.borrow();
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().filter(|name| !table.contains_key(*name)).cloned().collect()
+    }
+
+    /// Asks the driver `name` anew what it calls the node and how many volumes it can have there, if it is registered.
+    ///
+    /// # Errors
+    /// If it does not answer. What it said before stays.
+    pub async fn ask_again(&self, name: &str) -> Result<(), PluginError> {
+        let Some(asked) = self.get(name) else { return Ok(()) };
+        let node = asked.driver.node_info().await?;
+        self.table.send_if_modified(|table| {
+            let same = |known: &&mut Registered| known.endpoint == asked.endpoint && known.node != node;
+            let Some(known) = table.get_mut(name).filter(same) else { return false };
+            known.node = node;
+            true
+        });
+        Ok(())
     }
 
     fn checked(&self, plugin: &Plugin) -> Result<Version, Refused> {
@@ -95,6 +132,7 @@ impl Handler for Drivers {
         self.checked(plugin)?;
         let endpoint = plugin.endpoint.clone();
         let registered = Registered { driver, node, endpoint, version, capabilities: Arc::default() };
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin.name.clone());
         self.table.send_modify(|table| {
             table.insert(plugin.name.clone(), registered);
         });
@@ -144,6 +182,23 @@ mod tests {
         assert_eq!(drivers.get("d.example").unwrap().endpoint, new.endpoint, "the new one stays");
         drivers.deregister(&new).await;
         assert!(drivers.get("d.example").is_none());
+        assert_eq!(drivers.gone(), BTreeSet::from(["d.example".to_owned()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_is_asked_again_tells_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fake, drivers) = start(&dir);
+        drivers.ask_again("d.example").await.unwrap();
+        drivers.register(&plugin(fake.socket().to_owned(), "1.0.0")).await.unwrap();
+        assert_eq!(drivers.gone(), BTreeSet::new());
+        let mut table = drivers.subscribe();
+        drivers.ask_again("d.example").await.unwrap();
+        assert!(!table.has_changed().unwrap(), "nothing is new");
+        fake.set_max_volumes(7);
+        drivers.ask_again("d.example").await.unwrap();
+        assert!(table.has_changed().unwrap());
+        assert_eq!(table.borrow_and_update()["d.example"].node.max_volumes, Some(7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -77,6 +77,17 @@ impl VolumeError {
     }
 }
 
+/// It cannot be seen which volumes are on the node.
+#[derive(Debug, thiserror::Error)]
+pub enum HereError {
+    /// A directory is in a bad state.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The kernel does not answer.
+    #[error(transparent)]
+    Hung(#[from] Abandoned),
+}
+
 /// Some of a pod's volumes could not be taken away. The others were.
 #[derive(Debug)]
 pub struct TakeDownError {

@@ -37,6 +37,13 @@ impl VolumeId {
         format!("kubernetes.io/csi/{}^{}", self.driver, self.handle)
     }
 
+    /// The volume with this name in the Node's `volumesInUse`, if it is one of a CSI driver.
+    #[must_use]
+    pub fn of_unique_name(name: &str) -> Option<Self> {
+        let (driver, handle) = name.strip_prefix("kubernetes.io/csi/")?.split_once('^')?;
+        Some(Self { driver: driver.to_owned(), handle: handle.to_owned() })
+    }
+
     /// The name of the VolumeAttachment of the volume to the node `node`.
     #[must_use]
     pub fn attachment(&self, node: &str) -> String {
@@ -143,6 +150,8 @@ mod tests {
                 .replace("STAGED", SHA_OF_VOL_1)
         );
         assert_eq!(volume.unique_name(), "kubernetes.io/csi/hostpath.csi.k8s.io^vol-1");
+        assert_eq!(VolumeId::of_unique_name(&volume.unique_name()), Some(volume.clone()));
+        assert_eq!(VolumeId::of_unique_name("kubernetes.io/iscsi/iqn:1"), None);
         let uid = PodUid::from("0d5a");
         assert_eq!(
             published_in(&layout.publish_dir(&uid, "pv-1").unwrap()).to_str().unwrap(),

@@ -3,21 +3,24 @@
 //!
 //! Decides: which drivers there are ([`Drivers`], the handler of plugins of the type `CSIPlugin`), what is to be done next
 //! with a volume (pure, in [`plan`]: from who wants it and what is there), what is there (pure, in [`place`]: from the
-//! disk, the mount table and what drivers answered). All that outlives berth is on disk, in the files of the kubelet: a
+//! disk, the mount table and what drivers answered), which volumes are on the node ([`Here`]), what the cluster is told of
+//! the drivers (pure, in [`announce`]). All that outlives berth is on disk, in the files of the kubelet: a
 //! note beside everything that was begun, and a mark beside what was made whole.
 //!
 //! Tasks: none of its own. [`Volumes`] is called by the pod's worker. At one volume only one of them works at a time; what
 //! it does may be dropped at any await, and a thread that hangs keeps its volume, and no other.
 //!
 //! Does not: ask the API server (what a driver is told of a volume comes in as [`Wanted`], which [`wanted`] makes of the
-//! objects), attach or detach, write the
-//! node's CSINode (that follows [`Drivers::subscribe`]), unmount anything itself, or remove anything but empty directories
+//! objects, or what it is told: it only says what is to be written), attach or detach, unmount anything itself, or remove anything but empty directories
 //! and its own files. Block volumes are not supported yet.
 
+pub mod announce;
+mod attachment;
 mod disk;
 mod drivers;
 mod error;
 mod expand;
+mod here;
 mod layout;
 mod note;
 mod owner;
@@ -30,10 +33,12 @@ mod version;
 mod volumes;
 mod wanted;
 
+pub use attachment::{AttachProblem, is_exhausted, publish_context, refusal};
 pub use disk::DiskError;
 pub use drivers::{Drivers, Registered, Table};
-pub use error::{TakeDownError, VolumeError};
+pub use error::{HereError, TakeDownError, VolumeError};
 pub use expand::{ExpandError, Growth, expand_secret};
+pub use here::Here;
 pub use layout::{Layout, VolumeId};
 pub use note::{Lifecycle, Note, NoteError};
 pub use policy::{FsGroupPolicy, Policy};

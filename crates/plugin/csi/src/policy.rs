@@ -1,6 +1,8 @@
 //! What a driver asks of a kubelet by its CSIDriver object. Pure (Kubernetes: "CSIDriver"; KEP-1682 for fsGroup, KEP-2047 and
 //! KEP-5538 for tokens, KEP-596 for inline volumes).
 
+use std::time::Duration;
+
 use types::k8s::api::storage::v1::CSIDriver;
 use types::objects::TokenRequest;
 
@@ -21,6 +23,8 @@ pub struct Policy {
     pub tokens: Vec<TokenRequest>,
     /// Whether it wants them among the secrets, and not in the volume's context.
     pub tokens_in_secrets: bool,
+    /// How often it is asked again how many volumes it can have on the node (KEP-4876); `None` for never.
+    pub limit_period: Option<Duration>,
     /// The lifecycles that it supports; none if there is no object that says so.
     lifecycles: Option<Vec<String>>,
 }
@@ -61,6 +65,11 @@ impl Policy {
                 })
                 .collect(),
             tokens_in_secrets: says(|spec| spec.service_account_token_in_secrets) == Some(true),
+            limit_period: spec
+                .and_then(|spec| spec.node_allocatable_update_period_seconds)
+                .and_then(|secs| u64::try_from(secs).ok())
+                .filter(|secs| *secs > 0)
+                .map(Duration::from_secs),
             lifecycles: spec.map(|spec| spec.volume_lifecycle_modes.clone().unwrap_or_default()),
         }
     }
@@ -119,10 +128,15 @@ mod tests {
     fn what_the_object_says() {
         let policy = policy(
             r#"{"attachRequired": false, "podInfoOnMount": true, "requiresRepublish": true,
+                "nodeAllocatableUpdatePeriodSeconds": 60,
                 "volumeLifecycleModes": ["Ephemeral"], "serviceAccountTokenInSecrets": true,
                 "tokenRequests": [{"audience": "vault", "expirationSeconds": 600}]}"#,
         );
         assert!(!policy.attach && policy.pod_info && policy.republish && policy.tokens_in_secrets);
+        assert_eq!(
+            (policy.limit_period, Policy::of(None).limit_period),
+            (Some(Duration::from_mins(1)), None)
+        );
         let token = TokenRequest { audience: "vault".into(), expiration_seconds: Some(600) };
         assert_eq!(policy.tokens, [token]);
         assert_eq!(policy.supports(Lifecycle::Persistent), Err("only supports [\"Ephemeral\"]".into()));

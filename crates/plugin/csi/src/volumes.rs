@@ -16,7 +16,8 @@ use volume::ownership::{Progress, give_counting};
 
 use crate::disk::{self, Whose};
 use crate::drivers::Drivers;
-use crate::error::{TakeDownError, VolumeError};
+use crate::error::{HereError, TakeDownError, VolumeError};
+use crate::here::Here;
 use crate::layout::{Layout, VolumeId, published_in};
 use crate::note::Lifecycle;
 use crate::owner::{Owners, Turn};
@@ -160,15 +161,17 @@ impl Volumes {
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and unstages those that no pod has then.
+    /// Returns whether there were any.
     ///
     /// # Errors
     /// Which volumes could not be taken away. A driver that hangs holds up only its own.
-    pub async fn take_down(&self, pod: &PodUid) -> Result<(), TakeDownError> {
+    pub async fn take_down(&self, pod: &PodUid) -> Result<bool, TakeDownError> {
         let found = self.targets_of(pod).await;
         let found = found.map_err(|error| {
             let target = Target { pod: pod.clone(), spec_name: String::new() };
             TakeDownError { pod: pod.clone(), failures: vec![(target, error)] }
         })?;
+        let any = !found.is_empty();
         let leaving = found.into_iter().map(async |(target, whose)| {
             let left = match whose {
                 Whose::Of(volume) => self.leave(&volume, &target).await,
@@ -177,7 +180,7 @@ impl Volumes {
             left.err().map(|error| (target, error))
         });
         let failures: Vec<_> = futures::future::join_all(leaving).await.into_iter().flatten().collect();
-        if failures.is_empty() { Ok(()) } else { Err(TakeDownError { pod: pod.clone(), failures }) }
+        if failures.is_empty() { Ok(any) } else { Err(TakeDownError { pod: pod.clone(), failures }) }
     }
 
     /// Unstages the volumes that are or may be staged, are published to nobody, and are not among `wanted`: what a crash
@@ -207,6 +210,24 @@ impl Volumes {
             left.err().map(|error| (volume, error))
         });
         futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+    }
+
+    /// Which volumes are on the node, or may be.
+    ///
+    /// # Errors
+    /// If it cannot be seen: then any volume may be.
+    pub async fn here(&self) -> Result<Here, HereError> {
+        let layout = self.config.layout.clone();
+        let looked = blocking::with_deadline("look for volumes", self.config.deadline, move || {
+            MountTable::read().map_err(Into::into).and_then(|mounts| Here::look(&layout, &mounts))
+        });
+        Ok(looked.await??)
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.config.layout
     }
 
     async fn leave(&self, volume: &VolumeId, target: &Target) -> Result<(), VolumeError> {

@@ -16,6 +16,7 @@ mod executor;
 mod files;
 mod hooks;
 mod objects;
+mod onlooker;
 pub mod plan;
 mod sandbox;
 mod start;

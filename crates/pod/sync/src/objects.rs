@@ -10,7 +10,6 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use jiff::Timestamp;
 use task::cell::PodCell;
 use types::objects::{Found, ObjectError, Objects, References, TokenRequest};
-use types::reason::event;
 use types::{Event, Pod, Step};
 use volume::VolumeFailure;
 
@@ -99,9 +98,9 @@ impl Executor {
     /// Says which volumes are not what they should be.
     pub(crate) fn tell_mount_failures(&self, failures: &[VolumeFailure], cell: &PodCell) {
         for failure in failures {
-            let message = failure.event_message();
+            let (reason, message) = (failure.event_reason(), failure.event_message());
             tracing::warn!(pod = %cell.pod, volume = failure.volume, error = message, "Volume is not up to date");
-            self.needs.recorder.record(Event::warning(&cell.pod, event::FAILED_MOUNT, message));
+            self.needs.recorder.record(Event::warning(&cell.pod, reason, message));
         }
     }
 }

@@ -11,7 +11,7 @@ use task::cell::PodCell;
 use types::objects::Objects;
 use types::reason::event;
 use types::{Event, ObservedPod, Pod, SandboxId, Step, pod};
-use volume::Prepared;
+use volume::{FoundVolumes, Prepared};
 
 use crate::executor::{Executor, SyncError};
 use crate::files;
@@ -32,6 +32,13 @@ pub(crate) struct ReadySandbox {
     pub(crate) facts: Arc<NodeFacts>,
 }
 
+/// What was found for the pod before its start had a slot.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken<'a> {
+    pub(crate) objects: &'a Arc<Objects>,
+    pub(crate) volumes: &'a FoundVolumes,
+}
+
 impl Executor {
     /// Prepares cgroup, directories and volumes, and makes the sandbox if the plan says so.
     pub(crate) async fn prepare(
@@ -39,14 +46,14 @@ impl Executor {
         pod: &Arc<Pod>,
         observed: &ObservedPod,
         plan: &Plan,
-        objects: &Arc<Objects>,
+        taken: Taken<'_>,
         cell: &PodCell,
     ) -> Result<ReadySandbox, SyncError> {
         let facts = self.needs.facts.borrow().clone();
         let parent = self.ensure_cgroup(pod, cell).await?;
         self.needs.volumes.paths(&cell.pod.uid)?.create()?;
         cell.at(Step::Volumes, None, "volumes to be mounted");
-        let prepared = self.needs.volumes.prepare(pod, objects).await;
+        let prepared = self.needs.volumes.prepare_found(pod, taken.objects, taken.volumes).await;
         let volumes = prepared.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?;
         self.tell_mount_failures(&volumes.behind, cell);
         let attempt = match &plan.sandbox {

@@ -1,5 +1,6 @@
 //! Volumes that are not made by berth but by drivers: those of claims, and inline volumes of CSI drivers.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Debug;
 
@@ -8,7 +9,7 @@ use types::corev1::Volume;
 use types::objects::Objects;
 use types::{Pod, PodUid};
 
-use crate::Mounted;
+use crate::{Mounted, Problem};
 
 /// Why a driver did not do it.
 pub type DriverError = Box<dyn Error + Send + Sync>;
@@ -16,11 +17,18 @@ pub type DriverError = Box<dyn Error + Send + Sync>;
 /// Whoever has drivers make volumes and take them away. Every call may be dropped at any time, and made again.
 #[async_trait]
 pub trait Drivers: Debug + Send + Sync + 'static {
-    /// Shows `volume` to `pod`. One that is there stays as it is, whether or not its driver is.
+    /// Finds out what `volume` of `pod` is, and waits until nothing but its driver is in the way of it, however long that
+    /// takes: until it is attached to the node, if it is one that has to be. Nothing that others wait for may be held
+    /// meanwhile. A volume that is there already is found without asking anybody.
     ///
     /// # Errors
-    /// If it cannot be done now.
-    async fn prepare(&self, pod: &Pod, volume: &Volume, objects: &Objects) -> Result<Mounted, DriverError>;
+    /// If it cannot be had as things are.
+    async fn find(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Box<dyn FoundVolume>, Problem>;
 
     /// Has the driver of `volume`, which is there, renew what it shows, if it is one that wants that.
     ///
@@ -41,3 +49,26 @@ pub trait Drivers: Debug + Send + Sync + 'static {
     /// If some could not be taken away. The others were, and trying again continues.
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError>;
 }
+
+/// A volume of which all is known that its driver is to be told.
+#[async_trait]
+pub trait FoundVolume: Debug + Send + Sync {
+    /// Shows it to its pod. One that is there stays as it is, whether or not its driver is. May be dropped at any time.
+    ///
+    /// # Errors
+    /// If it cannot be done now.
+    async fn show(&self) -> Result<Mounted, DriverError>;
+}
+
+/// Who is told how the finding of a pod's volumes goes.
+pub trait Onlooker: Send + Sync {
+    /// For what `volume` waits now; `None` once it waits no longer.
+    fn waits_for(&self, volume: &str, what: Option<String>);
+
+    /// Something is wrong, and the waiting goes on: the reason and the message of an event.
+    fn warn(&self, reason: &'static str, message: String);
+}
+
+/// The volumes of drivers that were found for a pod, by their names in it.
+#[derive(Debug, Default)]
+pub struct FoundVolumes(pub(crate) HashMap<String, Box<dyn FoundVolume>>);

@@ -33,6 +33,15 @@ impl VolumeError {
         types::reason::event::FAILED_MOUNT
     }
 
+    /// Why the pod cannot run on this node at all, if it cannot: the reason and the message of its status.
+    #[must_use]
+    pub fn rejection(&self) -> Option<(&'static str, &str)> {
+        self.failures.iter().find_map(|failure| match &failure.problem {
+            Problem::Rejected { reason, message } => Some((*reason, message.as_str())),
+            _ => None,
+        })
+    }
+
     /// Whether the API server could not be asked for something that a volume shows: it may succeed soon, without
     /// anybody changing anything.
     #[must_use]
@@ -70,10 +79,31 @@ pub struct VolumeFailure {
 }
 
 impl VolumeFailure {
+    /// The reason of the event.
+    #[must_use]
+    pub fn event_reason(&self) -> &'static str {
+        match &self.problem {
+            Problem::Rejected { reason, .. } => reason,
+            _ => types::reason::event::FAILED_MOUNT,
+        }
+    }
+
     /// The message of the event, which begins as those of other kubelets do.
     #[must_use]
     pub fn event_message(&self) -> String {
-        format!("MountVolume.SetUp failed for volume {:?} : {}", self.volume, telemetry::chain(&self.problem))
+        match &self.problem {
+            Problem::NotAttached { volume, why } => {
+                format!("MountVolume.WaitForAttach failed for volume {volume:?} : {why}")
+            }
+            Problem::Rejected { message, .. } => message.clone(),
+            problem => {
+                format!(
+                    "MountVolume.SetUp failed for volume {:?} : {}",
+                    self.volume,
+                    telemetry::chain(problem)
+                )
+            }
+        }
     }
 }
 
@@ -165,6 +195,22 @@ pub enum Problem {
     /// Whoever makes it did not.
     #[error(transparent)]
     Driver(DriverError),
+    /// It is said to be attached to the node, and is not.
+    #[error("PersistentVolume {volume:?} cannot be used on this node: {why}")]
+    NotAttached {
+        /// The PersistentVolume.
+        volume: String,
+        /// What is wrong, in the words of whoever attaches.
+        why: String,
+    },
+    /// It cannot be had on this node, and the pod is to make way for one elsewhere.
+    #[error("{message}")]
+    Rejected {
+        /// The reason of the pod's end.
+        reason: &'static str,
+        /// What is told of it.
+        message: String,
+    },
     /// Whoever makes it has not done so yet.
     #[error("its driver has not made it within {0:?}: look at the driver's log")]
     DriverLate(Duration),
@@ -188,4 +234,28 @@ pub enum Problem {
         /// The path that was asked about.
         path: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_events_say() {
+        let failure =
+            |problem| VolumeFailure { volume: "data".into(), kind: "persistentVolumeClaim", problem };
+        let not_attached = failure(Problem::NotAttached { volume: "pv".into(), why: "no".into() });
+        let rejected = failure(Problem::Rejected { reason: "NoRoom", message: "full".into() });
+        for (failure, reason, message) in [
+            (&not_attached, "FailedMount", "MountVolume.WaitForAttach failed for volume \"pv\" : no"),
+            (&rejected, "NoRoom", "full"),
+        ] {
+            assert_eq!((failure.event_reason(), failure.event_message().as_str()), (reason, message));
+        }
+        let pod = PodRef::of(&types::Pod::default());
+        let only = VolumeError { pod: pod.clone(), failures: vec![not_attached] };
+        assert_eq!(only.rejection(), None);
+        let all = VolumeError { pod, failures: only.failures.into_iter().chain([rejected]).collect() };
+        assert_eq!(all.rejection(), Some(("NoRoom", "full")));
+    }
 }

@@ -36,7 +36,7 @@ pub mod subpath;
 mod teardown;
 mod volumes;
 
-pub use drivers::{DriverError, Drivers};
+pub use drivers::{DriverError, Drivers, FoundVolume, FoundVolumes, Onlooker};
 pub use error::{Problem, VolumeError, VolumeFailure};
 pub use kind::references;
 pub use measured::{Measurable, MeasuredBy, measurable};

@@ -12,7 +12,7 @@ use types::objects::{Objects, TokenRequest};
 use types::resources::Amounts;
 use types::{Pod, PodRef, PodUid};
 
-use crate::drivers::{DriverError, Drivers};
+use crate::drivers::{DriverError, Drivers, FoundVolumes, Onlooker};
 use crate::error::{Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
@@ -76,16 +76,48 @@ impl Volumes {
         PodPaths::new(&self.config.root_dir, uid)
     }
 
+    /// Finds the volumes of drivers that containers of `pod` use, all at once, for [`Volumes::prepare_found`]. This waits
+    /// for others for as long as it takes: nothing may be held meanwhile.
+    ///
+    /// # Errors
+    /// If some of them cannot be had as things are, with a failure for each.
+    pub async fn find(&self, pod: &Arc<Pod>, onlooker: &dyn Onlooker) -> Result<FoundVolumes, VolumeError> {
+        let Some(drivers) = &self.drivers else { return Ok(FoundVolumes::default()) };
+        let theirs = kind::used(pod).into_iter().filter(|volume| Kind::of(volume).is_of_driver());
+        let found = theirs.map(async |volume| (volume, drivers.find(pod, volume, onlooker).await));
+        let (mut all, mut failures) = (FoundVolumes::default(), Vec::new());
+        for (volume, found) in futures::future::join_all(found).await {
+            match found {
+                Ok(found) => drop(all.0.insert(volume.name.clone(), found)),
+                Err(problem) => failures.push(failure(volume, problem)),
+            }
+        }
+        if failures.is_empty() { Ok(all) } else { Err(VolumeError { pod: PodRef::of(pod), failures }) }
+    }
+
+    /// As [`Volumes::prepare_found`], for a pod without volumes of drivers.
+    ///
+    /// # Errors
+    /// As [`Volumes::prepare_found`].
+    pub async fn prepare(&self, pod: &Arc<Pod>, objects: &Arc<Objects>) -> Result<Prepared, VolumeError> {
+        self.prepare_found(pod, objects, &FoundVolumes::default()).await
+    }
+
     /// Prepares the volumes that containers of `pod` use, all at once. Those that are ready stay as they are, so it can
     /// be called before each start of a container, and after a restart of berth. `objects` is what was found of
-    /// [`references`](crate::references). A volume that shows something already keeps that if what it should show cannot
+    /// [`references`](crate::references), and `found` what [`Volumes::find`] did. A volume that shows something already keeps that if what it should show cannot
     /// be had now: it is then among [`Prepared::behind`].
     ///
     /// # Errors
     /// If some of them could not be prepared, with a failure for each. A volume whose file system does not answer
     /// fails after [`VolumesConfig::deadline`] and holds up no other.
-    pub async fn prepare(&self, pod: &Arc<Pod>, objects: &Arc<Objects>) -> Result<Prepared, VolumeError> {
-        self.each(pod, kind::used(pod), objects).await
+    pub async fn prepare_found(
+        &self,
+        pod: &Arc<Pod>,
+        objects: &Arc<Objects>,
+        found: &FoundVolumes,
+    ) -> Result<Prepared, VolumeError> {
+        self.each(pod, kind::used(pod), objects, found).await
     }
 
     /// Writes anew what has changed of what volumes show of the pod and of `objects`. Returns why some of them could not
@@ -100,7 +132,8 @@ impl Volumes {
     ) -> Result<Vec<VolumeFailure>, VolumeError> {
         let mut volumes = kind::used(pod);
         volumes.retain(|volume| Kind::of(volume).is_followed());
-        let (ours, theirs) = tokio::join!(self.each(pod, volumes, objects), self.renew(pod, objects));
+        let none = FoundVolumes::default();
+        let (ours, theirs) = tokio::join!(self.each(pod, volumes, objects, &none), self.renew(pod, objects));
         ours.map(|prepared| prepared.behind.into_iter().chain(theirs).collect())
     }
 
@@ -145,14 +178,13 @@ impl Volumes {
         pod: &Arc<Pod>,
         volumes: Vec<&Volume>,
         objects: &Arc<Objects>,
+        found: &FoundVolumes,
     ) -> Result<Prepared, VolumeError> {
         let attempts = volumes.into_iter().map(async |volume| {
             let start = Instant::now();
-            let result = match (Kind::of(volume), &self.drivers) {
-                (Kind::Driver(..), Some(drivers)) => {
-                    self.in_time(drivers.prepare(pod, volume, objects)).await.map(|mounted| (mounted, None))
-                }
-                _ => self.attempt(pod, volume, objects).await,
+            let result = match found.0.get(&volume.name) {
+                Some(found) => self.in_time(found.show()).await.map(|mounted| (mounted, None)),
+                None => self.attempt(pod, volume, objects).await,
             };
             if let Some(plugin) = Kind::of(volume).plugin() {
                 let succeeded = matches!(&result, Ok((_, None)));

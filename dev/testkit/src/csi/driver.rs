@@ -35,6 +35,7 @@ impl TestDriver {
         let volumes = Volumes::new(dir.join("volumes"), options.mounting);
         let serving = Serving {
             served: Served::default(),
+            max_volumes: Arc::new(options.max_volumes.into()),
             options: Arc::new(options),
             volumes: Arc::new(Mutex::new(volumes)),
             last: Arc::default(),
@@ -102,6 +103,11 @@ impl TestDriver {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// From now on it says that it can have `max` volumes on the node.
+    pub fn set_max_volumes(&self, max: i64) {
+        self.serving.max_volumes.store(max, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Crashes: connections break, the socket stays and nobody listens. Its registrar lives on.

@@ -29,6 +29,8 @@ pub(super) struct Serving {
     pub(super) served: Served,
     pub(super) options: Arc<DriverOptions>,
     pub(super) volumes: Arc<Mutex<Volumes>>,
+    /// How many volumes it says it can have.
+    pub(super) max_volumes: Arc<std::sync::atomic::AtomicI64>,
     /// The last requests to stage and to publish, with all that they said.
     pub(super) last: Arc<Mutex<Last>>,
 }
@@ -211,7 +213,7 @@ impl Node for Serving {
         let segments = self.options.topology.clone().into_iter().collect();
         let answer = NodeGetInfoResponse {
             node_id: self.options.node_id.clone(),
-            max_volumes_per_node: self.options.max_volumes,
+            max_volumes_per_node: self.max_volumes.load(std::sync::atomic::Ordering::Relaxed),
             accessible_topology: Some(Topology { segments }),
         };
         self.served.serve("NodeGetInfo", None, String::new(), || Ok(answer)).await

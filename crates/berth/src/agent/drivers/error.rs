@@ -1,6 +1,7 @@
 //! Why a volume of a claim or of a driver cannot be had.
 
 use kubeapi::ApiError;
+use volume::Problem;
 use volume::claim::ClaimProblem;
 
 use super::DEADLINE;
@@ -34,13 +35,26 @@ pub(super) enum DriversError {
     #[error("PersistentVolume {0:?} is not one of a CSI driver, and berth has no other kinds yet")]
     NotCsi(String),
     #[error(
-        "volumes of CSI driver {0} are attached to nodes (attachRequired), which berth cannot take part in yet"
+        "attaching volumes from the kubelet is not supported: let the control plane do it (enableControllerAttachDetach)"
     )]
-    Attach(String),
+    NotByController,
+    #[error("volume {volume} has GET error for volume attachment {attachment}")]
+    Attachment {
+        volume: String,
+        attachment: String,
+        #[source]
+        source: AskError,
+    },
     #[error(transparent)]
     Labels(#[from] volume::selinux::SeveralLabels),
     #[error(transparent)]
     Spec(#[from] csi::SpecError),
+}
+
+impl From<DriversError> for Problem {
+    fn from(error: DriversError) -> Self {
+        Self::Driver(error.into())
+    }
 }
 
 /// Why the API server did not say something.

@@ -1,34 +1,43 @@
 //! Volumes of claims and of CSI drivers: what the API server says of them, told to the drivers on the node.
 
+mod announce;
+mod attach;
 mod error;
 mod grow;
+mod inuse;
 mod label;
+mod limits;
 mod usage;
 mod wanted;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use config::Loaded;
-use csi::Layout;
-use kubeapi::{Client, Selection, Store, Tokens};
+use csi::{Layout, Policy, Wanted};
+use kubeapi::{Client, ObjectKey, Selection, Store, Tokens};
+use node::{InUse, Standing, Strain};
 use registry::Handlers;
 use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::sleep;
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::objects::Objects;
 use types::{Pod, PodRef, PodUid, pod};
 use volume::claim;
-use volume::{DriverError, MountSource, Mounted};
+use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
+use self::announce::Announcer;
+use self::attach::Attaching;
+use self::inuse::{UsedVolumes, used_by};
+use self::limits::Limits;
 use super::cluster::Cluster;
 pub(super) use grow::Grower;
 use grow::OfClaim;
@@ -39,6 +48,16 @@ pub(super) use label::Metrics as LabelMetrics;
 /// How long one object of the API server is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// When it is looked again which volumes are here, after that could not be seen.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// When a volume that could not be unstaged is tried again, and how long that gets. A driver that comes is asked at once.
+const RECLAIM_AGAIN: Duration = Duration::from_secs(10);
+const RECLAIM_LONGEST: Duration = Duration::from_mins(2);
+
+/// Drivers that are to be asked how much room they have.
+const DOUBTS: usize = 16;
+
 /// The drivers of a node of a cluster.
 pub(super) struct ClusterDrivers {
     client: Client,
@@ -47,7 +66,10 @@ pub(super) struct ClusterDrivers {
     objects: Store<CSIDriver>,
     tokens: Tokens,
     grower: Grower,
-    labels: Labels,
+    labels: Arc<Labels>,
+    attaching: Attaching,
+    /// Told when volumes of a pod were taken away, or may have been.
+    left: Notify,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -56,28 +78,52 @@ impl fmt::Debug for ClusterDrivers {
     }
 }
 
+/// What the drivers take of the rest of the agent, and tell it.
+pub(super) struct Ties<'a> {
+    pub(super) cluster: &'a Cluster,
+    /// The node's name.
+    pub(super) node: &'a str,
+    /// How the node stands with the API server.
+    pub(super) standing: watch::Receiver<Standing>,
+    /// Where it goes which volumes are in use.
+    pub(super) in_use: watch::Sender<Option<Arc<InUse>>>,
+    /// Where it goes what is in the way of pods.
+    pub(super) strain: watch::Sender<Strain>,
+}
+
 impl ClusterDrivers {
-    /// The drivers that register below `--root-dir`. `node` is the node's name.
+    /// The drivers that register below `--root-dir`. One look at a volume's directories may take `deadline`.
     pub(super) fn open(
         loaded: &Loaded,
-        node: &str,
+        ties: Ties<'_>,
         deadline: Duration,
-        cluster: &Cluster,
         metrics: &Registry,
         recorder: &Recorder,
         supervisor: &mut Supervisor,
     ) -> Arc<Self> {
-        let root_dir: &Path = &loaded.flags.root_dir;
+        let Ties { cluster, node, standing, in_use, strain } = ties;
         let registered = csi::Drivers::new(pluginapi::csi::Metrics::register(metrics));
         let handlers = Handlers::default().with("CSIPlugin", Arc::new(registered.clone()));
         let plugins = registry::Registry::new(
-            root_dir.join("plugins_registry"),
+            loaded.flags.root_dir.join("plugins_registry"),
             handlers,
             registry::Metrics::register(metrics),
         );
         supervisor.spawn("plugins", plugins.run());
+        let announcer = Announcer {
+            client: cluster.client.clone(),
+            name: node.to_owned(),
+            drivers: registered.clone(),
+            standing: standing.clone(),
+            strain,
+        };
+        supervisor.spawn("CSINode", announcer.run());
+        let objects = Store::start(&cluster.client, Selection::default());
+        let (doubts, doubted) = mpsc::channel(DOUBTS);
+        let limits = Limits { drivers: registered.clone(), objects: objects.clone(), doubts: doubted };
+        supervisor.spawn("limits of CSI drivers", limits.run());
         let volumes = csi::Volumes::new(csi::VolumesConfig {
-            layout: Layout::new(root_dir.to_owned()),
+            layout: Layout::new(loaded.flags.root_dir.clone()),
             node: node.to_owned(),
             drivers: registered.clone(),
             recorder: recorder.clone(),
@@ -92,15 +138,27 @@ impl ClusterDrivers {
             // Rounds of a pod's work come with each resync, and at other times.
             loaded.config.sync_frequency.get() / 2,
         );
-        Arc::new(Self {
+        let attaching = Attaching {
+            node: node.to_owned(),
+            by_controller: loaded.config.enable_controller_attach_detach,
+            standing,
+            used: UsedVolumes::new(in_use),
+            doubts,
+        };
+        let tokens = Tokens::new(cluster.client.clone());
+        let this = Arc::new(Self {
             client: cluster.client.clone(),
             volumes,
             registered,
-            objects: Store::start(&cluster.client, Selection::default()),
-            tokens: Tokens::new(cluster.client.clone()),
-            labels: Labels::new(&loaded.gates, metrics),
+            objects,
+            tokens,
+            labels: Arc::new(Labels::new(&loaded.gates, metrics)),
             grower,
-        })
+            attaching,
+            left: Notify::new(),
+        });
+        supervisor.spawn("volumes in use", Arc::clone(&this).tell_used());
+        this
     }
 
     /// Who has volumes grow.
@@ -113,8 +171,8 @@ impl ClusterDrivers {
         self.registered.subscribe()
     }
 
-    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes, and has it take down what is
-    /// staged for nobody.
+    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes. Has drivers unstage what is staged
+    /// for nobody: when one comes, and when a pod has left something that could not be unstaged with it.
     pub(super) async fn serve(self: Arc<Self>, mut table: watch::Receiver<Arc<Table>>) {
         // Before all pods are known, none waits for a driver, and nothing is staged for nobody.
         if table.wait_for(|table| table.complete).await.is_err() {
@@ -122,48 +180,139 @@ impl ClusterDrivers {
         }
         let mut registered = self.registered();
         registered.mark_changed();
-        while registered.changed().await.is_ok() {
-            let pods = table.borrow().clone();
-            let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
-            for entry in pods.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
-                entry.cell.wake();
+        let mut retry: Option<Duration> = None;
+        loop {
+            tokio::select! {
+                changed = registered.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    wake_waiting(&table.borrow());
+                }
+                () = self.left.notified() => {}
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
             // What a pod wants is published to it, or is about to be, and then its worker says so.
+            let mut again = false;
             for (volume, error) in self.volumes.reclaim(&BTreeSet::new()).await {
+                again |= !matches!(error, csi::VolumeError::NotRegistered(_));
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
+            }
+            retry = again.then(|| retry.map_or(RECLAIM_AGAIN, |last| (last * 2).min(RECLAIM_LONGEST)));
+            self.attaching.used.doubt();
+        }
+    }
+
+    /// Tells which volumes are in use as soon as it is known, and when they leave.
+    async fn tell_used(self: Arc<Self>) {
+        let used = &self.attaching.used;
+        // Which drivers attach, and what was said before, has to be known first.
+        self.objects.synced().await;
+        let (mut standing, mut objects) = (self.attaching.standing.clone(), self.objects.subscribe());
+        if standing.wait_for(|standing| standing.node.is_some()).await.is_err() {
+            return;
+        }
+        loop {
+            objects.borrow_and_update();
+            used.begin_look();
+            let here = self.volumes.here().await;
+            let node = self.attaching.standing.borrow().node.clone();
+            let retry = match (here, node) {
+                (Ok(here), Some(node)) => {
+                    let attaches = |driver: &str| {
+                        Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()).attach
+                    };
+                    used.seen(used_by(&here, self.volumes.layout(), &node, attaches));
+                    false
+                }
+                // The Node is made anew just now.
+                (Ok(_), None) => true,
+                (Err(error), _) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(
+                        error,
+                        "It cannot be seen which CSI volumes are on the node; they count as in use"
+                    );
+                    true
+                }
+            };
+            tokio::select! {
+                () = used.doubted() => {}
+                Ok(()) = objects.changed() => {}
+                () = sleep(LOOK_AGAIN), if retry => {}
             }
         }
     }
 }
 
+/// A volume that is there.
+#[derive(Debug)]
+struct Shown(Mounted);
+
+#[async_trait]
+impl FoundVolume for Shown {
+    async fn show(&self) -> Result<Mounted, DriverError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A volume that its driver is to make.
+#[derive(Debug)]
+struct ToMake {
+    volumes: csi::Volumes,
+    wanted: Wanted,
+    of_claim: Option<OfClaim>,
+    grower: Grower,
+    labels: Arc<Labels>,
+}
+
+#[async_trait]
+impl FoundVolume for ToMake {
+    async fn show(&self) -> Result<Mounted, DriverError> {
+        let wanted = &self.wanted;
+        let path = self.volumes.prepare(wanted).await.inspect_err(|error| {
+            if matches!(error, csi::VolumeError::Label { .. }) {
+                self.labels.conflict(&wanted.volume.driver, wanted.by_one_pod);
+            }
+        })?;
+        if let Some(of_claim) = &self.of_claim {
+            self.grower.grow_at_mount(of_claim, &wanted.volume).await?;
+        }
+        Ok(mounted(path, wanted.read_only, wanted.label.is_some()))
+    }
+}
+
+/// What is mounted with an SELinux label (`labelled`) has no need of another.
+fn mounted(path: std::path::PathBuf, read_only: bool, labelled: bool) -> Mounted {
+    Mounted { source: MountSource::HostPath(path), read_only, selinux_relabel: !read_only && !labelled }
+}
+
 #[async_trait]
 impl volume::Drivers for ClusterDrivers {
     /// A volume that is there needs neither the API server nor its driver.
-    async fn prepare(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<Mounted, DriverError> {
-        // What is mounted with a label has no need of another.
-        let mounted = |path, read_only: bool, labelled: bool| Mounted {
-            source: MountSource::HostPath(path),
-            read_only,
-            selinux_relabel: !read_only && !labelled,
-        };
+    async fn find(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Box<dyn FoundVolume>, Problem> {
         let uid = PodRef::of(pod).uid;
         if !self.grower.is_owed(&uid, &volume.name)
             && let Some(path) = self.volumes.shown(&uid, &volume.name).await
         {
             let labelled = self.labels.are_on() && self.volumes.label(&uid, &volume.name).await.is_some();
-            return Ok(mounted(path, is_read_only(pod, volume), labelled));
+            return Ok(Box::new(Shown(mounted(path, is_read_only(pod, volume), labelled))));
         }
-        let (wanted, _) = self.wanted(pod, volume).await?;
-        let path = self.volumes.prepare(&wanted).await.inspect_err(|error| {
-            if matches!(error, csi::VolumeError::Label { .. }) {
-                self.labels.conflict(&wanted.volume.driver, wanted.by_one_pod);
-            }
-        })?;
-        if let Some(of_claim) = OfClaim::of(pod, volume) {
-            self.grower.grow_at_mount(&of_claim, &wanted.volume).await?;
-        }
-        Ok(mounted(path, wanted.read_only, wanted.label.is_some()))
+        let wanted = self.wanted(pod, volume, onlooker).await;
+        onlooker.waits_for(&volume.name, None);
+        Ok(Box::new(ToMake {
+            volumes: self.volumes.clone(),
+            wanted: wanted?,
+            of_claim: OfClaim::of(pod, volume),
+            grower: self.grower.clone(),
+            labels: Arc::clone(&self.labels),
+        }))
     }
 
     async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
@@ -172,8 +321,7 @@ impl volume::Drivers for ClusterDrivers {
         if !self.objects.objects().is_some_and(|objects| objects.values().any(any)) {
             return Ok(());
         }
-        let (wanted, policy) = self.wanted(pod, volume).await?;
-        if policy.republish {
+        if let Some(wanted) = self.wanted_again(pod, volume).await? {
             self.volumes.republish(&wanted).await?;
         }
         Ok(())
@@ -185,9 +333,33 @@ impl volume::Drivers for ClusterDrivers {
 
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
-        self.volumes.take_down(uid).await?;
+        // However this ends: what was begun may be done.
+        let mut told = TellAtEnd(Some(&self.left));
+        let any = self.volumes.take_down(uid).await?;
         self.grower.forget(uid);
+        if !self.attaching.used.leave(uid) && !any {
+            told.0 = None;
+        }
         Ok(())
+    }
+}
+
+/// Tells when it is dropped, unless it is not to.
+struct TellAtEnd<'a>(Option<&'a Notify>);
+
+impl Drop for TellAtEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(told) = self.0 {
+            told.notify_one();
+        }
+    }
+}
+
+/// Wakes the workers of pods that may wait for a driver.
+fn wake_waiting(table: &Table) {
+    let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
+    for entry in table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
+        entry.cell.wake();
     }
 }
 

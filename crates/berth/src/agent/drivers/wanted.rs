@@ -1,22 +1,98 @@
 //! What a pod wants of a driver, with all that has to be asked of the API server for it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use csi::{Found, FoundToken, Policy, SecretName, Source, Wanted};
-use kubeapi::{ApiError, Object, ObjectKey, Token};
-use tokio::time::timeout;
-use types::Pod;
+use csi::{Found, FoundToken, Policy, SecretName, Source, VolumeId, Wanted};
+use kubeapi::{ApiError, ApiErrorKind, Object, ObjectKey, Token};
+use tokio::time::{sleep, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
+use types::{Pod, PodRef};
 use volume::claim::{self, VolumeMode};
+use volume::{Onlooker, Problem};
 
+use super::attach::Attachable;
 use super::error::{AskError, DriversError};
 use super::{ClusterDrivers, DEADLINE};
 use crate::agent::referred::{namespace, token_spec};
 
+/// Pauses between looks at an object that the API server does not let the node see yet: whoever decides that hears of
+/// new pods and of new attachments a moment after the node does.
+const UNSEEN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
+
+/// Where a pod has a volume of a driver from.
+pub(super) enum Origin {
+    /// From this PersistentVolume.
+    Claim { found: Box<PersistentVolume>, read_only: bool },
+    /// From its own spec.
+    Inline,
+}
+
+impl Origin {
+    fn source<'a>(&'a self, volume: &'a Volume) -> Source<'a> {
+        match self {
+            Self::Claim { found, read_only } => {
+                Source::Persistent { volume: found, name: &volume.name, read_only: *read_only }
+            }
+            Self::Inline => Source::Inline(volume),
+        }
+    }
+
+    /// The name of a volume that outlives the pod, and its PersistentVolume.
+    fn persistent(&self) -> Option<(VolumeId, &str)> {
+        let Self::Claim { found, .. } = self else { return None };
+        let csi = found.spec.as_ref()?.csi.as_ref()?;
+        let id = VolumeId { driver: csi.driver.clone(), handle: csi.volume_handle.clone() };
+        Some((id, found.metadata.name.as_deref().unwrap_or_default()))
+    }
+}
+
 impl ClusterDrivers {
-    pub(super) async fn wanted(&self, pod: &Pod, volume: &Volume) -> Result<(Wanted, Policy), DriversError> {
+    /// Finds out what the volume is, waits until it is attached if it has to be, and says what its driver is to be told.
+    pub(super) async fn wanted(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Wanted, Problem> {
+        let asked = claim::name(pod, volume).map_or_else(
+            || "CSIDriver objects".to_owned(),
+            |name| format!("PersistentVolumeClaim {:?} and what it is bound to", name.name),
+        );
+        onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
+        let (origin, policy) = self.origin(pod, volume).await?;
+        let context = match origin.persistent().filter(|_| policy.attach) {
+            Some((id, of)) => {
+                let uid = PodRef::of(pod).uid;
+                let wanted =
+                    Attachable { pod: &uid, name: &volume.name, volume: of, id: &id, policy: &policy };
+                self.attached(wanted, onlooker).await?
+            }
+            None => BTreeMap::new(),
+        };
+        onlooker
+            .waits_for(&volume.name, Some("the API server: secrets and tokens for its driver".to_owned()));
+        Ok(self.told(pod, origin.source(volume), &policy, context).await?)
+    }
+
+    /// The same for a volume that is there, if its driver wants to publish again and again.
+    pub(super) async fn wanted_again(&self, pod: &Pod, volume: &Volume) -> Result<Option<Wanted>, Problem> {
+        let (origin, policy) = self.origin(pod, volume).await?;
+        if !policy.republish {
+            return Ok(None);
+        }
+        let context = match origin.persistent().filter(|_| policy.attach) {
+            Some((id, of)) => self.publish_context(&id, of).await?,
+            None => BTreeMap::new(),
+        };
+        Ok(Some(self.told(pod, origin.source(volume), &policy, context).await?))
+    }
+
+    /// Where the volume comes from, and what its driver asks of kubelets.
+    async fn origin(&self, pod: &Pod, volume: &Volume) -> Result<(Origin, Policy), DriversError> {
         let Some(name) = claim::name(pod, volume) else {
-            return self.told(pod, Source::Inline(volume), driver_of(volume)).await;
+            return Ok((Origin::Inline, self.policy(&driver_of(volume)).await?));
         };
         let namespace = namespace(pod);
         let fetch = |what: String| {
@@ -24,17 +100,23 @@ impl ClusterDrivers {
             |source| DriversError::Fetch { namespace, claim, what, source }
         };
         let claim: PersistentVolumeClaim =
-            self.get(Some(namespace), &name.name).await.map_err(fetch("PVC".to_owned()))?;
+            self.get_soon(Some(namespace), &name.name).await.map_err(fetch("PVC".to_owned()))?;
         let pv = claim::volume_of(pod, &name, &claim)?.to_owned();
-        let found: PersistentVolume = self.get(None, &pv).await.map_err(fetch(format!("PV {pv}")))?;
+        let found: PersistentVolume = self.get_soon(None, &pv).await.map_err(fetch(format!("PV {pv}")))?;
         let bound = claim::bound(pod, volume, &name, &claim, &found)?;
         if bound.mode == VolumeMode::Block {
             return Err(DriversError::Block(pv));
         }
+        let read_only = bound.read_only;
         let csi = found.spec.as_ref().and_then(|spec| spec.csi.as_ref());
         let driver = csi.map(|csi| csi.driver.clone()).ok_or(DriversError::NotCsi(pv))?;
-        let source = Source::Persistent { volume: &found, name: &volume.name, read_only: bound.read_only };
-        self.told(pod, source, driver).await
+        let policy = self.policy(&driver).await?;
+        Ok((Origin::Claim { found: Box::new(found), read_only }, policy))
+    }
+
+    async fn policy(&self, driver: &str) -> Result<Policy, DriversError> {
+        timeout(DEADLINE, self.objects.synced()).await.map_err(|_| DriversError::NoDriversYet)?;
+        Ok(Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()))
     }
 
     /// What the driver is told, with all that has to be asked for.
@@ -42,14 +124,9 @@ impl ClusterDrivers {
         &self,
         pod: &Pod,
         source: Source<'_>,
-        driver: String,
-    ) -> Result<(Wanted, Policy), DriversError> {
-        timeout(DEADLINE, self.objects.synced()).await.map_err(|_| DriversError::NoDriversYet)?;
-        let object = self.objects.get(&ObjectKey::new("", &driver));
-        let policy = Policy::of(object.as_deref());
-        if policy.attach && matches!(source, Source::Persistent { .. }) {
-            return Err(DriversError::Attach(driver));
-        }
+        policy: &Policy,
+        publish_context: BTreeMap<String, String>,
+    ) -> Result<Wanted, DriversError> {
         let needs = source.needs(pod);
         let (stage_secret, publish_secret) =
             (self.secret(needs.stage_secret).await?, self.secret(needs.publish_secret).await?);
@@ -67,29 +144,45 @@ impl ClusterDrivers {
         let found = Found {
             stage_secret: stage_secret.as_ref(),
             publish_secret: publish_secret.as_ref(),
-            publish_context: BTreeMap::new(),
+            publish_context,
             tokens: tokens
                 .iter()
                 .map(|(audience, expiration, token)| FoundToken { audience, token, expiration })
                 .collect(),
         };
-        let mut wanted = csi::wanted(pod, source, &policy, &found)?;
+        let mut wanted = csi::wanted(pod, source, policy, &found)?;
         if let Source::Persistent { volume, name, .. } = source {
+            let object = self.objects.get(&ObjectKey::new("", &wanted.volume.driver));
             wanted.label = self.labels.of(pod, name, volume, object.as_deref())?;
         }
-        Ok((wanted, policy))
+        Ok(wanted)
     }
 
     async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
         let Some(SecretName { namespace, name }) = name else { return Ok(None) };
-        match self.get(Some(&namespace), &name).await {
+        match self.get_soon(Some(&namespace), &name).await {
             Ok(secret) => Ok(Some(secret)),
             Err(source) => Err(DriversError::Secret { namespace, name, source }),
         }
     }
 
-    async fn get<K: Object>(&self, namespace: Option<&str>, name: &str) -> Result<K, AskError> {
+    pub(super) async fn get<K: Object>(&self, namespace: Option<&str>, name: &str) -> Result<K, AskError> {
         within(self.client.get(namespace, name)).await
+    }
+
+    /// The same, and once more a little later while the API server does not let the node see it.
+    pub(super) async fn get_soon<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<K, AskError> {
+        for pause in UNSEEN {
+            match self.get(namespace, name).await {
+                Err(AskError::Api(error)) if error.kind == ApiErrorKind::Forbidden => sleep(pause).await,
+                answer => return answer,
+            }
+        }
+        self.get(namespace, name).await
     }
 }
 

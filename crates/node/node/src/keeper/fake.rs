@@ -20,6 +20,8 @@ pub(super) enum Mode {
     Away,
     /// It never answers.
     Hangs,
+    /// It does what it is asked, and never answers.
+    Mute,
     /// It asks to be left alone for so long.
     Busy(Duration),
 }
@@ -51,6 +53,12 @@ impl State {
     /// The status of the node's Ready condition.
     pub(super) fn ready(&self) -> Option<&str> {
         Some(&crate::object::ready_condition(self.node.as_ref()?)?.status)
+    }
+
+    /// The volumes in use.
+    pub(super) fn in_use(&self) -> Vec<String> {
+        let status = self.node.as_ref().and_then(|node| node.status.as_ref());
+        status.and_then(|status| status.volumes_in_use.clone()).unwrap_or_default()
     }
 
     /// Stores the node as the server would.
@@ -86,7 +94,7 @@ impl FakeApi {
         let mode = self.0.borrow().mode;
         self.0.send_modify(|state| state.calls += 1);
         match mode {
-            Mode::Up => {}
+            Mode::Up | Mode::Mute => {}
             Mode::Away => return failure(FailureKind::Other),
             Mode::Hangs => std::future::pending().await,
             Mode::Busy(time) => {
@@ -95,6 +103,9 @@ impl FakeApi {
         }
         let mut answer = failure(FailureKind::Other);
         self.0.send_modify(|state| answer = work(state));
+        if mode == Mode::Mute {
+            std::future::pending::<()>().await;
+        }
         answer
     }
 }

@@ -10,9 +10,9 @@ use types::corev1::NodeSpec;
 
 use super::fake::{FakeApi, Mode, State};
 use super::*;
-use crate::RuntimeHealth;
 use crate::facts::Facts;
 use crate::testing::{Scene, image, runtime};
+use crate::{InUse, RuntimeHealth};
 
 /// A keeper at work on a fake server.
 struct Bed {
@@ -20,6 +20,7 @@ struct Bed {
     state: watch::Receiver<State>,
     facts: watch::Sender<Arc<Facts>>,
     runtime: watch::Sender<RuntimeHealth>,
+    in_use: watch::Sender<Option<Arc<InUse>>>,
     object: watch::Sender<Option<Arc<Node>>>,
     standing: watch::Receiver<Standing>,
     events: mpsc::Receiver<Event>,
@@ -36,12 +37,13 @@ impl Bed {
         api.0.send_replace(state);
         let facts = watch::Sender::new(Arc::new(Scene::ready().facts));
         let runtime = watch::Sender::new(health);
-        let object = watch::Sender::new(None);
+        let (in_use, object) = (watch::Sender::new(None), watch::Sender::new(None));
         let feeds = Feeds {
             facts: facts.subscribe(),
             runtime: runtime.subscribe(),
             // Nobody tells of pressure: the sender is gone.
             strain: watch::Sender::default().subscribe(),
+            in_use: in_use.subscribe(),
             object: object.subscribe(),
         };
         let settings = Settings { registration, pace: Pace::default() };
@@ -50,7 +52,7 @@ impl Bed {
         let keeper = Keeper::new(api.clone(), settings, feeds, recorder, metrics);
         let (standing, state) = (keeper.standing(), api.0.subscribe());
         let task = tokio::spawn(keeper.run(api.clone()));
-        Self { api, state, facts, runtime, object, standing, events, task }
+        Self { api, state, facts, runtime, in_use, object, standing, events, task }
     }
 
     /// A node that registered when all was well.
@@ -72,6 +74,17 @@ impl Bed {
 
     fn reasons(&mut self) -> Vec<Cow<'static, str>> {
         std::iter::from_fn(|| self.events.try_recv().ok()).map(|event| event.reason).collect()
+    }
+
+    /// Has these volumes be in use, since the generation that goes with each.
+    fn use_volumes(&self, generation: u64, volumes: &[(&str, u64)]) {
+        let volumes = volumes.iter().map(|(name, since)| ((*name).to_owned(), *since)).collect();
+        self.in_use.send_replace(Some(Arc::new(InUse { generation, volumes })));
+    }
+
+    async fn until_told(&mut self, generation: u64) {
+        let told = self.standing.wait_for(|standing| standing.in_use == Some(generation));
+        timeout(Duration::from_secs(3600), told).await.unwrap().unwrap();
     }
 
     /// Lets the watch show what the server has.
@@ -374,4 +387,48 @@ async fn cordons_are_told() {
         assert_eq!(bed.events.recv().await.unwrap().reason, reason);
     }
     assert_eq!(bed.state.borrow().patches.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_in_use_are_told_at_once_and_it_is_known_when() {
+    let mut bed = Bed::registered().await;
+    assert_eq!(bed.standing.borrow().in_use, None);
+    let at = Instant::now();
+    for (generation, volumes) in
+        [(1, &[("a", 1)][..]), (2, &[("a", 1), ("b", 2)]), (3, &[("b", 2)]), (4, &[])]
+    {
+        bed.use_volumes(generation, volumes);
+        bed.until_told(generation).await;
+        let told = bed.state.borrow().in_use();
+        assert_eq!(told, volumes.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+        let known = bed.standing.borrow().node.clone().unwrap();
+        assert_eq!(known.metadata.resource_version, Some(bed.state.borrow().versions.to_string()));
+    }
+    assert_eq!((at.elapsed(), bed.state.borrow().patches.len()), (Duration::ZERO, 4));
+    // What the server has already is known without a word.
+    bed.use_volumes(5, &[]);
+    bed.until_told(5).await;
+    assert_eq!(bed.state.borrow().patches.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_report_without_an_answer_the_server_is_asked_what_it_has() {
+    let mut bed = Bed::registered().await;
+    bed.use_volumes(1, &[("a", 1)]);
+    bed.until_told(1).await;
+    let before = bed.state.borrow().node.clone().unwrap();
+    bed.change(|state| state.mode = Mode::Mute);
+    bed.use_volumes(2, &[]);
+    bed.until(|state| state.in_use().is_empty()).await;
+    // The volume is to be used again, and a watch that is behind shows it as if nothing had happened.
+    bed.use_volumes(3, &[("a", 3)]);
+    let mut behind = before;
+    behind.metadata.resource_version = Some(format!("{}", bed.state.borrow().versions));
+    sleep(secs(11)).await;
+    bed.object.send_replace(Some(Arc::new(behind)));
+    sleep(secs(60)).await;
+    assert_eq!(bed.standing.borrow().in_use, Some(1), "it is not known to be in use");
+    bed.change(|state| state.mode = Mode::Up);
+    bed.until_told(3).await;
+    assert_eq!(bed.state.borrow().in_use(), ["a"]);
 }

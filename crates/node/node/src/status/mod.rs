@@ -41,6 +41,9 @@ pub fn derive(before: &NodeStatus, inputs: Inputs<'_>, now: Timestamp) -> NodeSt
         let supplemental_groups_policy = Some(runtime.supplemental_groups_policy);
         status.features = Some(NodeFeatures { supplemental_groups_policy });
     }
+    if let Some(in_use) = inputs.in_use {
+        status.volumes_in_use = in_use.listed();
+    }
     status.declared_features = some(facts.declared_features.clone());
     conditions::set(&mut status, inputs, now);
     // Whether the machine was booted since matters to the conditions, so this comes after them.

@@ -7,9 +7,9 @@ use types::k8s::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use types::k8s::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::RuntimeHealth;
 use crate::facts::{Addresses, Obstacle, Pressure};
 use crate::testing::{Scene, image, later, now, runtime};
+use crate::{InUse, RuntimeHealth};
 
 fn fresh(scene: &Scene) -> NodeStatus {
     derive(&NodeStatus::default(), scene.inputs(), now())
@@ -218,7 +218,7 @@ fn a_restart_leaves_ready_alone_until_the_runtime_is_known() {
 
 #[test]
 fn conditions_and_volumes_of_others_stay() {
-    let scene = Scene::ready();
+    let mut scene = Scene::ready();
     let theirs = NodeCondition {
         type_: "NetworkUnavailable".into(),
         status: "True".into(),
@@ -231,5 +231,10 @@ fn conditions_and_volumes_of_others_stay() {
     };
     let after = derive(&before, scene.inputs(), now());
     assert_eq!(after.conditions.unwrap()[0], theirs);
-    assert_eq!(after.volumes_in_use, before.volumes_in_use);
+    assert_eq!(after.volumes_in_use, before.volumes_in_use, "not known yet is not the same as none");
+    for (volumes, expected) in [(&[][..], None), (&["w", "u"], Some(vec!["u".to_owned(), "w".to_owned()]))] {
+        let volumes = volumes.iter().map(|name| ((*name).to_owned(), 1)).collect();
+        scene.in_use = Some(InUse { generation: 1, volumes });
+        assert_eq!(derive(&before, scene.inputs(), now()).volumes_in_use, expected);
+    }
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 use types::objects::ObjectError;
 
 use super::*;
-use crate::MountSource;
 use crate::testing::{Ground, pod, uid, volumes};
+use crate::{FoundVolume, MountSource};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -287,18 +287,52 @@ impl FakeDrivers {
     }
 }
 
+#[derive(Debug)]
+struct FakeFound(Arc<FakeDrivers>, String);
+
 #[async_trait::async_trait]
-impl Drivers for FakeDrivers {
-    async fn prepare(&self, _: &Pod, volume: &Volume, _: &Objects) -> Result<Mounted, DriverError> {
-        self.did(format!("prepare {}", volume.name)).map(|()| self.mounted())
+impl FoundVolume for FakeFound {
+    async fn show(&self) -> Result<Mounted, DriverError> {
+        self.0.did(format!("show {}", self.1)).map(|()| self.0.mounted())
+    }
+}
+
+/// What is told while volumes are found.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Onlooker for Told {
+    fn waits_for(&self, volume: &str, what: Option<String>) {
+        self.0.lock().unwrap().push(format!("{volume} waits for {what:?}"));
+    }
+
+    fn warn(&self, reason: &'static str, message: String) {
+        self.0.lock().unwrap().push(format!("{reason}: {message}"));
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<FakeDrivers>);
+
+#[async_trait::async_trait]
+impl Drivers for Shared {
+    async fn find(
+        &self,
+        _: &Pod,
+        volume: &Volume,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Box<dyn FoundVolume>, Problem> {
+        onlooker.waits_for(&volume.name, Some("its claim".to_owned()));
+        self.0.did(format!("find {}", volume.name)).map_err(Problem::Driver)?;
+        Ok(Box::new(FakeFound(Arc::clone(&self.0), volume.name.clone())))
     }
 
     async fn refresh(&self, _: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
-        self.did(format!("refresh {}", volume.name))
+        self.0.did(format!("refresh {}", volume.name))
     }
 
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
-        self.did(format!("take down {uid}"))
+        self.0.did(format!("take down {uid}"))
     }
 }
 
@@ -314,15 +348,20 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
     assert_eq!(without.failures.len(), 2);
 
     let drivers = Arc::new(FakeDrivers { dir: dir.path().to_owned(), ..FakeDrivers::default() });
-    let with = volumes(dir.path()).with_drivers(drivers.clone());
-    let prepared = with.prepare(&pod, &none()).await.unwrap();
+    let with = volumes(dir.path()).with_drivers(Arc::new(Shared(drivers.clone())));
+    let told = Told::default();
+    let found = with.find(&pod, &told).await.unwrap();
+    assert_eq!(told.0.lock().unwrap()[0], "data waits for Some(\"its claim\")");
+    assert_eq!(drivers.asked(), ["find data", "find inline"]);
+    let prepared = with.prepare_found(&pod, &none(), &found).await.unwrap();
     assert_eq!(path_of(&prepared, "data"), dir.path().join("made"));
-    assert_eq!(drivers.asked(), ["prepare data", "prepare inline"]);
+    assert_eq!(drivers.asked(), ["show data", "show inline"]);
     assert_eq!(with.refresh(&pod, &none()).await.unwrap().len(), 0);
     assert_eq!(drivers.asked(), ["refresh data", "refresh inline"]);
 
     drivers.fails.store(true, std::sync::atomic::Ordering::Relaxed);
-    let failed = with.prepare(&pod, &none()).await.unwrap_err();
+    assert_eq!(with.find(&pod, &told).await.unwrap_err().failures.len(), 2);
+    let failed = with.prepare_found(&pod, &none(), &found).await.unwrap_err();
     assert_eq!(
         failed.failures[0].event_message(),
         "MountVolume.SetUp failed for volume \"data\" : the driver is away"
