@@ -62,12 +62,12 @@ pub const SETTLED: &[&str] = &[
 /// The feature gates whose switch changes what berth does. All others are accepted; whoever makes one act adds it here.
 pub const SWITCHES: &[Gate] = &[
     Gate::ClusterTrustBundleProjection,
+    Gate::CSIVolumeHealth,
     Gate::ComponentFlagz,
     Gate::ComponentStatusz,
     Gate::ContainerCheckpoint,
     Gate::ContainerRestartRules,
     Gate::ContainerStopSignals,
-    Gate::CSIVolumeHealth,
     Gate::CustomCPUCFSQuotaPeriod,
     Gate::EnvFiles,
     Gate::EventedPLEG,

@@ -1,5 +1,7 @@
 //! With which SELinux labels volumes are mounted.
 
+use std::fmt;
+
 use config::{Gate, Gates};
 use telemetry::metrics::{Gauge, Registry, Stability};
 use types::Pod;
@@ -50,6 +52,12 @@ impl Metrics {
                 by_plugin,
             ),
         }
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labels").field("node", &self.node).finish_non_exhaustive()
     }
 }
 

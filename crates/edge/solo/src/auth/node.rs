@@ -30,6 +30,9 @@ pub(super) fn may(objects: &Snapshot, node: &str, asked: &Attributes<'_>) -> Dec
         ("", "persistentvolumeclaims", "") => {
             Decision::of(asked.verb == "get" && refers(&|pod| references::claim(pod, asked.name)), &unrelated)
         }
+        ("", "persistentvolumeclaims", "status") => {
+            Decision::of(changes && refers(&|pod| references::claim(pod, asked.name)), &unrelated)
+        }
         ("", "persistentvolumes", "") => {
             Decision::of(asked.verb == "get" && has_volume(objects, node, asked.name), &unrelated)
         }
@@ -156,7 +159,8 @@ mod tests {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let pod = |name: &str, node: &str| {
             json!({"metadata": {"namespace": "a", "name": name}, "spec": {"nodeName": node, "serviceAccountName": "sa",
-                "volumes": [{"secret": {"secretName": format!("s-{node}")}}]}})
+                "volumes": [{"secret": {"secretName": format!("s-{node}")}},
+                    {"name": "v", "persistentVolumeClaim": {"claimName": format!("c-{node}")}}]}})
         };
         store
             .write(move |txn| {
@@ -180,6 +184,12 @@ mod tests {
             (false, "get", "", "secrets", "", "b", "s-n"),
             (false, "list", "", "secrets", "", "a", ""),
             (false, "update", "", "secrets", "", "a", "s-n"),
+            (true, "get", "", "persistentvolumeclaims", "", "a", "c-n"),
+            (false, "get", "", "persistentvolumeclaims", "", "a", "c-m"),
+            (false, "patch", "", "persistentvolumeclaims", "", "a", "c-n"),
+            (true, "patch", "", "persistentvolumeclaims", "status", "a", "c-n"),
+            (false, "patch", "", "persistentvolumeclaims", "status", "a", "c-m"),
+            (false, "patch", "", "persistentvolumeclaims", "status", "b", "c-n"),
             (true, "get", "", "pods", "", "a", "mine"),
             (false, "get", "", "pods", "", "a", "other"),
             (false, "list", "", "pods", "", "", ""),

@@ -133,8 +133,32 @@ pub(crate) fn update(scene: &Scene<'_>, old: &Value, new: &Value) -> Outcome {
             }
             reserved_labels(scene, old, new)
         }
+        "persistentvolumeclaims" if !only_grows(old, new) => {
+            let why = format!(
+                "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
+            );
+            refuse(scene, old, &why)
+        }
         _ => Ok(()),
     }
+}
+
+/// Whether nothing of a claim is changed but how large its volume is, and how far it is with growing.
+fn only_grows(old: &Value, new: &Value) -> bool {
+    let rest = |claim: &Value| {
+        let mut claim = claim.clone();
+        let kept: [(&str, &[&str]); 2] = [
+            ("metadata", &["resourceVersion", "managedFields"]),
+            ("status", &["capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"]),
+        ];
+        for (part, fields) in kept {
+            if let Some(part) = claim.get_mut(part).and_then(Value::as_object_mut) {
+                fields.iter().for_each(|field| drop(part.remove(*field)));
+            }
+        }
+        claim
+    };
+    rest(old) == rest(new)
 }
 
 /// A removal.
@@ -171,4 +195,33 @@ fn reserved_labels(scene: &Scene<'_>, old: &Value, new: &Value) -> Outcome {
     }
     let why = format!("is not allowed to modify labels with the prefix {RESERVED_LABELS}");
     refuse(scene, new, &why)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_node_may_change_of_a_claim() {
+        let old = json!({
+            "metadata": {"name": "data", "resourceVersion": "1"}, "spec": {"volumeName": "pv"},
+            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
+        });
+        for (pointer, value, allowed) in [
+            ("/metadata/resourceVersion", json!("2"), true),
+            ("/metadata/labels", json!({"a": "b"}), false),
+            ("/spec/volumeName", json!("other"), false),
+            ("/status/phase", json!("Lost"), false),
+            ("/status/capacity", json!({"storage": "2Gi"}), true),
+            ("/status/conditions", json!([{"type": "NodeResizeError"}]), true),
+            ("/status/allocatedResourceStatuses", json!({"storage": "NodeResizeInProgress"}), true),
+        ] {
+            let mut new = old.clone();
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            new.pointer_mut(parent).unwrap()[key] = value;
+            assert_eq!(only_grows(&old, &new), allowed, "{pointer}");
+        }
+    }
 }
