@@ -104,9 +104,8 @@ impl Kill {
     fn comes(self) -> bool {
         match self {
             Self::In(call, _) => !call.starts_with("NodeUn"),
-            Self::Made(_) => true,
+            Self::Made(_) | Self::Anywhere => true,
             Self::Gone(_) => false,
-            Self::Anywhere => true,
         }
     }
 }
@@ -317,13 +316,13 @@ impl Soak {
             _ => None,
         };
         self.driver.forget_calls();
-        let subject = if kill.comes() { self.come(true).await } else { self.go(true).await.unwrap() };
         if self.dice.roll(2) == 0 {
             self.come(false).await;
         }
-        if self.dice.roll(3) == 0 {
+        if kill.comes() && self.dice.roll(3) == 0 {
             self.go(false).await;
         }
+        let subject = if kill.comes() { self.come(true).await } else { self.go(true).await.unwrap() };
         match kill {
             Kill::In(call, _) => {
                 let asked = |calls: &[Call]| calls.iter().any(|seen| seen.name == call);

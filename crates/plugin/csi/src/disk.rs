@@ -352,7 +352,7 @@ pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<VolumeI
             let spot = Spot::at(layout.root_dir().join("plugins"), &path, staged_in);
             match spot.look(mounts)? {
                 Seen { whose: Whose::Of(volume), .. } if layout.staging_dir(&volume) == path => {
-                    all.push(volume)
+                    all.push(volume);
                 }
                 Seen { whose: Whose::Nobody, shown }
                     if !shown.mounted && is_hash(&dir) && spot.forget_empty()? => {}
