@@ -141,6 +141,12 @@ impl ObjectError {
         Self::NotFound { kind: "secret", name: name.to_owned() }
     }
 
+    /// Whether it may be had soon, without anybody doing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     /// Whether there is no such object.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -257,7 +263,7 @@ impl Objects {
         let bundles = self.bundles.values().filter_map(|found| found.as_ref().err());
         let certificates = self.certificates.values().filter_map(|found| found.as_ref().err());
         let mut all = maps.chain(secrets).chain(tokens).chain(bundles).chain(certificates);
-        all.find(|error| matches!(error, ObjectError::Unavailable { .. }))
+        all.find(|error| error.is_transient())
     }
 
     /// A number that is another one when something else was found. Only for comparisons within one process.

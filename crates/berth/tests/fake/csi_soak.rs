@@ -14,7 +14,7 @@ use linux::mountinfo::MountTable;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use testkit::csi::{DriverOptions, Mounting, TestDriver};
-use testkit::plugin::{Call, Fault, Moment, Strike};
+use testkit::plugin::{Call, Fault, FaultGuard, Moment, Strike};
 use testkit::pod::pod;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -104,9 +104,8 @@ impl Kill {
     fn comes(self) -> bool {
         match self {
             Self::In(call, _) => !call.starts_with("NodeUn"),
-            Self::Made(_) => true,
+            Self::Made(_) | Self::Anywhere => true,
             Self::Gone(_) => false,
-            Self::Anywhere => true,
         }
     }
 }
@@ -146,6 +145,8 @@ struct Soak {
     /// What was last written to each volume.
     data: BTreeMap<String, Vec<u8>>,
     made: u64,
+    /// Holds up a call of a berth that is gone.
+    late: Option<FaultGuard>,
     /// Whether berth is stopped, to go on later.
     held: bool,
     /// What a volume's places looked like when berth was killed, and how often.
@@ -166,8 +167,20 @@ impl Soak {
         api.server.client.create(None, &object).await.unwrap();
         let root = fs::canonicalize(api.rig.root()).unwrap();
         let (pods, gone, data, hit) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let mut soak =
-            Self { api, driver, dir, root, dice: Dice(seed), pods, gone, data, made: 0, held: false, hit };
+        let mut soak = Self {
+            api,
+            driver,
+            dir,
+            root,
+            dice: Dice(seed),
+            pods,
+            gone,
+            data,
+            made: 0,
+            late: None,
+            held: false,
+            hit,
+        };
         for n in 0..SHARED {
             soak.volume(&format!("shared-{n}")).await;
             soak.claim(&format!("claim-{n}"), &format!("shared-{n}"), None).await;
@@ -303,20 +316,20 @@ impl Soak {
             _ => None,
         };
         self.driver.forget_calls();
-        let subject = if kill.comes() { self.come(true).await } else { self.go(true).await.unwrap() };
         if self.dice.roll(2) == 0 {
             self.come(false).await;
         }
-        if self.dice.roll(3) == 0 {
+        if kill.comes() && self.dice.roll(3) == 0 {
             self.go(false).await;
         }
+        let subject = if kill.comes() { self.come(true).await } else { self.go(true).await.unwrap() };
         match kill {
             Kill::In(call, _) => {
                 let asked = |calls: &[Call]| calls.iter().any(|seen| seen.name == call);
                 self.driver.wait(CONVERGES, asked).await.unwrap();
                 self.api.rig.kill();
-                // A driver that hears nothing of the end of its client goes on.
-                drop(hang);
+                // The driver goes on with what it was asked, at once or while the next berth is there already.
+                self.late = hang.filter(|_| self.dice.roll(3) == 0);
             }
             Kill::Made(part) | Kill::Gone(part) => {
                 let has = subject.volumes.iter().find(|has| has.handle.starts_with("own-")).unwrap();
@@ -500,6 +513,12 @@ impl Soak {
         }
         if is_away {
             self.api.server.come_back().await;
+        }
+        if let Some(late) = self.late.take() {
+            *self.hit.entry("with a call that ends late".to_owned()).or_default() += 1;
+            // Not to wait for something, but to be at another moment each time.
+            sleep(Duration::from_millis(self.dice.roll(300))).await;
+            drop(late);
         }
         self.converge(&name).await;
         while self.pods.len() > 6 {

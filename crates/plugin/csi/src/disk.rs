@@ -460,7 +460,7 @@ pub(crate) fn staged(layout: &Layout, mounts: &MountTable) -> Result<Vec<Site>, 
             let spot = Spot::at(layout.root_dir().join("plugins"), &path, staged_in);
             match spot.look(mounts)? {
                 Seen { whose: Whose::Of(volume), .. } if layout.staging_dir(&volume) == path => {
-                    all.push(Site { volume, device: None })
+                    all.push(Site { volume, device: None });
                 }
                 Seen { whose: Whose::Nobody, shown }
                     if !shown.mounted && is_hash(&dir) && spot.forget_empty()? => {}

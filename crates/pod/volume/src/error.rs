@@ -46,7 +46,7 @@ impl VolumeError {
     /// anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let unavailable = |failure: &VolumeFailure| matches!(&failure.problem, Problem::Object(error) if !error.is_not_found());
+        let unavailable = |failure: &VolumeFailure| matches!(&failure.problem, Problem::Object(error) if error.is_transient());
         self.failures.iter().any(unavailable)
     }
 }

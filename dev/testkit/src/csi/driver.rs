@@ -51,10 +51,21 @@ impl TestDriver {
         let identity = IdentityServer::new(self.serving.clone());
         let dispatch = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
             served.heard(request.uri());
-            if request.uri().path().starts_with("/csi.v1.Identity/") {
+            let answer = if request.uri().path().starts_with("/csi.v1.Identity/") {
                 identity.clone().call(request)
             } else {
                 node.clone().call(request)
+            };
+            // As with most libraries a call goes on when its client is gone. A crash ends it.
+            let crash = served.crash_token();
+            async move {
+                let call = async move {
+                    tokio::select! { biased; () = crash.cancelled() => None, answer = answer => Some(answer) }
+                };
+                match tokio::spawn(call).await {
+                    Ok(Some(answer)) => answer,
+                    _ => std::future::pending().await,
+                }
             }
         });
         self.serving.served.listen(Listener::bind(&self.socket, dispatch)?);

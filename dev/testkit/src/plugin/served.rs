@@ -1,7 +1,9 @@
 //! How a call is served: recorded, struck by a fault, done, answered.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 
 use super::fault::{Fault, Moment, Strike};
@@ -19,6 +21,10 @@ struct Shared {
     journal: Journal,
     /// The servers that run. A crash drops them.
     listeners: Mutex<Vec<Listener>>,
+    /// Ends with the crash.
+    crash: Mutex<CancellationToken>,
+    /// The volumes that are being changed.
+    changing: Mutex<HashSet<String>>,
     /// Whom clients said they wanted to talk to, last.
     authority: Mutex<Option<String>>,
 }
@@ -46,8 +52,14 @@ impl Served {
         lock(&self.0.listeners).push(listener);
     }
 
+    /// Is cancelled by the next crash.
+    pub(crate) fn crash_token(&self) -> CancellationToken {
+        lock(&self.0.crash).clone()
+    }
+
     /// Breaks all connections. The sockets stay, and nobody listens.
     pub(crate) fn crash(&self) {
+        std::mem::take(&mut *lock(&self.0.crash)).cancel();
         let listeners = std::mem::take(&mut *lock(&self.0.listeners));
         drop(listeners);
     }
@@ -61,10 +73,22 @@ impl Served {
         act: impl FnOnce() -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
         self.0.journal.record(call, volume, detail);
+        let _turn = match volume.filter(|_| call.ends_with("Volume")) {
+            // As the specification has it: one call at a time changes a volume.
+            Some(volume) => {
+                Some(self.begin(volume).ok_or_else(|| Status::aborted("an operation is pending"))?)
+            }
+            None => None,
+        };
         self.strike(call, volume, Moment::Before).await?;
         let answer = act()?;
         self.strike(call, volume, Moment::After).await?;
         Ok(Response::new(answer))
+    }
+
+    fn begin(&self, volume: &str) -> Option<Turn> {
+        let begun = lock(&self.0.changing).insert(volume.to_owned());
+        begun.then(|| Turn { shared: Arc::clone(&self.0), volume: volume.to_owned() })
     }
 
     async fn strike(&self, call: &str, volume: Option<&str>, moment: Moment) -> Result<(), Status> {
@@ -80,6 +104,18 @@ impl Served {
             }
         }
         Ok(())
+    }
+}
+
+/// The right to change a volume.
+struct Turn {
+    shared: Arc<Shared>,
+    volume: String,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        lock(&self.shared.changing).remove(&self.volume);
     }
 }
 
