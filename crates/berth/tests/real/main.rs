@@ -13,6 +13,7 @@
 )]
 
 mod console;
+mod devices;
 mod inside;
 mod kubectl;
 mod lifecycle;

@@ -13,14 +13,14 @@ use crate::rig::{FOREVER, Rig, deadline};
 const NAMESPACE: Option<&str> = Some("default");
 
 /// Somebody who may do everything with the rig's API server.
-async fn administrator(rig: &Rig) -> Client {
+pub(crate) async fn administrator(rig: &Rig) -> Client {
     let path = rig.node.solo_dir().join("admin.kubeconfig");
     rig.until_machine("a kubeconfig", || path.exists()).await;
     let options = Options { user_agent: "tester".to_owned(), limits: Limits::default() };
     Client::new(Kubeconfig::read(&path).unwrap(), options, &Metrics::register(&Registry::new())).unwrap()
 }
 
-async fn create<K: Object>(admin: &Client, object: Value) {
+pub(crate) async fn create<K: Object>(admin: &Client, object: Value) {
     let object: K = serde_json::from_value(object).unwrap();
     admin.create(NAMESPACE, &object).await.unwrap();
 }

@@ -50,8 +50,8 @@ fn from_nothing_to_nothing() {
     assert!(fs::read_to_string(&data).unwrap().contains("\"specVolID\":\"pv\""));
     prepare_staging(&layout, "pv", &note("pv")).unwrap();
     assert!(tmp.path().join("plugins/kubernetes.io/csi/volumeDevices/staging/pv").is_dir());
-    assert_eq!(super::super::targets_of(&layout, &at.pod).unwrap(), [at.clone()]);
-    assert_eq!(super::staged(&layout).unwrap(), [here.clone()]);
+    assert_eq!(super::super::targets_of(&layout, &at.pod).unwrap(), std::slice::from_ref(&at));
+    assert_eq!(super::staged(&layout).unwrap(), std::slice::from_ref(&here));
 
     // What a driver left is no device, and goes.
     fs::write(&file, "").unwrap();
