@@ -167,6 +167,8 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     let page = world.api.rig.ask("/metrics").await.unwrap();
     let shown = "kubelet_volume_stats_used_bytes{namespace=\"default\",persistentvolumeclaim=\"data\"} 1.048576e+06\n";
     assert!(page.contains(shown), "{page}");
+    let node = world.api.server.node().await;
+    assert_eq!(node["status"]["volumesInUse"], Value::Null, "nobody attaches it");
 
     world.api.server.create(&by_claim("other")).await;
     world.api.server.until_ready("other").await;

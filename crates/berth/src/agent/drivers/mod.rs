@@ -25,7 +25,7 @@ use task::events::Recorder;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::objects::Objects;
@@ -36,7 +36,7 @@ use worker::Table;
 
 use self::announce::Announcer;
 use self::attach::Attaching;
-use self::inuse::{UsedVolumes, used_by};
+use self::inuse::{Kept, UsedVolumes, used_by};
 use self::limits::Limits;
 use super::cluster::Cluster;
 pub(super) use grow::Grower;
@@ -213,6 +213,7 @@ impl ClusterDrivers {
         if standing.wait_for(|standing| standing.node.is_some()).await.is_err() {
             return;
         }
+        let mut kept = Kept::default();
         loop {
             objects.borrow_and_update();
             used.begin_look();
@@ -223,24 +224,26 @@ impl ClusterDrivers {
                     let attaches = |driver: &str| {
                         Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()).attach
                     };
-                    used.seen(used_by(&here, self.volumes.layout(), &node, attaches));
-                    false
+                    let mut names = used_by(&here, self.volumes.layout(), &node, attaches);
+                    let left = kept.add_to(&mut names, &node, Instant::now());
+                    used.seen(names);
+                    left
                 }
                 // The Node is made anew just now.
-                (Ok(_), None) => true,
+                (Ok(_), None) => Some(LOOK_AGAIN),
                 (Err(error), _) => {
                     let error = telemetry::chain(&error);
                     tracing::warn!(
                         error,
                         "It cannot be seen which CSI volumes are on the node; they count as in use"
                     );
-                    true
+                    Some(LOOK_AGAIN)
                 }
             };
             tokio::select! {
                 () = used.doubted() => {}
                 Ok(()) = objects.changed() => {}
-                () = sleep(LOOK_AGAIN), if retry => {}
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
         }
     }
