@@ -135,7 +135,7 @@ async fn bind(api: &ApiRig) {
     let reference = json!({"kind": "PersistentVolumeClaim", "namespace": "default", "name": "data", "uid": claim.metadata.uid});
     let patch = json!({"spec": {"claimRef": reference}});
     client.patch::<PersistentVolume>(None, "pv-1", None, &patch).await.unwrap();
-    let patch = json!({"status": {"phase": "Bound"}});
+    let patch = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
     client.patch::<PersistentVolumeClaim>(Some("default"), "data", Some("status"), &patch).await.unwrap();
 }
 
