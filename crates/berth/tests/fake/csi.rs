@@ -134,7 +134,7 @@ async fn bind(api: &ApiRig) {
     let reference = json!({"kind": "PersistentVolumeClaim", "namespace": "default", "name": "data", "uid": claim.metadata.uid});
     let patch = json!({"spec": {"claimRef": reference}});
     client.patch::<PersistentVolume>(None, "pv-1", None, &patch).await.unwrap();
-    let patch = json!({"status": {"phase": "Bound"}});
+    let patch = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
     client.patch::<PersistentVolumeClaim>(Some("default"), "data", Some("status"), &patch).await.unwrap();
 }
 
@@ -201,6 +201,9 @@ async fn a_volume_grows_in_use_and_before_a_pod_gets_it() {
     let sent = world.driver.last_expand().unwrap();
     assert_eq!(sent.volume_path, world.path("web", "pv-1").await.display().to_string());
     assert_eq!(world.driver.size("handle-1"), 2 << 30);
+    for kind in ["Pod", "PersistentVolumeClaim"] {
+        world.api.server.until_event(kind, "FileSystemResizeSuccessful").await;
+    }
     world.api.server.delete("web", Some(0)).await;
     world.api.server.until_gone("web").await;
     world.asked("NodeUnstageVolume").await;

@@ -7,7 +7,10 @@
 //! the drivers (pure, in [`announce`]). All that outlives berth is on disk, in the files of the kubelet: a
 //! note beside everything that was begun, and a mark beside what was made whole.
 //!
-//! Tasks: none of its own. [`Volumes`] is called by the pod's worker. At one volume only one of them works at a time; what
+//! Besides, [`Volumes`] asks drivers how full volumes are, and has them fill what they have grown to.
+//!
+//! Tasks: one that tells the pod while its volume is being given to its group, which ends with that. [`Volumes`] is called by the
+//! pod's worker. At one volume only one of them works at a time; what
 //! it does may be dropped at any await, and a thread that hangs keeps its volume, and no other.
 //!
 //! Does not: ask the API server (what a driver is told of a volume comes in as [`Wanted`], which [`wanted`] makes of the

@@ -307,7 +307,11 @@ impl Grower {
         match growth::decide(&seen.claim, &seen.volume, claim.read_only, when, here.on_node) {
             Decision::Rest => Ok(()),
             Decision::IsGrown(size) => {
-                here.on_node.size = Some(size);
+                // A volume that this node has already may have grown elsewhere, and not here yet.
+                match when {
+                    When::AtMount => here.on_node.size = here.on_node.size.or(Some(size)),
+                    When::Online => here.on_node.size = Some(size),
+                }
                 Ok(())
             }
             Decision::ReadOnly => {
