@@ -6,7 +6,7 @@ pub(crate) mod tools;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{sh, tidy, vm, workspace};
@@ -102,6 +102,8 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     tools::ensure()?;
     let mut run = Run::default();
     let filter = options.filter.as_deref();
+    let why_no_vm = if options.no_vm { Some("--no-vm") } else { vm::is_impossible() };
+    let machine = why_no_vm.is_none().then(vm::prepare);
     if filter.is_none() {
         run.check("cargo fmt", sh::status(&mut sh::cargo(["fmt", "--all", "--check"]))?.success());
         let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
@@ -141,10 +143,15 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
 
     let name = "real containerd in the emulated machine";
     let emulated = within(filter, &vm::default_filter());
-    let why_not = if options.no_vm { Some("--no-vm") } else { vm::is_impossible() };
-    match why_not {
-        None => run.attempt(name, vm::tests(&vm::default_packages(), &emulated, VM_WITHIN).await),
-        Some(why) => run.skip(name, nextest::list(&emulated), why),
+    match (machine, why_no_vm) {
+        (Some(machine), _) => {
+            let tests = async {
+                machine?.await.context("make the emulated machine")??;
+                vm::tests(&vm::default_packages(), &emulated, VM_WITHIN).await
+            };
+            run.attempt(name, tests.await);
+        }
+        (None, why) => run.skip(name, nextest::list(&emulated), why.unwrap_or_default()),
     }
     Ok(run.finish())
 }

@@ -30,7 +30,7 @@ const DRIVER: &str = "d.example";
 /// Volumes that pods share by their claims.
 const SHARED: u64 = 3;
 /// How many rounds there are if nobody says.
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 6;
 /// A round that failed is tried again after ten seconds.
 const CONVERGES: Duration = Duration::from_secs(60);
 /// The file in a volume that its pods write.
@@ -209,6 +209,13 @@ impl Soak {
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": volume,
                 "resources": {"requests": {"storage": "1Gi"}}}});
         self.api.server.make::<PersistentVolumeClaim>(claim).await;
+        let client = &self.api.server.client;
+        let is_bound = |claim: &PersistentVolumeClaim| {
+            claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"))
+        };
+        while !is_bound(&client.get(Some("default"), name).await.unwrap()) {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Makes a pod, with a volume of its own if it is to be `alone`, and any others.
@@ -316,13 +323,18 @@ impl Soak {
             _ => None,
         };
         self.driver.forget_calls();
+        // One whose volumes are there, and not one that has just come.
+        let goes = if kill.comes() { None } else { self.go(true).await };
         if self.dice.roll(2) == 0 {
             self.come(false).await;
         }
         if kill.comes() && self.dice.roll(3) == 0 {
             self.go(false).await;
         }
-        let subject = if kill.comes() { self.come(true).await } else { self.go(true).await.unwrap() };
+        let subject = match goes {
+            Some(pod) => pod,
+            None => self.come(true).await,
+        };
         match kill {
             Kill::In(call, _) => {
                 let asked = |calls: &[Call]| calls.iter().any(|seen| seen.name == call);

@@ -77,12 +77,18 @@ pub(super) fn folder() -> PathBuf {
     workspace::target().join("vm")
 }
 
-/// The image, made if there is none of this recipe.
-pub(super) fn ensure() -> Result<Image> {
+/// Installs what making and booting the machine needs.
+pub(super) fn ensure_tools() -> Result<()> {
     let installed = debian::ensure(&TOOLS)?;
     if !installed.is_empty() {
         println!("vm: installed {}", installed.join(", "));
     }
+    Ok(())
+}
+
+/// The image, made if there is none of this recipe.
+pub(super) fn ensure() -> Result<Image> {
+    ensure_tools()?;
     let kept = folder().join(key());
     if !kept.exists() {
         remove_other_recipes()?;

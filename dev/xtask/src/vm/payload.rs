@@ -64,11 +64,13 @@ fn copy_sources(to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the packages' tests and lays them out here: unpacking is slow in an emulated machine.
+/// Lays out the packages' tests here: unpacking is slow in an emulated machine. They are built with all others of the
+/// workspace, as they are for this machine: alone, they would be built again with fewer features.
 fn unpack_tests(folder: &Path, into: &Path, packages: &[String]) -> Result<()> {
     let archive = folder.join("tests.tar.zst");
-    let mut build = sh::cargo(["nextest", "archive", "--archive-file"]);
-    build.arg(&archive).args(packages.iter().flat_map(|package| ["--package", package.as_str()]));
+    let mut build = sh::cargo(["nextest", "archive", "--workspace", "--archive-file"]);
+    let filter: Vec<_> = packages.iter().map(|package| format!("package({package})")).collect();
+    build.arg(&archive).args(["--filterset", &filter.join(" + ")]);
     sh::run(&mut build)?;
     let mut tar = Command::new("tar");
     tar.arg("--zstd").arg("-xf").arg(&archive).arg("-C").arg(into);

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn from_the_first_request_to_the_next_certificate() {
         let mut state = State::default();
-        let mut told =
+        let told =
             |minute, shown: Option<&PodCertificateRequest>, state: &mut State| step(state, shown, minute).0;
         assert_eq!(told(0, None, &mut state), "asks");
         assert_eq!(told(1, None, &mut state), "nothing");
