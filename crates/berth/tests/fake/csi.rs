@@ -91,7 +91,7 @@ impl World {
 }
 
 /// Binds the claim to the volume where no controller does.
-async fn bind(api: &ApiRig) {
+pub(crate) async fn bind(api: &ApiRig) {
     if !api.server.is_real() {
         return;
     }

@@ -33,6 +33,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod mounted;
 mod podresources;
 mod port;
 mod port_api;

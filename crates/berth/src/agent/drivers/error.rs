@@ -32,8 +32,8 @@ pub(super) enum DriversError {
     NoDriversYet,
     #[error("PersistentVolume {0:?} is a block device, which berth cannot give to pods yet")]
     Block(String),
-    #[error("PersistentVolume {0:?} is not one of a CSI driver, and berth has no other kinds yet")]
-    NotCsi(String),
+    #[error("PersistentVolume {0:?} is of a kind that berth does not have: use one of a CSI driver")]
+    Foreign(String),
     #[error(
         "attaching volumes from the kubelet is not supported: let the control plane do it (enableControllerAttachDetach)"
     )]
@@ -47,6 +47,8 @@ pub(super) enum DriversError {
     },
     #[error(transparent)]
     Spec(#[from] csi::SpecError),
+    #[error(transparent)]
+    Mounted(#[from] intree::SpecError),
 }
 
 impl From<DriversError> for Problem {

@@ -1,5 +1,6 @@
 //! Volumes of claims and of CSI drivers: what the API server says of them, told to the drivers on the node.
 
+mod all;
 mod announce;
 mod attach;
 mod error;
@@ -30,10 +31,13 @@ use volume::claim;
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
+use self::all::ToMount;
+pub(super) use self::all::{NodeDrivers, mounted_volumes};
 use self::announce::Announcer;
 use self::attach::Attaching;
 use self::inuse::{UsedVolumes, used_by};
 use self::limits::Limits;
+use self::wanted::Made;
 use super::cluster::Cluster;
 
 /// How long one object of the API server is waited for.
@@ -49,6 +53,8 @@ const DOUBTS: usize = 16;
 pub(super) struct ClusterDrivers {
     client: Client,
     volumes: csi::Volumes,
+    /// Those that berth mounts itself.
+    mounted: intree::Volumes,
     registered: csi::Drivers,
     objects: Store<CSIDriver>,
     tokens: Tokens,
@@ -66,6 +72,8 @@ pub(super) struct Ties<'a> {
     pub(super) cluster: &'a Cluster,
     /// The node's name.
     pub(super) node: &'a str,
+    /// The volumes that berth mounts itself.
+    pub(super) mounted: intree::Volumes,
     /// How the node stands with the API server.
     pub(super) standing: watch::Receiver<Standing>,
     /// Where it goes which volumes are in use.
@@ -83,7 +91,7 @@ impl ClusterDrivers {
         metrics: &Registry,
         supervisor: &mut Supervisor,
     ) -> Arc<Self> {
-        let Ties { cluster, node, standing, in_use, strain } = ties;
+        let Ties { cluster, node, mounted, standing, in_use, strain } = ties;
         let registered = csi::Drivers::new(pluginapi::csi::Metrics::register(metrics));
         let handlers = Handlers::default().with("CSIPlugin", Arc::new(registered.clone()));
         let plugins = registry::Registry::new(
@@ -121,6 +129,7 @@ impl ClusterDrivers {
         let this = Arc::new(Self {
             client: cluster.client.clone(),
             volumes,
+            mounted,
             registered,
             objects,
             tokens,
@@ -243,9 +252,12 @@ impl volume::Drivers for ClusterDrivers {
         if let Some(path) = self.volumes.shown(&PodRef::of(pod).uid, &volume.name).await {
             return Ok(Box::new(Shown(mounted(path, is_read_only(pod, volume)))));
         }
-        let wanted = self.wanted(pod, volume, onlooker).await;
+        let made = self.wanted(pod, volume, onlooker).await;
         onlooker.waits_for(&volume.name, None);
-        Ok(Box::new(ToMake { volumes: self.volumes.clone(), wanted: wanted? }))
+        Ok(match made? {
+            Made::ByDriver(wanted) => Box::new(ToMake { volumes: self.volumes.clone(), wanted: *wanted }),
+            Made::Here(wanted) => Box::new(ToMount { volumes: self.mounted.clone(), wanted: *wanted }),
+        })
     }
 
     async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
