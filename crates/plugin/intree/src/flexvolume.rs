@@ -210,7 +210,9 @@ pub(crate) fn answer(call: &str, output: &str) -> Result<Answer, FlexError> {
         }
     }
     // The key was never given a name of its own, so any spelling will do.
-    let said = answer.as_object().and_then(|all| all.iter().find(|(key, _)| key.eq_ignore_ascii_case("capabilities")));
+    let said = answer
+        .as_object()
+        .and_then(|all| all.iter().find(|(key, _)| key.eq_ignore_ascii_case("capabilities")));
     let can = |key: &str| said.and_then(|(_, said)| said[key].as_bool()).unwrap_or(true);
     let capabilities = Capabilities { attach: can("attach"), fs_group: can("fsGroup") };
     Ok(Answer::Done { capabilities, device: text("device") })
@@ -277,7 +279,10 @@ mod tests {
                 r#"{"status": "Success", "capabilities": {"attach": false, "fsGroup": false}}"#,
                 done(Capabilities { attach: false, fs_group: false }, ""),
             ),
-            (r#"{"status": "Success", "Capabilities": {"attach": false}}"#, done(Capabilities { attach: false, fs_group: true }, "")),
+            (
+                r#"{"status": "Success", "Capabilities": {"attach": false}}"#,
+                done(Capabilities { attach: false, fs_group: true }, ""),
+            ),
             (r#"{"status": "Not supported"}"#, Answer::NotSupported),
         ];
         for (output, expected) in table {

@@ -330,7 +330,7 @@ impl Attached {
 
     /// With what the directories of the devices of the same session begin.
     pub(crate) fn session(&self) -> String {
-        format!("{}-{}", self.portals[0], self.iqn)
+        format!("{}-{}-lun-", self.portals[0], self.iqn)
     }
 
     /// Ends the sessions, when no other device has them.

@@ -140,7 +140,8 @@ impl Machine {
         }
         let blocks = self.sys.join("block");
         let joined = names_with(&blocks, "dm-").ok()?;
-        let joins = |dm: &String| std::fs::symlink_metadata(blocks.join(dm).join("slaves").join(&name)).is_ok();
+        let joins =
+            |dm: &String| std::fs::symlink_metadata(blocks.join(dm).join("slaves").join(&name)).is_ok();
         joined.into_iter().find(joins).map(|dm| self.dev.join(dm))
     }
 
@@ -157,11 +158,7 @@ impl Machine {
     }
 
     /// The first link below `/dev/disk/DIR` whose name `fits`.
-    pub(crate) fn link(
-        &self,
-        dir: &str,
-        fits: impl Fn(&str) -> bool,
-    ) -> Result<Option<PathBuf>, PathError> {
+    pub(crate) fn link(&self, dir: &str, fits: impl Fn(&str) -> bool) -> Result<Option<PathBuf>, PathError> {
         let dir = self.dev.join("disk").join(dir);
         let found = names(&dir)?.into_iter().find(|name| fits(name)).map(|name| dir.join(name));
         // One whose device is not there yet leads nowhere.

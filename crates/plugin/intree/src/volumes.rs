@@ -1,5 +1,6 @@
 //! The mounted volumes of all pods: shown to them, and taken away.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +14,13 @@ use types::PodUid;
 use crate::disk;
 use crate::error::{TakeDownError, VolumeError};
 use crate::layout::{Device, Layout, Target};
+use crate::machine::Machine;
 use crate::owner::{Owners, Turn};
 use crate::run::Commands;
 use crate::wanted::Wanted;
 
+mod attach;
+mod driver;
 mod hide;
 mod release;
 mod show;
@@ -28,6 +32,14 @@ pub struct VolumesConfig {
     pub layout: Layout,
     /// Where programs are looked for, as in `PATH`.
     pub search_path: OsString,
+    /// Where the kernel and udev show disks.
+    pub machine: Machine,
+    /// Where FlexVolume drivers are (`volumePluginDir`).
+    pub plugin_dir: PathBuf,
+    /// The node's name.
+    pub node: String,
+    /// Whether FlexVolume drivers are asked here to attach volumes: no control plane does it.
+    pub attaches: bool,
     /// How long the kernel, a command, or giving files to a group may take before it is waited for no longer.
     pub deadline: Duration,
     /// Where events go.
@@ -41,6 +53,8 @@ pub struct Volumes {
     commands: Commands,
     targets: Owners<Target>,
     devices: Owners<Device>,
+    /// Sessions with iSCSI targets, by the target's name.
+    sessions: Owners<String>,
 }
 
 /// A volume that is there and whole.
@@ -67,7 +81,13 @@ impl Volumes {
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
         let commands = Commands::new(config.layout.commands_dir(), config.search_path.clone());
-        Self { config: Arc::new(config), commands, targets: Owners::default(), devices: Owners::default() }
+        Self {
+            config: Arc::new(config),
+            commands,
+            targets: Owners::default(),
+            devices: Owners::default(),
+            sessions: Owners::default(),
+        }
     }
 
     /// The volume that the pod calls `name`, if it is there and whole; asks nobody, and touches nothing that is mounted. What
@@ -149,6 +169,17 @@ impl Volumes {
             released.err().map(|error| (device, error))
         });
         futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+    }
+
+    /// The names in the Node's `volumesInUse` of the volumes that pods have or may have here, by their notes.
+    ///
+    /// # Errors
+    /// If that cannot be seen.
+    pub async fn in_use(&self) -> Result<BTreeSet<String>, VolumeError> {
+        let layout = self.config.layout.clone();
+        let found = self
+            .blocking("list volumes", &"all pods", Turns::none(), move || Ok(disk::unique_names(&layout)?));
+        Ok(found.await?.0)
     }
 
     /// Runs `call` on a thread that has the turns for as long as it runs. `of` is whose volume it is about.

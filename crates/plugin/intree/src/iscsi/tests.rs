@@ -19,11 +19,7 @@ fn disk() -> Disk {
 }
 
 fn own() -> Disk {
-    Disk {
-        iface: "10.0.0.1:3260:pv-1".into(),
-        initiator: "iqn.1994-05.com.example:me".into(),
-        ..disk()
-    }
+    Disk { iface: "10.0.0.1:3260:pv-1".into(), initiator: "iqn.1994-05.com.example:me".into(), ..disk() }
 }
 
 fn lines(commands: impl IntoIterator<Item = Command>) -> Vec<String> {
@@ -147,7 +143,7 @@ fn the_commands_that_detach() {
     };
     let attached = Attached::by_note(disk().note().as_bytes()).unwrap();
     assert_eq!((attached.iqn.as_str(), attached.lun), (IQN, Some(3)));
-    assert_eq!(attached.session(), format!("10.0.0.1:3260-{IQN}"));
+    assert_eq!(attached.session(), format!("10.0.0.1:3260-{IQN}-lun-"));
     assert_eq!(lines(attached.log_out()), logout("default").concat());
     let attached = Attached::by_note(own().note().as_bytes()).unwrap();
     let mut expected = logout("10.0.0.1:3260:pv-1").concat();
