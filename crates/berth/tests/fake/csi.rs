@@ -129,6 +129,8 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     let sent = world.driver.last_publish().unwrap();
     assert_eq!(sent.volume_context["csi.storage.k8s.io/pod.name"], "web");
     assert_eq!(sent.volume_context["pool"], "fast");
+    let node = world.api.server.node().await;
+    assert_eq!(node["status"]["volumesInUse"], Value::Null, "nobody attaches it");
 
     world.api.server.create(&by_claim("other")).await;
     world.api.server.until_ready("other").await;

@@ -12,7 +12,7 @@ use testkit::pod::pod;
 use types::k8s::api::storage::v1::{CSINode, VolumeAttachment};
 
 use crate::csi::{DRIVER, World, by_claim};
-use crate::rig::{DEADLINE, is_ready};
+use crate::rig::DEADLINE;
 
 /// More pods than can be started at once.
 const MANY: usize = 9;
@@ -92,9 +92,13 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     world.until_waiting("web", "\\\"pv-1\\\" to be attached to this node").await;
     world.assert_unasked();
     world.api.rig.kill();
+    world.api.server.forget_requests();
     world.api.rig.launch();
     world.until_waiting("web", "to be attached to this node").await;
     world.until_in_use(true).await;
+    let requests = world.api.server.requests();
+    let told = requests.iter().any(|request| request.contains("PATCH") && request.contains("/nodes/"));
+    assert!(!told, "a restart takes nothing back: {requests:?}");
 
     world.attachment(json!({"attached": true, "attachmentMetadata": {"lun": "7"}})).await;
     world.assert_unasked();
@@ -108,8 +112,12 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     world.api.rig.kill();
     world.attached(&[]).await;
     world.api.rig.launch();
+    world.api.server.create(&by_claim("other")).await;
+    world.until_waiting("other", "to be attached to this node").await;
+    world.api.server.delete("other", Some(0)).await;
+    world.api.server.until_gone("other").await;
     world.until_in_use(true).await;
-    world.api.server.until_pod("web", "ready", is_ready).await;
+    world.api.server.until_ready("web").await;
     world.assert_unasked();
 
     let hang = world.driver.raise(Strike::new("NodeUnstageVolume", Moment::Before, Fault::Hang));

@@ -19,7 +19,7 @@ pub struct Here {
     /// Those that a note names.
     pub volumes: BTreeSet<VolumeId>,
     /// Staging directories of which no note says whose they are, and in which something is.
-    unnamed: BTreeSet<PathBuf>,
+    pub unnamed: BTreeSet<PathBuf>,
 }
 
 impl Here {

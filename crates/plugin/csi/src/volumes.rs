@@ -125,15 +125,17 @@ impl Volumes {
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and unstages those that no pod has then.
+    /// Returns whether there were any.
     ///
     /// # Errors
     /// Which volumes could not be taken away. A driver that hangs holds up only its own.
-    pub async fn take_down(&self, pod: &PodUid) -> Result<(), TakeDownError> {
+    pub async fn take_down(&self, pod: &PodUid) -> Result<bool, TakeDownError> {
         let found = self.targets_of(pod).await;
         let found = found.map_err(|error| {
             let target = Target { pod: pod.clone(), spec_name: String::new() };
             TakeDownError { pod: pod.clone(), failures: vec![(target, error)] }
         })?;
+        let any = !found.is_empty();
         let leaving = found.into_iter().map(async |(target, whose)| {
             let left = match whose {
                 Whose::Of(volume) => self.leave(&volume, &target).await,
@@ -142,7 +144,7 @@ impl Volumes {
             left.err().map(|error| (target, error))
         });
         let failures: Vec<_> = futures::future::join_all(leaving).await.into_iter().flatten().collect();
-        if failures.is_empty() { Ok(()) } else { Err(TakeDownError { pod: pod.clone(), failures }) }
+        if failures.is_empty() { Ok(any) } else { Err(TakeDownError { pod: pod.clone(), failures }) }
     }
 
     /// Unstages the volumes that are or may be staged, are published to nobody, and are not among `wanted`: what a crash

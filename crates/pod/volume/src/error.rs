@@ -235,3 +235,27 @@ pub enum Problem {
         path: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_events_say() {
+        let failure =
+            |problem| VolumeFailure { volume: "data".into(), kind: "persistentVolumeClaim", problem };
+        let not_attached = failure(Problem::NotAttached { volume: "pv".into(), why: "no".into() });
+        let rejected = failure(Problem::Rejected { reason: "NoRoom", message: "full".into() });
+        for (failure, reason, message) in [
+            (&not_attached, "FailedMount", "MountVolume.WaitForAttach failed for volume \"pv\" : no"),
+            (&rejected, "NoRoom", "full"),
+        ] {
+            assert_eq!((failure.event_reason(), failure.event_message().as_str()), (reason, message));
+        }
+        let pod = PodRef::of(&types::Pod::default());
+        let only = VolumeError { pod: pod.clone(), failures: vec![not_attached] };
+        assert_eq!(only.rejection(), None);
+        let all = VolumeError { pod, failures: only.failures.into_iter().chain([rejected]).collect() };
+        assert_eq!(all.rejection(), Some(("NoRoom", "full")));
+    }
+}

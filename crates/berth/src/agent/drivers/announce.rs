@@ -113,7 +113,7 @@ impl Announcer {
                     objects.csi_node = Some((uid, there));
                     return Ok(());
                 }
-                Some(Write::Create(new)) => Some(self.client.create(None, &new).await?),
+                Some(Write::Create(new)) => Some(self.client.create(None, &*new).await?),
                 Some(Write::Patch(patch)) => Some(self.client.patch(None, &self.name, None, &patch).await?),
                 Some(Write::Delete { uid }) => {
                     tracing::info!("The CSINode object belongs to a Node that is gone; making it anew");
@@ -153,15 +153,12 @@ impl Announcer {
         } else {
             tracing::debug!(error = chain, "The cluster still cannot be told of the node's CSI drivers");
         }
-        let is_answer = matches!(error, AnnounceError::Unheeded)
-            || matches!(error, AnnounceError::Api(error) if error.code != 0);
+        let is_answer = match error {
+            AnnounceError::Unheeded => true,
+            AnnounceError::Api(error) => error.code != 0,
+        };
         let uid = self.standing.borrow().uid().map(str::to_owned);
-        if !is_answer || objects.settled.is_some() && objects.settled == uid {
-            objects.refused = None;
-            return;
-        }
-        let since = *objects.refused.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE {
+        if objects.is_unfit(is_answer, uid.as_deref(), Instant::now()) {
             let text = format!("failed to initialize CSINode: {chain}");
             self.strain.send_if_modified(|strain| {
                 let before = strain.obstacles.insert(Obstacle::CsiNode, text.clone());
@@ -172,6 +169,16 @@ impl Announcer {
 }
 
 impl Objects {
+    /// Whether the node is not fit for pods, after a failure `now`: the server `answered`, and refuses to have a CSINode of
+    /// the Node with this UID. A server that is away says nothing, and one that had it knows the node.
+    fn is_unfit(&mut self, answered: bool, uid: Option<&str>, now: Instant) -> bool {
+        if !answered || uid.is_none() || self.settled.as_deref() == uid {
+            self.refused = None;
+            return false;
+        }
+        now.duration_since(*self.refused.get_or_insert(now)) >= PATIENCE
+    }
+
     /// Says which drivers contradict the Node, when that is news.
     fn tell_clashes(&mut self, clashes: BTreeMap<String, String>) {
         for (driver, clash) in
@@ -221,6 +228,25 @@ mod tests {
             (None, node("u", "10"), None),
         ] {
             assert_eq!(newer(shown, answered), expected);
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_for_long_makes_the_node_unfit() {
+        let (mut objects, begun) = (Objects::default(), Instant::now());
+        for (secs, answered, settled, unfit) in [
+            (0, true, None, false),
+            (29, true, None, false),
+            (30, true, None, true),
+            (31, false, None, false),
+            (40, true, None, false),
+            (69, true, None, false),
+            (70, true, Some("before"), true),
+            (71, true, Some("u"), false),
+        ] {
+            objects.settled = settled.map(str::to_owned);
+            let is = objects.is_unfit(answered, Some("u"), begun + Duration::from_secs(secs));
+            assert_eq!(is, unfit, "after {secs} s");
         }
     }
 

@@ -17,7 +17,7 @@ use types::reason::event;
 use volume::{Onlooker, Problem};
 
 use super::ClusterDrivers;
-use super::error::DriversError;
+use super::error::{AskError, DriversError};
 use super::inuse::UsedVolumes;
 
 /// When the VolumeAttachment of a volume that is waited for is first looked at, and how long the time between two looks
@@ -97,6 +97,38 @@ fn waits_for(stage: Stage, volume: &str, refusal: Option<&str>) -> Option<String
     Some(text)
 }
 
+impl Attaching {
+    /// Tells why the volume could not be attached so far. Without room for it, the pod is given up in the end.
+    fn heed(
+        &self,
+        wanted: Attachable<'_>,
+        attachment: &VolumeAttachment,
+        begun: Instant,
+        refusal: &mut Option<String>,
+        onlooker: &dyn Onlooker,
+    ) -> Result<(), Problem> {
+        let now = csi::refusal(attachment);
+        if let Some(why) = now.as_ref().filter(|now| refusal.as_ref() != Some(now)) {
+            let text = format!("AttachVolume.Attach failed for volume {:?} : {why}", wanted.volume);
+            onlooker.warn(event::FAILED_ATTACH_VOLUME, text);
+        }
+        *refusal = now;
+        if !csi::is_exhausted(attachment) || wanted.policy.limit_period.is_none() {
+            return Ok(());
+        }
+        // One that waits there already is enough.
+        let _ = self.doubts.try_send(wanted.id.driver.clone());
+        if begun.elapsed() < NO_ROOM {
+            return Ok(());
+        }
+        let message = format!(
+            "Node has reached its volume attachment limit, rejecting pod. unmounted volumes=[{name}], unattached volumes=[{name}]",
+            name = wanted.name
+        );
+        Err(Problem::Rejected { reason: LIMIT_EXCEEDED, message })
+    }
+}
+
 impl ClusterDrivers {
     /// Waits until the volume is attached, and returns what its driver is told of that (`publish_context`).
     pub(super) async fn attached(
@@ -128,43 +160,13 @@ impl ClusterDrivers {
                 () = sleep_until(look_at), if stage == Stage::ToAttach => {
                     // One that is not there, or that the node may not read (yet), says nothing.
                     if let Ok(attachment) = self.attachment(wanted.id, false).await {
-                        self.heed(wanted, &attachment, begun, &mut refusal, onlooker)?;
+                        attaching.heed(wanted, &attachment, begun, &mut refusal, onlooker)?;
                     }
                     pause = (pause * 2).min(LONGEST_LOOK);
                     look_at = Instant::now() + pause;
                 }
             }
         }
-    }
-
-    /// Tells why the volume could not be attached so far. Without room for it, the pod is given up in the end.
-    fn heed(
-        &self,
-        wanted: Attachable<'_>,
-        attachment: &VolumeAttachment,
-        begun: Instant,
-        refusal: &mut Option<String>,
-        onlooker: &dyn Onlooker,
-    ) -> Result<(), Problem> {
-        let now = csi::refusal(attachment);
-        if let Some(why) = now.as_ref().filter(|now| refusal.as_ref() != Some(now)) {
-            let text = format!("AttachVolume.Attach failed for volume {:?} : {why}", wanted.volume);
-            onlooker.warn(event::FAILED_ATTACH_VOLUME, text);
-        }
-        *refusal = now;
-        if !csi::is_exhausted(attachment) || wanted.policy.limit_period.is_none() {
-            return Ok(());
-        }
-        // One that waits there already is enough.
-        let _ = self.attaching.doubts.try_send(wanted.id.driver.clone());
-        if begun.elapsed() < NO_ROOM {
-            return Ok(());
-        }
-        let message = format!(
-            "Node has reached its volume attachment limit, rejecting pod. unmounted volumes=[{name}], unattached volumes=[{name}]",
-            name = wanted.name
-        );
-        Err(Problem::Rejected { reason: LIMIT_EXCEEDED, message })
     }
 
     /// What the driver is told of a volume that is said to be attached.
@@ -182,11 +184,7 @@ impl ClusterDrivers {
     }
 
     /// The VolumeAttachment of the volume to this node; one that `has_to_be` there may be news to the server.
-    async fn attachment(
-        &self,
-        id: &VolumeId,
-        has_to_be: bool,
-    ) -> Result<VolumeAttachment, super::error::AskError> {
+    async fn attachment(&self, id: &VolumeId, has_to_be: bool) -> Result<VolumeAttachment, AskError> {
         let name = id.attachment(&self.attaching.node);
         if has_to_be { self.get_soon(None, &name).await } else { self.get(None, &name).await }
     }
@@ -194,7 +192,7 @@ impl ClusterDrivers {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use serde_json::json;
     use types::corev1::Node;
@@ -225,5 +223,68 @@ mod tests {
         }
         let unknown = Standing { in_use: Some(5), ..Standing::default() };
         assert_eq!(stage("v", Some(&in_use(1)), &unknown), Stage::ToAttach);
+    }
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl Onlooker for Told {
+        fn waits_for(&self, _: &str, _: Option<String>) {}
+
+        fn warn(&self, reason: &'static str, message: String) {
+            self.0.lock().unwrap().push(format!("{reason}: {message}"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_makes_way_in_the_end_where_there_is_no_room() {
+        let (doubts, mut doubted) = mpsc::channel(4);
+        let attaching = Attaching {
+            node: "n".to_owned(),
+            by_controller: true,
+            standing: watch::Sender::default().subscribe(),
+            used: UsedVolumes::new(watch::Sender::new(None)),
+            doubts,
+        };
+        let policy = |spec| {
+            let driver = json!({"metadata": {"name": "d"}, "spec": spec});
+            Policy::of(Some(&serde_json::from_value(driver).unwrap()))
+        };
+        let (asks, never) = (policy(json!({"nodeAllocatableUpdatePeriodSeconds": 60})), policy(json!({})));
+        let refused = |message: &str, code: Option<i32>| -> VolumeAttachment {
+            let error = json!({"message": message, "errorCode": code});
+            let attachment = json!({
+                "metadata": {"name": "csi-1"}, "status": {"attached": false, "attachError": error},
+                "spec": {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "pv"}},
+            });
+            serde_json::from_value(attachment).unwrap()
+        };
+        let (pod, id) = (PodUid::from("u"), VolumeId { driver: "d".into(), handle: "v".into() });
+        let (told, begun, mut refusal) = (Told::default(), Instant::now(), None);
+        let mut heed = |policy: &Policy, attachment: VolumeAttachment| {
+            let wanted = Attachable { pod: &pod, name: "data", volume: "pv", id: &id, policy };
+            attaching.heed(wanted, &attachment, begun, &mut refusal, &told)
+        };
+        heed(&asks, refused("no", None)).unwrap();
+        heed(&asks, refused("no", None)).unwrap();
+        assert!(doubted.try_recv().is_err());
+        heed(&asks, refused("full", Some(8))).unwrap();
+        assert_eq!(doubted.recv().await.as_deref(), Some("d"));
+        tokio::time::advance(NO_ROOM).await;
+        heed(&never, refused("full", Some(8))).unwrap();
+        heed(&asks, refused("full", Some(13))).unwrap();
+        let rejected = heed(&asks, refused("full", Some(8))).unwrap_err();
+        let Problem::Rejected { reason, message } = rejected else { panic!("{rejected:?}") };
+        assert_eq!(reason, "VolumeAttachmentLimitExceeded");
+        assert!(
+            message.ends_with("rejecting pod. unmounted volumes=[data], unattached volumes=[data]"),
+            "{message}"
+        );
+        let failed = "FailedAttachVolume: AttachVolume.Attach failed for volume \"pv\" : ";
+        assert_eq!(
+            *told.0.lock().unwrap(),
+            [format!("{failed}no"), format!("{failed}full")],
+            "each is told once"
+        );
     }
 }

@@ -2,25 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use csi::{Here, Layout, VolumeId};
 use node::InUse;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use types::PodUid;
 use types::corev1::Node;
+
+/// For how long pods may take to say again what they wait for, after a restart.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// The volumes in use, told to the node's task.
 #[derive(Debug)]
 pub(super) struct UsedVolumes {
     used: Mutex<Used>,
     told: watch::Sender<Option<Arc<InUse>>>,
-    leaving: Notify,
+    doubted: Notify,
 }
 
 impl UsedVolumes {
     /// None is known yet. What is known is told to `told`.
     pub(super) fn new(told: watch::Sender<Option<Arc<InUse>>>) -> Self {
-        Self { used: Mutex::default(), told, leaving: Notify::new() }
+        Self { used: Mutex::default(), told, doubted: Notify::new() }
     }
 
     /// `pod` wants the volume with this unique name. It is in use from now on.
@@ -28,21 +33,20 @@ impl UsedVolumes {
         self.change(|used| used.want(pod, name));
     }
 
-    /// Nothing of `pod` is left. What it had is in use until it is seen that it is not here.
-    pub(super) fn leave(&self, pod: &PodUid) {
-        if self.lock().wanted.remove(pod).is_some() {
-            self.leaving.notify_one();
-        }
+    /// `pod` wants nothing any more. What it had is in use until it is seen that it is not here. Returns whether it wanted
+    /// anything.
+    pub(super) fn leave(&self, pod: &PodUid) -> bool {
+        self.lock().wanted.remove(pod).is_some()
     }
 
     /// Something may be here no longer.
     pub(super) fn doubt(&self) {
-        self.leaving.notify_one();
+        self.doubted.notify_one();
     }
 
     /// Returns when a volume may be here no longer.
     pub(super) async fn doubted(&self) {
-        self.leaving.notified().await;
+        self.doubted.notified().await;
     }
 
     /// What is wanted from now on may not be seen by a look that begins now.
@@ -112,6 +116,34 @@ impl Used {
     }
 }
 
+/// Volumes that were in use before berth started, and of which nothing is here: pods that still wait for them say so again
+/// soon, and what they waited for is not taken back before.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Option<(BTreeSet<String>, Instant)>);
+
+impl Kept {
+    /// Adds them to the `names` of those that are here, and returns for how long they are kept on. `node` is the Node as it
+    /// was found, at first.
+    pub(super) fn add_to(
+        &mut self,
+        names: &mut BTreeSet<String>,
+        node: &Node,
+        now: Instant,
+    ) -> Option<Duration> {
+        let (kept, until) = self.0.get_or_insert_with(|| {
+            let said = node.status.iter().flat_map(|status| status.volumes_in_use.iter().flatten());
+            (said.filter(|name| !names.contains(*name)).cloned().collect(), now + KEPT)
+        });
+        let left = until.saturating_duration_since(now);
+        if kept.is_empty() || left.is_zero() {
+            kept.clear();
+            return None;
+        }
+        names.extend(kept.iter().cloned());
+        Some(left)
+    }
+}
+
 /// The unique names of the volumes that are in use by what is `here`. `attaches` tells drivers whose volumes are attached;
 /// what `node` says of volumes holds where nothing else is known.
 pub(super) fn used_by(
@@ -175,12 +207,29 @@ mod tests {
         used.want(&b, "z");
         used.leave(&b);
         used.seen(set(&["x"]));
-        assert_eq!(told(&used).as_deref(), Some("4: u1 x2 y3 z4"), "z was wanted after the look began");
+        assert_eq!(told(&used).as_deref(), Some("5: u1 x2 y3 z4"), "z was wanted after the look began");
         used.begin_look();
         used.seen(set(&[]));
-        assert_eq!(told(&used).as_deref(), Some("5: u1 y3"));
+        assert_eq!(told(&used).as_deref(), Some("6: u1 y3"));
         used.want(&b, "x");
-        assert_eq!(told(&used).as_deref(), Some("6: u1 x6 y3"), "it was away in between");
+        assert_eq!(told(&used).as_deref(), Some("7: u1 x7 y3"), "it was away in between");
+    }
+
+    #[test]
+    fn what_was_waited_for_before_a_restart_is_kept_for_a_while() {
+        let node = json!({"status": {"volumesInUse": ["gone", "here"]}});
+        let node: Node = serde_json::from_value(node).unwrap();
+        let (mut kept, begun) = (Kept::default(), Instant::now());
+        for (secs, here, expected, left) in [
+            (0, &["here"][..], &["gone", "here"][..], Some(5)),
+            (3, &[], &["gone"], Some(2)),
+            (5, &["here"], &["here"], None),
+            (6, &[], &[], None),
+        ] {
+            let mut names = set(here);
+            let then = kept.add_to(&mut names, &node, begun + Duration::from_secs(secs));
+            assert_eq!((names, then), (set(expected), left.map(Duration::from_secs)), "after {secs} s");
+        }
     }
 
     #[test]

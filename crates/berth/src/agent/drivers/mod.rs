@@ -21,8 +21,8 @@ use node::{InUse, Standing, Strain};
 use registry::Handlers;
 use task::supervisor::Supervisor;
 use telemetry::metrics::Registry;
-use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep};
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::objects::Objects;
@@ -35,7 +35,7 @@ use self::all::ToMount;
 pub(super) use self::all::{NodeDrivers, mounted_volumes};
 use self::announce::Announcer;
 use self::attach::Attaching;
-use self::inuse::{UsedVolumes, used_by};
+use self::inuse::{Kept, UsedVolumes, used_by};
 use self::limits::Limits;
 use self::wanted::Made;
 use super::cluster::Cluster;
@@ -45,6 +45,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When it is looked again which volumes are here, after that could not be seen.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// When a volume that could not be unstaged is tried again, and how long that gets. A driver that comes is asked at once.
+const RECLAIM_AGAIN: Duration = Duration::from_secs(10);
+const RECLAIM_LONGEST: Duration = Duration::from_mins(2);
 
 /// Drivers that are to be asked how much room they have.
 const DOUBTS: usize = 16;
@@ -59,6 +63,8 @@ pub(super) struct ClusterDrivers {
     objects: Store<CSIDriver>,
     tokens: Tokens,
     attaching: Attaching,
+    /// Told when volumes of a pod were taken away, or may have been.
+    left: Notify,
 }
 
 impl fmt::Debug for ClusterDrivers {
@@ -134,6 +140,7 @@ impl ClusterDrivers {
             objects,
             tokens,
             attaching,
+            left: Notify::new(),
         });
         supervisor.spawn("volumes in use", Arc::clone(&this).tell_used());
         this
@@ -144,8 +151,8 @@ impl ClusterDrivers {
         self.registered.subscribe()
     }
 
-    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes, and has it take down what is
-    /// staged for nobody.
+    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes. Has drivers unstage what is staged
+    /// for nobody: when one comes, and when a pod has left something that could not be unstaged with it.
     pub(super) async fn serve(self: Arc<Self>, mut table: watch::Receiver<Arc<Table>>) {
         // Before all pods are known, none waits for a driver, and nothing is staged for nobody.
         if table.wait_for(|table| table.complete).await.is_err() {
@@ -153,17 +160,26 @@ impl ClusterDrivers {
         }
         let mut registered = self.registered();
         registered.mark_changed();
-        while registered.changed().await.is_ok() {
-            let pods = table.borrow().clone();
-            let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
-            for entry in pods.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
-                entry.cell.wake();
+        let mut retry: Option<Duration> = None;
+        loop {
+            tokio::select! {
+                changed = registered.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    wake_waiting(&table.borrow());
+                }
+                () = self.left.notified() => {}
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
             // What a pod wants is published to it, or is about to be, and then its worker says so.
+            let mut again = false;
             for (volume, error) in self.volumes.reclaim(&BTreeSet::new()).await {
+                again |= !matches!(error, csi::VolumeError::NotRegistered(_));
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
             }
+            retry = again.then(|| retry.map_or(RECLAIM_AGAIN, |last| (last * 2).min(RECLAIM_LONGEST)));
             self.attaching.used.doubt();
         }
     }
@@ -177,6 +193,7 @@ impl ClusterDrivers {
         if standing.wait_for(|standing| standing.node.is_some()).await.is_err() {
             return;
         }
+        let mut kept = Kept::default();
         loop {
             objects.borrow_and_update();
             used.begin_look();
@@ -187,24 +204,26 @@ impl ClusterDrivers {
                     let attaches = |driver: &str| {
                         Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()).attach
                     };
-                    used.seen(used_by(&here, self.volumes.layout(), &node, attaches));
-                    false
+                    let mut names = used_by(&here, self.volumes.layout(), &node, attaches);
+                    let left = kept.add_to(&mut names, &node, Instant::now());
+                    used.seen(names);
+                    left
                 }
                 // The Node is made anew just now.
-                (Ok(_), None) => true,
+                (Ok(_), None) => Some(LOOK_AGAIN),
                 (Err(error), _) => {
                     let error = telemetry::chain(&error);
                     tracing::warn!(
                         error,
                         "It cannot be seen which CSI volumes are on the node; they count as in use"
                     );
-                    true
+                    Some(LOOK_AGAIN)
                 }
             };
             tokio::select! {
                 () = used.doubted() => {}
                 Ok(()) = objects.changed() => {}
-                () = sleep(LOOK_AGAIN), if retry => {}
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
         }
     }
@@ -274,9 +293,32 @@ impl volume::Drivers for ClusterDrivers {
 
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
-        self.volumes.take_down(uid).await?;
-        self.attaching.used.leave(uid);
+        // However this ends: what was begun may be done.
+        let mut told = TellAtEnd(Some(&self.left));
+        let any = self.volumes.take_down(uid).await?;
+        if !self.attaching.used.leave(uid) && !any {
+            told.0 = None;
+        }
         Ok(())
+    }
+}
+
+/// Tells when it is dropped, unless it is not to.
+struct TellAtEnd<'a>(Option<&'a Notify>);
+
+impl Drop for TellAtEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(told) = self.0 {
+            told.notify_one();
+        }
+    }
+}
+
+/// Wakes the workers of pods that may wait for a driver.
+fn wake_waiting(table: &Table) {
+    let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
+    for entry in table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
+        entry.cell.wake();
     }
 }
 

@@ -20,7 +20,7 @@ const PLUGINS: &str = "kubernetes.io/aws-ebs,kubernetes.io/azure-disk,kubernetes
 #[derive(Clone, PartialEq, Debug)]
 pub enum Write {
     /// Create it.
-    Create(CSINode),
+    Create(Box<CSINode>),
     /// Apply this strategic merge patch.
     Patch(Value),
     /// It belongs to a Node that is gone: delete the one with this UID.
@@ -43,7 +43,7 @@ pub fn next(
     let wanted =
         known.registered.iter().filter(|(name, _)| !silent(name)).map(|(name, one)| entry(name, one));
     let wanted: Vec<CSINodeDriver> = wanted.collect();
-    let Some(existing) = existing else { return Some(Write::Create(new(name, uid, wanted))) };
+    let Some(existing) = existing else { return Some(Write::Create(Box::new(new(name, uid, wanted)))) };
     if !is_owned_by(existing, name, uid) {
         return Some(Write::Delete { uid: existing.metadata.uid.clone() });
     }

@@ -44,8 +44,11 @@ mod testing {
     use super::Known;
     use crate::drivers::Registered;
 
-    /// Drivers with their node ids, limits and topology; those without an id are gone.
-    pub(super) fn known(drivers: &[(&str, &str, u32, &[(&str, &str)])]) -> Known {
+    /// A driver, its node id, limit and topology.
+    pub(super) type Row<'a> = (&'a str, &'a str, u32, &'a [(&'a str, &'a str)]);
+
+    /// These drivers; those without an id are gone.
+    pub(super) fn known(drivers: &[Row<'_>]) -> Known {
         let mut known = Known::default();
         for (name, id, max, topology) in drivers {
             if id.is_empty() {

@@ -67,7 +67,7 @@ impl World {
     }
 
     async fn take_down(&self, pod: &str) -> Result<(), TakeDownError> {
-        self.volumes.take_down(&PodUid::from(pod)).await
+        self.volumes.take_down(&PodUid::from(pod)).await.map(drop)
     }
 
     fn root(&self) -> PathBuf {

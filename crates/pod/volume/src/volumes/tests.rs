@@ -5,8 +5,8 @@ use serde_json::json;
 use types::objects::ObjectError;
 
 use super::*;
-use crate::MountSource;
 use crate::testing::{Ground, pod, uid, volumes};
+use crate::{FoundVolume, MountSource};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
