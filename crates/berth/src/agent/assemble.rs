@@ -180,7 +180,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let member = cluster
         .as_ref()
         .map(|cluster| membership.begin(loaded, &here, addresses.shown(&host_ips), cluster, supervisor));
-    let mounted = mounted_volumes(loaded, VOLUME_DEADLINE, recorder.clone());
+    let mounted = mounted_volumes(loaded, &here.name, cluster.is_some(), VOLUME_DEADLINE, recorder.clone());
     let drivers = cluster.as_ref().zip(member.as_ref()).map(|(cluster, member)| {
         let (standing, strain) = (member.standing.clone(), member.strain.clone());
         let mounted = mounted.clone();

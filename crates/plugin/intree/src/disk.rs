@@ -296,16 +296,41 @@ pub(crate) fn note(layout: &Layout, target: &Target, note: &Note) -> Result<(), 
     write(layout, target, NOTE, &[device.unwrap_or_default(), name.as_bytes()].join(&b'\n'))
 }
 
-/// The names by which the control plane knows the volumes of all pods, by their notes.
-pub(crate) fn unique_names(layout: &Layout) -> Result<BTreeSet<String>, DiskError> {
-    let mut all = BTreeSet::new();
+/// What is here of volumes that the control plane attaches.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Here {
+    /// The names by which it knows those that pods have or may have.
+    pub names: BTreeSet<String>,
+    /// Whether there are more, and nothing says which: another kubelet has left them.
+    pub has_unknown: bool,
+}
+
+/// What is here of volumes that the control plane attaches, by the notes of all pods.
+pub(crate) fn here(layout: &Layout) -> Result<Here, DiskError> {
+    let mut here = Here::default();
+    let mut noted = BTreeSet::new();
     for pod in names(&layout.pods_dir(), Path::new("."))? {
         for target in targets_of(layout, &PodUid::from(pod))? {
-            let Some(files) = open(&layout.pods_dir(), &files_below(&target))? else { continue };
-            all.extend(read_note(&files)?.and_then(|note| note.unique_name));
+            let note = match open(&layout.pods_dir(), &files_below(&target))? {
+                Some(files) => read_note(&files)?,
+                None => None,
+            };
+            let is_attached = matches!(target.plugin, Plugin::Iscsi | Plugin::Fc);
+            here.has_unknown |= match (&note, &target.plugin) {
+                (Some(note), _) if note.unique_name.is_some() => false,
+                // Not every driver attaches.
+                (Some(_), Plugin::Flex(_)) => false,
+                (None, Plugin::Flex(_)) => true,
+                _ => is_attached,
+            };
+            let note = note.unwrap_or_default();
+            here.names.extend(note.unique_name);
+            noted.extend(note.device);
         }
     }
-    Ok(all)
+    let is_left = |device: &Device| device.plugin() != Some(Plugin::Local) && !noted.contains(device);
+    here.has_unknown |= devices(layout)?.iter().any(is_left);
+    Ok(here)
 }
 
 /// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without

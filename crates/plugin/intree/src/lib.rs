@@ -35,7 +35,7 @@ mod volumes;
 mod wanted;
 
 pub use command::Command;
-pub use disk::DiskError;
+pub use disk::{DiskError, Here};
 pub use error::{TakeDownError, VolumeError};
 pub use fc::{Disk as FcDisk, Naming, NoDisk};
 pub use flexvolume::{Flex, FlexError, Secret};

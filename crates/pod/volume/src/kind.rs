@@ -57,6 +57,12 @@ impl<'a> Kind<'a> {
             Self::Driver("csi", CSI)
         } else if v.nfs.is_some() {
             Self::Driver("nfs", PLUGIN)
+        } else if v.iscsi.is_some() {
+            Self::Driver("iscsi", PLUGIN)
+        } else if v.fc.is_some() {
+            Self::Driver("fc", PLUGIN)
+        } else if v.flex_volume.is_some() {
+            Self::Driver("flexVolume", PLUGIN)
         } else {
             let others = [
                 (v.aws_elastic_block_store.is_some(), "awsElasticBlockStore", CSI),
@@ -66,9 +72,6 @@ impl<'a> Kind<'a> {
                 (v.gce_persistent_disk.is_some(), "gcePersistentDisk", CSI),
                 (v.portworx_volume.is_some(), "portworxVolume", CSI),
                 (v.vsphere_volume.is_some(), "vsphereVolume", CSI),
-                (v.iscsi.is_some(), "iscsi", PLUGIN),
-                (v.fc.is_some(), "fc", PLUGIN),
-                (v.flex_volume.is_some(), "flexVolume", PLUGIN),
                 (v.git_repo.is_some(), "gitRepo", GONE),
                 (v.cephfs.is_some(), "cephfs", GONE),
                 (v.flocker.is_some(), "flocker", GONE),
@@ -111,6 +114,8 @@ impl<'a> Kind<'a> {
             Self::Projected(_) => "kubernetes.io/projected",
             Self::Image(_) => "kubernetes.io/image",
             Self::Driver("nfs", _) => "kubernetes.io/nfs",
+            Self::Driver("iscsi", _) => "kubernetes.io/iscsi",
+            Self::Driver("fc", _) => "kubernetes.io/fc",
             Self::Driver(..) | Self::Other(..) => return None,
         })
     }

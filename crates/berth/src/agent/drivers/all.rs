@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use config::Loaded;
-use intree::{Layout, Source, VolumesConfig};
+use intree::{Layout, Machine, Source, VolumesConfig};
 use task::events::Recorder;
 use tokio::sync::watch;
 use types::corev1::Volume;
@@ -22,10 +22,23 @@ use super::{ClusterDrivers, Shown};
 /// Where programs are looked for if the environment does not say.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The volumes that berth mounts itself.
-pub(crate) fn mounted_volumes(loaded: &Loaded, deadline: Duration, recorder: Recorder) -> intree::Volumes {
+const NO_SERVER: &str = "an API server: give berth a kubeconfig";
+
+/// The volumes that berth mounts itself, on the node `node`, whose volumes are attached by a control plane if it
+/// `has_controller`.
+pub(crate) fn mounted_volumes(
+    loaded: &Loaded,
+    node: &str,
+    has_controller: bool,
+    deadline: Duration,
+    recorder: Recorder,
+) -> intree::Volumes {
     intree::Volumes::new(VolumesConfig {
         layout: Layout::new(loaded.flags.root_dir.clone()),
+        machine: Machine::default(),
+        plugin_dir: loaded.config.volume_plugin_dir.clone(),
+        node: node.to_owned(),
+        attaches: !(has_controller && loaded.config.enable_controller_attach_detach),
         search_path: std::env::var_os("PATH").unwrap_or_else(|| OsString::from(SEARCH_PATH)),
         deadline,
         recorder,
@@ -81,14 +94,27 @@ impl volume::Drivers for NodeDrivers {
         }
         let source = Source::Inline(volume);
         if source.is_ours() {
-            let wanted = intree::wanted(pod, source).map_err(|error| Problem::Driver(error.into()))?;
+            let wanted = match (&self.cluster, source.secret(pod)) {
+                (Some(cluster), _) => {
+                    let wanted = cluster.mounted_here(pod, &volume.name, source, onlooker).await;
+                    onlooker.waits_for(&volume.name, None);
+                    wanted?
+                }
+                (None, Some(secret)) => {
+                    let what = format!("secret {}/{} of the volume", secret.namespace, secret.name);
+                    return Err(Problem::Unsupported { what, needs: NO_SERVER });
+                }
+                (None, None) => {
+                    intree::wanted(pod, source, None).map_err(|error| Problem::Driver(error.into()))?
+                }
+            };
             return Ok(Box::new(ToMount { volumes: self.mounted.clone(), wanted }));
         }
         match &self.cluster {
             Some(cluster) => cluster.find(pod, volume, onlooker).await,
             None => Err(Problem::Unsupported {
                 what: "a volume of a claim or of a CSI driver".to_owned(),
-                needs: "an API server: give berth a kubeconfig",
+                needs: NO_SERVER,
             }),
         }
     }
@@ -109,6 +135,9 @@ impl volume::Drivers for NodeDrivers {
             }
         };
         let (ours, theirs) = tokio::join!(self.mounted.take_down(uid), theirs);
+        if let (Ok(true) | Err(_), Some(cluster)) = (&ours, &self.cluster) {
+            cluster.doubt_used();
+        }
         ours?;
         theirs
     }

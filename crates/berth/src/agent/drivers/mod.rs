@@ -6,6 +6,7 @@ mod attach;
 mod error;
 mod inuse;
 mod limits;
+mod mounted;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -197,14 +198,16 @@ impl ClusterDrivers {
         loop {
             objects.borrow_and_update();
             used.begin_look();
-            let here = self.volumes.here().await;
+            let (here, ours) = tokio::join!(self.volumes.here(), self.mounted.here());
             let node = self.attaching.standing.borrow().node.clone();
+            let ours = ours.map_err(|error| telemetry::chain(&error));
+            let here = here.map_err(|error| telemetry::chain(&error)).and_then(|here| Ok((here, ours?)));
             let retry = match (here, node) {
-                (Ok(here), Some(node)) => {
+                (Ok((here, ours)), Some(node)) => {
                     let attaches = |driver: &str| {
                         Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()).attach
                     };
-                    let mut names = used_by(&here, self.volumes.layout(), &node, attaches);
+                    let mut names = used_by(&here, &ours, self.volumes.layout(), &node, attaches);
                     let left = kept.add_to(&mut names, &node, Instant::now());
                     used.seen(names);
                     left
@@ -212,10 +215,9 @@ impl ClusterDrivers {
                 // The Node is made anew just now.
                 (Ok(_), None) => Some(LOOK_AGAIN),
                 (Err(error), _) => {
-                    let error = telemetry::chain(&error);
                     tracing::warn!(
                         error,
-                        "It cannot be seen which CSI volumes are on the node; they count as in use"
+                        "It cannot be seen which volumes are on the node; they count as in use"
                     );
                     Some(LOOK_AGAIN)
                 }

@@ -87,7 +87,7 @@ impl ClusterDrivers {
         onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
         let origin = self.origin(pod, volume).await?;
         if let Some(source) = origin.mounted(volume) {
-            let wanted = intree::wanted(pod, source).map_err(DriversError::from)?;
+            let wanted = self.mounted_here(pod, &volume.name, source, onlooker).await?;
             return Ok(Made::Here(Box::new(wanted)));
         }
         let policy = self.policy(&origin.driver(volume)?).await?;
@@ -182,7 +182,7 @@ impl ClusterDrivers {
         Ok(csi::wanted(pod, source, policy, &found)?)
     }
 
-    async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
+    pub(super) async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
         let Some(SecretName { namespace, name }) = name else { return Ok(None) };
         match self.get_soon(Some(&namespace), &name).await {
             Ok(secret) => Ok(Some(secret)),

@@ -12,7 +12,7 @@ use super::*;
 use crate::layout::Plugin;
 use crate::local::Local;
 use crate::nfs::Nfs;
-use crate::wanted::{Group, Kind};
+use crate::wanted::Group;
 
 mod disks;
 mod drivers;
@@ -103,7 +103,7 @@ impl World {
         self.wanted(pod, Plugin::Nfs, "share", kind)
     }
 
-    async fn take_down(&self, pod: &str) -> Result<(), TakeDownError> {
+    async fn take_down(&self, pod: &str) -> Result<bool, TakeDownError> {
         self.volumes.take_down(&PodUid::from(pod)).await
     }
 

@@ -93,13 +93,19 @@ async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
     );
     assert_eq!(fs::read_to_string(world.root.join("sys/class/scsi_host/host2/scan")).unwrap(), "0 0 3");
     world.restart();
-    let other = world.volumes.prepare(&on_target(&world, "b")).await.unwrap();
+    let named = Wanted { unique_name: Some("kubernetes.io/iscsi/x".into()), ..on_target(&world, "b") };
+    assert!(world.volumes.here().await.unwrap().has_unknown, "nothing says how the volume of a is called");
+    let other = world.volumes.prepare(&named).await.unwrap();
     assert_eq!(world.called(), Vec::<String>::new(), "it is there");
     // A second disk of the same target keeps the session.
     let second = world.root.join(format!("root/plugins/kubernetes.io/iscsi/iface-default/{at}-{IQN}-lun-9"));
     fs::create_dir(&second).unwrap();
     world.take_down("a").await.unwrap();
     assert_eq!(canary(&other), "content");
+    fs::remove_dir(&second).unwrap();
+    let here = Here { names: ["kubernetes.io/iscsi/x".into()].into(), has_unknown: false };
+    assert_eq!(world.volumes.here().await.unwrap(), here);
+    fs::create_dir(&second).unwrap();
     world.take_down("b").await.unwrap();
     assert_eq!(world.called(), Vec::<String>::new());
     assert_eq!(fs::read_to_string(world.root.join("sys/block/sdx/device/delete")).unwrap(), "1");
