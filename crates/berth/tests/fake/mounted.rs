@@ -47,7 +47,13 @@ fn with(name: &str, mut volume: Value) -> PodBuilder {
         .with_spec(&json!({"volumes": [volume]}))
 }
 
-/// Puts a program before those of the system.
+/// Has berth find programs of the test before those of the system.
+fn search_first(rig: &mut Rig) {
+    fs::create_dir(rig.file("bin")).unwrap();
+    let path = format!("{}:{}", rig.file("bin").display(), std::env::var("PATH").unwrap());
+    rig.environment.push(("PATH", path));
+}
+
 fn program(rig: &Rig, name: &str, script: &str) {
     let path = rig.file("bin").join(name);
     fs::write(
@@ -61,7 +67,7 @@ fn program(rig: &Rig, name: &str, script: &str) {
 #[tokio::test]
 async fn a_server_that_hangs_holds_up_its_own_static_pod_alone_over_a_kill() {
     let mut rig = Rig::prepare("").await;
-    fs::create_dir(rig.file("bin")).unwrap();
+    search_first(&mut rig);
     let (export, gate) = (directory(&rig, "export"), rig.file("gate"));
     rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
         .unwrap();
@@ -72,8 +78,6 @@ async fn a_server_that_hangs_holds_up_its_own_static_pod_alone_over_a_kill() {
     );
     program(&rig, "mount", &script);
     program(&rig, "umount", "exec /bin/umount \"$@\"");
-    let path = format!("{}:{}", rig.file("bin").display(), std::env::var("PATH").unwrap());
-    rig.environment.push(("PATH", path));
     let volumes = rig.root().join("pods");
     rig.launch();
     rig.put(&with("share", json!({"nfs": {"server": "nas", "path": "/export", "readOnly": true}})));
@@ -148,4 +152,36 @@ async fn a_local_volume_by_a_claim() {
     api.rig.until("nothing is mounted", DEADLINE, mounts, |count| *count == json!(0)).await;
     assert_eq!(fs::read_to_string(source.join(CANARY)).unwrap(), "source");
     api.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_disk_of_the_network_is_in_use_before_it_is_attached_and_until_nothing_is_left() {
+    let mut api = ApiRig::prepare("").await;
+    search_first(&mut api.rig);
+    program(&api.rig, "iscsiadm", "echo no initiator >&2; exit 7");
+    api.rig.launch();
+    api.server.until_node("registered", |node| !node.is_null()).await;
+    let unique = "kubernetes.io/iscsi/10.0.0.1:iqn.2001-04.com.example:disk:3";
+    let source = json!({"targetPortal": "10.0.0.1", "iqn": "iqn.2001-04.com.example:disk", "lun": 3});
+    api.server.create(&with("web", json!({"iscsi": source}))).await;
+    let in_use = |node: &Value| {
+        node["status"]["volumesInUse"].as_array().is_some_and(|all| all.contains(&json!(unique)))
+    };
+    api.server.until_node("the volume is in use", in_use).await;
+    let waits = |why: &Value| why.to_string().contains("to be attached to this node by the control plane");
+    api.rig.until_why("web", "waits for the control plane", waits).await;
+    assert!(!api.rig.file("called").exists(), "nothing is done before");
+    let attached = json!({"status": {"volumesAttached": [{"name": unique, "devicePath": ""}]}});
+    api.server.client.patch_node_status("node", &attached).await.unwrap();
+    let fails = |why: &Value| why.to_string().contains("failed with exit status 7: no initiator");
+    api.rig.until_why("web", "says what iscsiadm says", fails).await;
+    let device = api.rig.root().join("plugins/kubernetes.io/iscsi/iface-default");
+    assert_eq!(fs::read_dir(&device).unwrap().count(), 1);
+
+    // What was begun is undone, with commands that find nothing to undo.
+    program(&api.rig, "iscsiadm", "exit 21");
+    api.server.delete("web", Some(0)).await;
+    api.server.until_node("the volume is not in use", |node| !in_use(node)).await;
+    assert_eq!(fs::read_dir(&device).unwrap().count(), 0);
+    api.server.until_gone("web").await;
 }

@@ -22,6 +22,9 @@ use super::{ClusterDrivers, Shown};
 /// Where programs are looked for if the environment does not say.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// By so much sooner it is said which command hangs than a pod's round of work is given up.
+const SOONER: Duration = Duration::from_secs(3);
+
 const NO_SERVER: &str = "an API server: give berth a kubeconfig";
 
 /// The volumes that berth mounts itself, on the node `node`, whose volumes are attached by a control plane if it
@@ -38,9 +41,9 @@ pub(crate) fn mounted_volumes(
         machine: Machine::default(),
         plugin_dir: loaded.config.volume_plugin_dir.clone(),
         node: node.to_owned(),
+        deadline: deadline.saturating_sub(SOONER),
         attaches: !(has_controller && loaded.config.enable_controller_attach_detach),
         search_path: std::env::var_os("PATH").unwrap_or_else(|| OsString::from(SEARCH_PATH)),
-        deadline,
         recorder,
     })
 }

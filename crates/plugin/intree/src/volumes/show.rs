@@ -42,6 +42,8 @@ struct Progress {
     done: Vec<Step>,
     /// What the driver can do, if a driver mounts it.
     driver: Option<Capabilities>,
+    /// Whether another kubelet has made the volume, and it is whole as that would have it: a pod may be at work in it.
+    is_taken_over: bool,
 }
 
 impl Progress {
@@ -58,7 +60,7 @@ impl Volumes {
             Kind::Flex(flex) => Some(self.capabilities(wanted, flex).await?),
             _ => None,
         };
-        let mut progress = Progress { done: Vec::new(), driver };
+        let mut progress = Progress { done: Vec::new(), driver, is_taken_over: false };
         loop {
             let look;
             (look, turns) = self.look(wanted, &progress, turns).await?;
@@ -66,6 +68,7 @@ impl Volumes {
             if progress.done.contains(&step) {
                 return Err(VolumeError::NoEffect { step, target: wanted.target.to_string() });
             }
+            progress.is_taken_over |= step == Step::Note && look.target.mounted;
             progress.done.push(step);
             tracing::debug!(volume = %wanted.target, ?step, "A step of a mounted volume");
             turns = self.do_step(wanted, step, look, &progress, turns).await?;
@@ -153,8 +156,14 @@ impl Volumes {
                 }
             },
             (Step::Finish, on) => {
-                let driver = progress.driver;
-                let finish = move || finish(&layout, &of, on.as_ref(), driver);
+                let (driver, is_taken_over) = (progress.driver, progress.is_taken_over);
+                let finish = move || {
+                    if is_taken_over {
+                        disk::mark(&layout, &of.target, &of.name)?;
+                        return Ok(None);
+                    }
+                    finish(&layout, &of, on.as_ref(), driver)
+                };
                 let (told, turns) = self.blocking("finish volume", about, turns, finish).await?;
                 if let Some(message) = told {
                     let reason = types::reason::event::ALREADY_MOUNTED_VOLUME;
