@@ -220,6 +220,8 @@ pub(crate) fn answer(call: &str, output: &str) -> Result<Answer, FlexError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn flex() -> Flex {
@@ -292,6 +294,14 @@ mod tests {
         assert_eq!(error.to_string(), "mount command failed, status: Failure, reason: no such volume");
         for output in ["", "[]", "oops", "{\"status\": 1}"] {
             assert!(answer("mount", output).is_err(), "{output}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_survived(text in "\\PC{0,80}") {
+            let _ = answer("mount", &text);
+            let _ = answer("mount", &format!("{{\"status\": {text:?}, \"capabilities\": {text:?}}}"));
         }
     }
 

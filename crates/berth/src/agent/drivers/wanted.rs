@@ -55,12 +55,12 @@ impl Origin {
         }
     }
 
-    /// The CSI driver that makes it.
-    fn driver(&self, volume: &Volume) -> Result<String, DriversError> {
+    /// The CSI driver that makes it; otherwise the name of the PersistentVolume that is none of a driver.
+    fn driver(&self, volume: &Volume) -> Result<String, String> {
         let Self::Claim { found, .. } = self else { return Ok(driver_of(volume)) };
         let csi = found.spec.as_ref().and_then(|spec| spec.csi.as_ref());
-        csi.map(|csi| csi.driver.clone())
-            .ok_or_else(|| DriversError::Foreign(found.metadata.name.clone().unwrap_or_default()))
+        let name = || found.metadata.name.clone().unwrap_or_default();
+        csi.map(|csi| csi.driver.clone()).ok_or_else(name)
     }
 
     /// The name of a volume that outlives the pod, and its PersistentVolume.
@@ -90,7 +90,7 @@ impl ClusterDrivers {
             let wanted = self.mounted_here(pod, &volume.name, source, onlooker).await?;
             return Ok(Made::Here(Box::new(wanted)));
         }
-        let policy = self.policy(&origin.driver(volume)?).await?;
+        let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
         let context = match origin.persistent().filter(|_| policy.attach) {
             Some((id, of)) => {
                 let uid = PodRef::of(pod).uid;
@@ -112,7 +112,7 @@ impl ClusterDrivers {
         if origin.mounted(volume).is_some() {
             return Ok(None);
         }
-        let policy = self.policy(&origin.driver(volume)?).await?;
+        let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
         if !policy.republish {
             return Ok(None);
         }

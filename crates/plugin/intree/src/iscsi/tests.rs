@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const IQN: &str = "iqn.2001-04.com.example:storage.disk1";
@@ -158,4 +160,15 @@ fn the_commands_that_detach() {
         assert_eq!(Attached::by_note(text.as_bytes()), None, "{text}");
     }
     assert!(is_ended_already(Some(21)) && is_ended_already(Some(2)) && !is_ended_already(Some(8)));
+}
+
+proptest! {
+    #[test]
+    fn any_note_and_any_words_are_survived(text in "\\PC{0,80}", tail in "[-a-z0-9.:]{1,60}") {
+        let _ = Attached::by_note(text.as_bytes());
+        let _ = iface("default", &format!("iface.{text}\n{text}"));
+        if let Some(device) = Device::iscsi("default", &tail) {
+            let _ = Attached::by_device(&device);
+        }
+    }
 }
