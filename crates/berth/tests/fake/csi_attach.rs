@@ -32,9 +32,13 @@ fn volume() -> VolumeId {
 /// The control plane as far as it attaches volumes.
 impl World {
     async fn attaching() -> Self {
+        Self::attaching_with(options()).await
+    }
+
+    async fn attaching_with(options: DriverOptions) -> Self {
         // Room is asked for only when a volume has none.
         let spec = json!({"nodeAllocatableUpdatePeriodSeconds": 3600, "podInfoOnMount": true});
-        let mut world = Self::with(spec, options()).await;
+        let mut world = Self::with(spec, options).await;
         world.register().await;
         world
     }
@@ -102,7 +106,12 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
 
     world.attachment(json!({"attached": true, "attachmentMetadata": {"lun": "7"}})).await;
     world.assert_unasked();
+    let hang = world.driver.raise(Strike::new("NodeStageVolume", Moment::After, Fault::Hang));
     world.attached(&[volume().unique_name()]).await;
+    world.asked("NodeStageVolume").await;
+    world.api.rig.kill();
+    drop(hang);
+    world.api.rig.launch();
     world.api.server.until_ready("web").await;
     assert_eq!(world.driver.last_stage().unwrap().publish_context["lun"], "7");
     assert_eq!(world.driver.last_publish().unwrap().publish_context["lun"], "7");
@@ -131,6 +140,39 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     assert_eq!(world.driver.changes().last(), Some(&"NodeUnstageVolume"));
     assert_eq!(world.driver.damage(), Vec::<String>::new());
     world.api.rig.assert_proper();
+}
+
+#[tokio::test]
+async fn real_what_is_mounted_needs_neither_its_attachment_nor_the_api_server_nor_its_driver() {
+    let options = DriverOptions { mounting: Mounting::Real, ..options() };
+    let mut world = World::attaching_with(options).await;
+    world.api.server.create(&by_claim("web")).await;
+    world.until_in_use(true).await;
+    world.attachment(json!({"attached": true})).await;
+    world.attached(&[volume().unique_name()]).await;
+    world.api.server.until_ready("web").await;
+
+    world.api.rig.kill();
+    world.attached(&[]).await;
+    world.driver.deregister().unwrap();
+    world.driver.forget_calls();
+    world.api.rig.launch();
+    world.api.rig.until_why("web", "runs", |why| why["step"] == "Running").await;
+    world.api.server.stop().await;
+    world.api.rig.runtime.exit_container("web", "app", 1);
+    let again = world.api.rig.runtime.wait_for("a second start", DEADLINE, |store| {
+        store.journal_of("web").iter().filter(|entry| entry.contains("StartContainer")).count() == 2
+    });
+    again.await.unwrap();
+    world.assert_unasked();
+
+    world.api.server.come_back().await;
+    world.until_in_use(true).await;
+    world.register().await;
+    world.api.server.delete("web", Some(0)).await;
+    world.until_in_use(false).await;
+    assert_eq!(world.driver.changes(), ["NodeUnpublishVolume", "NodeUnstageVolume"]);
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
 }
 
 #[tokio::test]
