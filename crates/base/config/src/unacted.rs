@@ -41,7 +41,6 @@ pub const UNACTED: &[&str] = &[
     "topologyManagerPolicyOptions",
     "topologyManagerScope",
     "tracing",
-    "volumePluginDir",
 ];
 
 /// Fields and flags that are settled in this crate: they choose what is loaded, or have no effect in Kubernetes

@@ -31,7 +31,7 @@ use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
 use super::collection::ImagesInUse;
-use super::drivers::{ClusterDrivers, Ties};
+use super::drivers::{ClusterDrivers, NodeDrivers, Ties, mounted_volumes};
 use super::events::EventLog;
 use super::here::{
     CONTAINER_LOGS_DIR, admission_node, node_facts, prepare_directories, prepare_node, tell_node_events,
@@ -187,15 +187,15 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let member = cluster
         .as_ref()
         .map(|cluster| membership.begin(loaded, &here, addresses.shown(&host_ips), cluster, supervisor));
+    let mounted = mounted_volumes(loaded, &here.name, cluster.is_some(), VOLUME_DEADLINE, recorder.clone());
     let drivers = cluster.as_ref().zip(member.as_ref()).map(|(cluster, member)| {
         let (standing, strain) = (member.standing.clone(), member.strain.clone());
-        let ties = Ties { cluster, node: &here.name, standing, in_use, strain };
+        let mounted = mounted.clone();
+        let ties = Ties { cluster, node: &here.name, mounted, standing, in_use, strain };
         ClusterDrivers::open(loaded, ties, VOLUME_DEADLINE, &registry, &recorder, supervisor)
     });
-    let volumes = match &drivers {
-        Some(drivers) => volumes.with_drivers(drivers.clone()),
-        None => volumes,
-    };
+    let all_drivers = Arc::new(NodeDrivers { mounted, cluster: drivers.clone() });
+    let volumes = volumes.with_drivers(all_drivers.clone());
     let (standing, node_facts) = member.map(|member| (member.standing, member.facts)).unzip();
     let ids_per_pod =
         u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
@@ -285,6 +285,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));
 
+    supervisor.spawn("mounted volumes", all_drivers.reclaim(table.clone()));
     let registered = drivers.as_ref().map(|drivers| drivers.registered());
     let driver_volumes =
         drivers.as_ref().map(|drivers| DriverVolumes::new(drivers.clone(), &loaded.gates, recorder.clone()));

@@ -1,9 +1,10 @@
-//! How full volumes of drivers are, for stats; and events of those that are not well (KEP-1432).
+//! How full volumes of claims are, for stats; and events of those that are not well (KEP-1432).
 
 use std::sync::Arc;
 
 use config::{Gate, Gates};
 use csi::{Condition, Usage};
+use linux::statfs::FsUsage;
 use stats::{DriverUsage, ShownTo};
 use task::events::Recorder;
 use types::{Event, reason};
@@ -35,7 +36,11 @@ impl DriverVolumes {
                     }
                     return told(&usage, self.health);
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(usage) = self.drivers.measured(&pod.uid, volume).await {
+                        return Some(of_file_system(&usage));
+                    }
+                }
                 Err(error) => {
                     let error = telemetry::chain(&error);
                     tracing::debug!(%pod, volume, error, "A driver does not say how full a volume is");
@@ -44,6 +49,18 @@ impl DriverVolumes {
             }
         }
         None
+    }
+}
+
+fn of_file_system(usage: &FsUsage) -> DriverUsage {
+    DriverUsage {
+        capacity_bytes: usage.capacity_bytes,
+        available_bytes: usage.available_bytes,
+        used_bytes: usage.used_bytes,
+        inodes: usage.inodes,
+        inodes_free: usage.inodes_free,
+        inodes_used: usage.inodes.saturating_sub(usage.inodes_free),
+        abnormal: None,
     }
 }
 

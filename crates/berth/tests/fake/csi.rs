@@ -125,7 +125,7 @@ fn no_attach() -> Value {
 }
 
 /// Binds the claim to the volume where no controller does.
-async fn bind(api: &ApiRig) {
+pub(crate) async fn bind(api: &ApiRig) {
     if !api.server.is_real() {
         return;
     }

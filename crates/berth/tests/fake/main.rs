@@ -36,6 +36,7 @@ mod hooks;
 mod images;
 mod lifecycle;
 mod metrics;
+mod mounted;
 mod podresources;
 mod port;
 mod port_api;

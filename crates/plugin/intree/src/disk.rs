@@ -2,6 +2,7 @@
 //! the root directory, looks into what is mounted, unmounts anything, or removes anything but empty directories and its own
 //! files.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use crate::layout::{DEVICE_ROOTS, Device, Layout, Plugin, Target, is_name};
 use crate::plan::{DeviceShown, TargetShown};
 use crate::refs;
 
-/// The note: the device that the volume is on, if it is on one.
+/// The note: a line with the device that the volume is on, if it is on one, and one with the name by which the control plane
+/// knows it, if it does.
 const NOTE: &str = "volume";
 /// The mark of what was made whole: how the pod calls the volume.
 const MARK: &str = "ready";
@@ -169,16 +171,27 @@ fn read(dir: &Root, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
     }
 }
 
-/// The device that the note in `dir` names; the outer `None` if there is no note.
-fn read_note(dir: &Root) -> Result<Option<Option<Device>>, DiskError> {
+/// What a note says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Note {
+    pub(crate) device: Option<Device>,
+    pub(crate) unique_name: Option<String>,
+}
+
+/// The note in `dir`; `None` if there is none.
+fn read_note(dir: &Root) -> Result<Option<Note>, DiskError> {
     let Some(text) = read(dir, NOTE)? else { return Ok(None) };
-    if text.is_empty() {
-        return Ok(Some(None));
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let (device, name) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let name = String::from_utf8_lossy(name).into_owned();
+    let unique_name = Some(name).filter(|name| !name.is_empty());
+    if device.is_empty() {
+        return Ok(Some(Note { device: None, unique_name }));
     }
-    let device = Device::parse(Path::new(std::ffi::OsStr::from_bytes(&text)));
+    let device = Device::parse(Path::new(std::ffi::OsStr::from_bytes(device)));
     let strange =
         || DiskError::Note { path: dir.path().join(NOTE), text: String::from_utf8_lossy(&text).into_owned() };
-    Ok(Some(Some(device.ok_or_else(strange)?)))
+    Ok(Some(Note { device: Some(device.ok_or_else(strange)?), unique_name }))
 }
 
 /// What is there of `target`.
@@ -193,7 +206,7 @@ pub(crate) fn look_target(layout: &Layout, target: &Target, mounts: &MountTable)
     let (mut device, mut name) = (None, None);
     if let Some(files) = open(&layout.pods_dir(), &files_below(target))? {
         if let Some(noted) = read_note(&files)? {
-            (shown.noted, device) = (true, noted);
+            (shown.noted, device) = (true, noted.device);
         }
         name = read(&files, MARK)?.map(|name| String::from_utf8_lossy(&name).into_owned());
         shown.marked = name.is_some();
@@ -257,7 +270,7 @@ pub(crate) fn is_noted(
                 continue;
             }
             let Some(files) = open(&layout.pods_dir(), &files_below(&target))? else { continue };
-            if read_note(&files)?.flatten().as_ref() == Some(device) {
+            if read_note(&files)?.and_then(|note| note.device).as_ref() == Some(device) {
                 return Ok(true);
             }
         }
@@ -276,10 +289,48 @@ fn write(layout: &Layout, target: &Target, name: &str, text: &[u8]) -> Result<()
     Ok(written.map_err(PathError::on("write", &dir.path().join(name)))?)
 }
 
-/// Notes that the pod has `target`, on `device` if it is on one.
-pub(crate) fn note(layout: &Layout, target: &Target, device: Option<&Device>) -> Result<(), DiskError> {
-    let text = device.map(|device| device.path().as_os_str().as_bytes()).unwrap_or_default();
-    write(layout, target, NOTE, text)
+/// Notes that the pod has `target`.
+pub(crate) fn note(layout: &Layout, target: &Target, note: &Note) -> Result<(), DiskError> {
+    let device = note.device.as_ref().map(|device| device.path().as_os_str().as_bytes());
+    let name = note.unique_name.as_deref().unwrap_or_default();
+    write(layout, target, NOTE, &[device.unwrap_or_default(), name.as_bytes()].join(&b'\n'))
+}
+
+/// What is here of volumes that the control plane attaches.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Here {
+    /// The names by which it knows those that pods have or may have.
+    pub names: BTreeSet<String>,
+    /// Whether there are more, and nothing says which: another kubelet has left them.
+    pub has_unknown: bool,
+}
+
+/// What is here of volumes that the control plane attaches, by the notes of all pods.
+pub(crate) fn here(layout: &Layout) -> Result<Here, DiskError> {
+    let mut here = Here::default();
+    let mut noted = BTreeSet::new();
+    for pod in names(&layout.pods_dir(), Path::new("."))? {
+        for target in targets_of(layout, &PodUid::from(pod))? {
+            let note = match open(&layout.pods_dir(), &files_below(&target))? {
+                Some(files) => read_note(&files)?,
+                None => None,
+            };
+            let is_attached = matches!(target.plugin, Plugin::Iscsi | Plugin::Fc);
+            here.has_unknown |= match (&note, &target.plugin) {
+                (Some(note), _) if note.unique_name.is_some() => false,
+                // Not every driver attaches.
+                (Some(_), Plugin::Flex(_)) => false,
+                (None, Plugin::Flex(_)) => true,
+                _ => is_attached,
+            };
+            let note = note.unwrap_or_default();
+            here.names.extend(note.unique_name);
+            noted.extend(note.device);
+        }
+    }
+    let is_left = |device: &Device| device.plugin() != Some(Plugin::Local) && !noted.contains(device);
+    here.has_unknown |= devices(layout)?.iter().any(is_left);
+    Ok(here)
 }
 
 /// Marks `target` as made whole. The mark says how the pod calls the volume, so that a restart of berth finds it without
@@ -325,6 +376,54 @@ pub(crate) fn make_device(layout: &Layout, device: &Device) -> Result<(), DiskEr
     linux::fs::create_dir_all(&plugins, DIR_MODE)?;
     Root::open(&plugins)?.create_dir_all(device.path(), DIR_MODE)?;
     Ok(())
+}
+
+/// Writes the file `name` about `device` into its directory, for whoever has to detach it. It must not be mounted.
+pub(crate) fn write_beside(
+    layout: &Layout,
+    device: &Device,
+    name: &str,
+    text: &[u8],
+) -> Result<(), DiskError> {
+    let Some(dir) = open(&layout.plugins_dir(), device.path())? else { return Ok(()) };
+    let written = task::file::write_atomic(&beneath::fd_path(&dir).join(name), text, FILE_MODE);
+    Ok(written.map_err(PathError::on("write", &dir.path().join(name)))?)
+}
+
+/// What the file `name` about `device` says; none if there is none.
+pub(crate) fn read_beside(
+    layout: &Layout,
+    device: &Device,
+    name: &str,
+) -> Result<Option<Vec<u8>>, DiskError> {
+    open(&layout.plugins_dir(), device.path())?.map_or(Ok(None), |dir| read(&dir, name))
+}
+
+/// Removes the file `name` about `device`, and one that a crash left half written.
+pub(crate) fn remove_beside(layout: &Layout, device: &Device, name: &str) -> Result<(), DiskError> {
+    let Some(dir) = open(&layout.plugins_dir(), device.path())? else { return Ok(()) };
+    for name in [format!(".{name}.new"), name.to_owned()] {
+        match std::fs::remove_file(beneath::fd_path(&dir).join(&name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(PathError::on("remove", &dir.path().join(name))(error).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// How many devices of iSCSI have directories that begin with `session`, also those of block volumes.
+pub(crate) fn count_of_session(layout: &Layout, session: &str) -> Result<usize, DiskError> {
+    let plugins = layout.plugins_dir();
+    let mut count = 0;
+    for base in ["kubernetes.io/iscsi", "kubernetes.io/iscsi/volumeDevices"] {
+        for iface in names(&plugins, Path::new(base))?.into_iter().filter(|name| name != "volumeDevices") {
+            let all = names(&plugins, &Path::new(base).join(iface))?;
+            count += all.iter().filter(|name| name.starts_with(session)).count();
+        }
+    }
+    Ok(count)
 }
 
 /// Removes the directory on which `device` was mounted.

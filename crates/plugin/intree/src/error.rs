@@ -10,11 +10,14 @@ use types::PodUid;
 use volume::UnusableUid;
 
 use crate::disk::DiskError;
+use crate::fc::NoDisk;
+use crate::flexvolume::FlexError;
 use crate::format::FormatError;
+use crate::iscsi::IscsiError;
 use crate::layout::Target;
 use crate::local::LocalError;
 use crate::plan::Step;
-use crate::run::CommandError;
+use crate::run::{CommandError, Said};
 
 /// Something could not be done with a volume. What was done stays done; trying again continues.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,24 @@ pub enum VolumeError {
         /// The disk.
         disk: PathBuf,
         /// What was said.
-        output: String,
+        output: Said,
+    },
+    /// An iSCSI disk cannot be attached.
+    #[error(transparent)]
+    Iscsi(#[from] IscsiError),
+    /// There is no such Fibre Channel disk.
+    #[error(transparent)]
+    Fc(#[from] NoDisk),
+    /// A FlexVolume driver did not do it.
+    #[error(transparent)]
+    Flex(#[from] FlexError),
+    /// A disk cannot be detached.
+    #[error("disk {disk} is mounted at {}, and is not detached: find out who has mounted it there and unmount it", point.display())]
+    InUse {
+        /// The disk.
+        disk: String,
+        /// Where it is mounted.
+        point: PathBuf,
     },
     /// It is mounted, and the files could not be given to the pod's group.
     #[error("the volume is mounted, and its files cannot be given to group {group}")]

@@ -216,6 +216,10 @@ pub(crate) fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Component;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -274,6 +278,16 @@ mod tests {
             "..",
         ] {
             assert_eq!(Device::parse(Path::new(path)), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_note_leads_out_of_the_directory_of_plugins(path in "(kubernetes.io/)?[a-z./~\\-]{0,60}") {
+            if let Some(device) = Device::parse(Path::new(&path)) {
+                prop_assert!(device.path().components().all(|part| matches!(part, Component::Normal(_))));
+                prop_assert!(device.plugin().is_some());
+            }
         }
     }
 

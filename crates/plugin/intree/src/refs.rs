@@ -15,10 +15,11 @@ pub(crate) fn of_directory<'a>(table: &'a MountTable, path: &Path) -> Vec<&'a Mo
     table.iter().filter(same).collect()
 }
 
-/// The mounts of the file system that is mounted at `point`, but for that one. None if nothing is mounted there.
+/// The mounts that show the same directory as what is mounted at `point`, but for that one. None if nothing is mounted there.
 pub(crate) fn of_mount<'a>(table: &'a MountTable, point: &Path) -> Vec<&'a Mount> {
     let Some(mounted) = table.at(point) else { return Vec::new() };
-    let same = |mount: &&Mount| mount.point != point && mount.device == mounted.device;
+    let same =
+        |mount: &&Mount| mount.point != point && mount.device == mounted.device && mount.root == mounted.root;
     table.iter().filter(same).collect()
 }
 
@@ -44,7 +45,7 @@ mod tests {
         let points = |all: Vec<&Mount>| {
             all.into_iter().map(|mount| mount.point.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(points(of_mount(&table, Path::new("/plugins/disk"))), ["/pods/a/v", "/pods/b/part"]);
+        assert_eq!(points(of_mount(&table, Path::new("/plugins/disk"))), ["/pods/a/v"]);
         assert_eq!(points(of_mount(&table, Path::new("/plugins/none"))), Vec::<String>::new());
         assert_eq!(points(of_directory(&table, Path::new("/mnt/local"))), ["/pods/a/local"]);
         assert_eq!(points(of_directory(&table, Path::new("/mnt"))), ["/elsewhere"]);

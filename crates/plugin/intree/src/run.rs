@@ -4,6 +4,7 @@
 //! everybody can see that it does.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -79,7 +80,7 @@ pub enum CommandError {
         /// Its exit status; none if it was killed.
         status: Option<i32>,
         /// What it said.
-        output: String,
+        output: Said,
     },
 }
 
@@ -90,6 +91,36 @@ impl CommandError {
             Self::Failed { status, .. } => *status,
             _ => None,
         }
+    }
+}
+
+/// What a command has said. Shown only if the command was told no secret, which it may have repeated.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Said {
+    text: String,
+    is_secret: bool,
+}
+
+impl Said {
+    /// All of it.
+    pub(crate) fn exposed(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_secret {
+            "(it was told a secret, so its words are not shown)"
+        } else {
+            &self.text
+        })
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -221,22 +252,15 @@ impl Commands {
             Ended::Late => Err(late()),
             Ended::With(Some(0), output) => Ok(output),
             Ended::With(status, output) => {
-                // What it says may repeat what it was told.
-                let output = if command.has_secret() { String::new() } else { output };
-                Err(CommandError::Failed {
-                    command: command.clone(),
-                    status,
-                    output: output.trim().to_owned(),
-                })
+                let output = Said { text: output.trim().to_owned(), is_secret: command.has_secret() };
+                Err(CommandError::Failed { command: command.clone(), status, output })
             }
         }
     }
 
     fn find(&self, command: &Command) -> Result<PathBuf, CommandError> {
         let name = Path::new(&command.program);
-        if name.is_absolute() {
-            return Ok(name.to_owned());
-        }
+        // A path stays what it is when it is joined.
         let mut all = std::env::split_paths(&self.search_path).map(|dir| dir.join(name));
         let is_there = |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
         all.find(is_there).ok_or_else(|| CommandError::NotFound {

@@ -10,13 +10,16 @@ use task::blocking;
 use task::events::Recorder;
 use types::PodUid;
 
-use crate::disk;
+use crate::disk::{self, Here};
 use crate::error::{TakeDownError, VolumeError};
 use crate::layout::{Device, Layout, Target};
+use crate::machine::Machine;
 use crate::owner::{Owners, Turn};
 use crate::run::Commands;
-use crate::wanted::Wanted;
+use crate::wanted::{Kind, Wanted};
 
+mod attach;
+mod driver;
 mod hide;
 mod release;
 mod show;
@@ -28,6 +31,14 @@ pub struct VolumesConfig {
     pub layout: Layout,
     /// Where programs are looked for, as in `PATH`.
     pub search_path: OsString,
+    /// Where the kernel and udev show disks.
+    pub machine: Machine,
+    /// Where FlexVolume drivers are (`volumePluginDir`).
+    pub plugin_dir: PathBuf,
+    /// The node's name.
+    pub node: String,
+    /// Whether FlexVolume drivers are asked here to attach volumes: no control plane does it.
+    pub attaches: bool,
     /// How long the kernel, a command, or giving files to a group may take before it is waited for no longer.
     pub deadline: Duration,
     /// Where events go.
@@ -41,6 +52,8 @@ pub struct Volumes {
     commands: Commands,
     targets: Owners<Target>,
     devices: Owners<Device>,
+    /// Sessions with iSCSI targets, by the target's name.
+    sessions: Owners<String>,
 }
 
 /// A volume that is there and whole.
@@ -67,7 +80,13 @@ impl Volumes {
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
         let commands = Commands::new(config.layout.commands_dir(), config.search_path.clone());
-        Self { config: Arc::new(config), commands, targets: Owners::default(), devices: Owners::default() }
+        Self {
+            config: Arc::new(config),
+            commands,
+            targets: Owners::default(),
+            devices: Owners::default(),
+            sessions: Owners::default(),
+        }
     }
 
     /// The volume that the pod calls `name`, if it is there and whole; asks nobody, and touches nothing that is mounted. What
@@ -110,21 +129,23 @@ impl Volumes {
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and releases the devices that no pod has then.
+    /// Returns whether there were any.
     ///
     /// # Errors
     /// Which volumes could not be taken away. One that hangs holds up no other.
-    pub async fn take_down(&self, pod: &PodUid) -> Result<(), TakeDownError> {
+    pub async fn take_down(&self, pod: &PodUid) -> Result<bool, TakeDownError> {
         let (layout, of) = (self.config.layout.clone(), pod.clone());
         let found =
             self.blocking("list volumes", pod, Turns::none(), move || Ok(disk::targets_of(&layout, &of)?));
         let failed = |failures| TakeDownError { pod: pod.clone(), failures };
         let (found, _) = found.await.map_err(|error| failed(vec![(None, error)]))?;
+        let any = !found.is_empty();
         let leaving = found.into_iter().map(async |target| {
             let left = self.leave(&target).await;
             left.err().map(|error| (Some(target), error))
         });
         let failures: Vec<_> = futures::future::join_all(leaving).await.into_iter().flatten().collect();
-        if failures.is_empty() { Ok(()) } else { Err(failed(failures)) }
+        if failures.is_empty() { Ok(any) } else { Err(failed(failures)) }
     }
 
     /// Releases the devices that are there for nobody: what a crash left.
@@ -149,6 +170,29 @@ impl Volumes {
             released.err().map(|error| (device, error))
         });
         futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+    }
+
+    /// What is here of volumes that the control plane attaches.
+    ///
+    /// # Errors
+    /// If that cannot be seen.
+    pub async fn here(&self) -> Result<Here, VolumeError> {
+        let layout = self.config.layout.clone();
+        let look = move || Ok(disk::here(&layout)?);
+        Ok(self.blocking("list volumes", &"all pods", Turns::none(), look).await?.0)
+    }
+
+    /// Whether the control plane attaches the volume to the node before it is here: those of networks, and those of the
+    /// FlexVolume drivers that say so.
+    ///
+    /// # Errors
+    /// If the driver does not say.
+    pub async fn is_attached(&self, wanted: &Wanted) -> Result<bool, VolumeError> {
+        match &wanted.kind {
+            Kind::Local(_) | Kind::Nfs(_) => Ok(false),
+            Kind::Iscsi(_) | Kind::Fc(_) => Ok(true),
+            Kind::Flex(flex) => Ok(self.capabilities(wanted, flex).await?.attach),
+        }
     }
 
     /// Runs `call` on a thread that has the turns for as long as it runs. `of` is whose volume it is about.

@@ -3,6 +3,9 @@
 use types::PodRef;
 use volume::ownership::ChangePolicy;
 
+use crate::fc;
+use crate::flexvolume::Flex;
+use crate::iscsi;
 use crate::layout::{Device, Target};
 use crate::local::Local;
 use crate::nfs::Nfs;
@@ -22,6 +25,10 @@ pub struct Wanted {
     pub mount_options: Vec<String>,
     /// To whom its files are given.
     pub group: Option<Group>,
+    /// Its name in the Node's `volumesInUse` and `volumesAttached`, if the control plane attaches volumes of its kind.
+    pub unique_name: Option<String>,
+    /// The device that the control plane has attached, as the Node's `volumesAttached` says. Only a flexVolume has one.
+    pub device_path: Option<String>,
     /// What it is.
     pub kind: Kind,
 }
@@ -42,14 +49,23 @@ pub enum Kind {
     Local(Local),
     /// An export of an NFS server.
     Nfs(Nfs),
+    /// A disk of an iSCSI target.
+    Iscsi(iscsi::Disk),
+    /// A disk of a Fibre Channel network.
+    Fc(fc::Disk),
+    /// What a FlexVolume driver mounts.
+    Flex(Flex),
 }
 
 impl Wanted {
-    /// The device that it is on; none if its kind has none. For a local volume: if it is a disk.
+    /// The device that it is on; none if its kind has none, or a name leads elsewhere. For a local volume: if it is a disk.
     pub(crate) fn device(&self) -> Option<Device> {
         match &self.kind {
             Kind::Local(_) => Device::local(&self.target.spec_name),
             Kind::Nfs(_) => None,
+            Kind::Iscsi(disk) => disk.device(),
+            Kind::Fc(disk) => disk.naming.device(),
+            Kind::Flex(flex) => flex.device(&self.target.spec_name),
         }
     }
 

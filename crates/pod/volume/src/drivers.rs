@@ -37,10 +37,7 @@ pub trait Drivers: Debug + Send + Sync + 'static {
     async fn refresh(&self, pod: &Pod, volume: &Volume, objects: &Objects) -> Result<(), DriverError>;
 
     /// The groups that all processes of the pod `uid` are in because of volumes that it has, by what is on disk.
-    async fn groups(&self, uid: &PodUid) -> Vec<i64> {
-        let _ = uid;
-        Vec::new()
-    }
+    async fn groups(&self, uid: &PodUid) -> Vec<i64>;
 
     /// Takes away all volumes of drivers that the pod `uid` has or may have, by what is on disk. Nothing of the pod uses
     /// them any more.

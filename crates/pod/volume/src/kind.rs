@@ -25,7 +25,7 @@ pub(crate) enum Kind<'a> {
     Other(&'static str, &'static str),
 }
 
-const CLAIM: &str = "a persistent volume, which berth cannot attach yet";
+const CLAIM: &str = "an API server, which this node has none of";
 const CSI: &str = "a CSI driver, which berth cannot talk to yet";
 const GONE: &str = "a volume plugin that Kubernetes has removed";
 const PLUGIN: &str = "a volume plugin that berth does not have";
@@ -55,6 +55,14 @@ impl<'a> Kind<'a> {
             Self::Driver("ephemeral", CLAIM)
         } else if v.csi.is_some() {
             Self::Driver("csi", CSI)
+        } else if v.nfs.is_some() {
+            Self::Driver("nfs", PLUGIN)
+        } else if v.iscsi.is_some() {
+            Self::Driver("iscsi", PLUGIN)
+        } else if v.fc.is_some() {
+            Self::Driver("fc", PLUGIN)
+        } else if v.flex_volume.is_some() {
+            Self::Driver("flexVolume", PLUGIN)
         } else {
             let others = [
                 (v.aws_elastic_block_store.is_some(), "awsElasticBlockStore", CSI),
@@ -64,10 +72,6 @@ impl<'a> Kind<'a> {
                 (v.gce_persistent_disk.is_some(), "gcePersistentDisk", CSI),
                 (v.portworx_volume.is_some(), "portworxVolume", CSI),
                 (v.vsphere_volume.is_some(), "vsphereVolume", CSI),
-                (v.nfs.is_some(), "nfs", PLUGIN),
-                (v.iscsi.is_some(), "iscsi", PLUGIN),
-                (v.fc.is_some(), "fc", PLUGIN),
-                (v.flex_volume.is_some(), "flexVolume", PLUGIN),
                 (v.git_repo.is_some(), "gitRepo", GONE),
                 (v.cephfs.is_some(), "cephfs", GONE),
                 (v.flocker.is_some(), "flocker", GONE),
@@ -109,6 +113,9 @@ impl<'a> Kind<'a> {
             Self::Secret(_) => "kubernetes.io/secret",
             Self::Projected(_) => "kubernetes.io/projected",
             Self::Image(_) => "kubernetes.io/image",
+            Self::Driver("nfs", _) => "kubernetes.io/nfs",
+            Self::Driver("iscsi", _) => "kubernetes.io/iscsi",
+            Self::Driver("fc", _) => "kubernetes.io/fc",
             Self::Driver(..) | Self::Other(..) => return None,
         })
     }

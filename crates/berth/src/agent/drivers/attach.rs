@@ -60,7 +60,7 @@ pub(super) struct Attachable<'a> {
 
 /// How far a volume is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// The API server does not know yet that it is used here.
     ToReport,
     /// It knows, and the volume is not attached.
@@ -70,7 +70,7 @@ enum Stage {
 
 /// How far the volume with this unique name is. What the API server said before it knew of the use does not count: the
 /// volume may have been on its way out.
-fn stage(name: &str, in_use: Option<&InUse>, standing: &Standing) -> Stage {
+pub(super) fn stage(name: &str, in_use: Option<&InUse>, standing: &Standing) -> Stage {
     let since = in_use.and_then(|in_use| in_use.volumes.get(name).copied());
     if since.is_none_or(|since| standing.in_use.is_none_or(|told| told < since)) {
         return Stage::ToReport;
@@ -81,7 +81,7 @@ fn stage(name: &str, in_use: Option<&InUse>, standing: &Standing) -> Stage {
 }
 
 /// For what is waited, as `berth why` shows it.
-fn waits_for(stage: Stage, volume: &str, refusal: Option<&str>) -> Option<String> {
+pub(super) fn waits_for(stage: Stage, volume: &str, refusal: Option<&str>) -> Option<String> {
     let text = match (stage, refusal) {
         (Stage::Attached, _) => return None,
         (Stage::ToReport, _) => {

@@ -30,8 +30,12 @@ pub(super) enum DriversError {
     Token(String, #[source] AskError),
     #[error("the API server has not told of CSIDriver objects yet")]
     NoDriversYet,
-    #[error("PersistentVolume {0:?} is not one of a CSI driver, and berth has no other kinds yet")]
-    NotCsi(String),
+    #[error(
+        "PersistentVolume {0:?} is a block device, and volumes of its kind can be had as directories alone"
+    )]
+    Block(String),
+    #[error("PersistentVolume {0:?} is of a kind that berth does not have: use one of a CSI driver")]
+    Foreign(String),
     #[error(
         "attaching volumes from the kubelet is not supported: let the control plane do it (enableControllerAttachDetach)"
     )]
@@ -47,6 +51,8 @@ pub(super) enum DriversError {
     Labels(#[from] volume::selinux::SeveralLabels),
     #[error(transparent)]
     Spec(#[from] csi::SpecError),
+    #[error(transparent)]
+    Mounted(#[from] intree::SpecError),
 }
 
 impl From<DriversError> for Problem {

@@ -144,10 +144,12 @@ impl Kept {
     }
 }
 
-/// The unique names of the volumes that are in use by what is `here`. `attaches` tells drivers whose volumes are attached;
+/// The unique names of the volumes that are in use by what is `here` of drivers, and by `ours`, what is here of those that
+/// berth mounts itself. `attaches` tells drivers whose volumes are attached;
 /// what `node` says of volumes holds where nothing else is known.
 pub(super) fn used_by(
     here: &Here,
+    ours: &intree::Here,
     layout: &Layout,
     node: &Node,
     attaches: impl Fn(&str) -> bool,
@@ -164,10 +166,17 @@ pub(super) fn used_by(
     let kept = said.union(&attached).filter(|name| match VolumeId::of_unique_name(name) {
         // Something is staged where it would be, and no note says what.
         Some(volume) => here.may_have(&volume, layout) && !here.volumes.contains(&volume),
+        None if is_ours(name) => said.contains(*name) && ours.has_unknown,
         // Of another plugin, which another kubelet had: nothing is known of it here.
         None => said.contains(*name),
     });
-    named.chain(kept.map(|name| (*name).clone())).collect()
+    named.chain(kept.map(|name| (*name).clone())).chain(ours.names.iter().cloned()).collect()
+}
+
+/// Whether a name is that of a volume of a kind that berth mounts itself. Those of FlexVolume drivers begin with anything.
+fn is_ours(name: &str) -> bool {
+    ["kubernetes.io/iscsi/", "kubernetes.io/fc/"].iter().any(|kind| name.starts_with(kind))
+        || !name.starts_with("kubernetes.io/")
 }
 
 #[cfg(test)]
@@ -244,10 +253,14 @@ mod tests {
         }});
         let node: Node = serde_json::from_value(node).unwrap();
         let here = Here { volumes: BTreeSet::from([a.clone(), b, c.clone()]), ..Here::default() };
-        let names = used_by(&here, &layout, &node, |driver| driver == "attaches");
-        assert_eq!(
-            names,
-            BTreeSet::from([a.unique_name(), c.unique_name(), "kubernetes.io/iscsi/1".to_owned()])
-        );
+        let ours = intree::Here { names: set(&["kubernetes.io/fc/3"]), has_unknown: true };
+        let names = used_by(&here, &ours, &layout, &node, |driver| driver == "attaches");
+        let mut expected = BTreeSet::from([a.unique_name(), c.unique_name()]);
+        expected.extend(["kubernetes.io/iscsi/1", "kubernetes.io/fc/3"].map(str::to_owned));
+        assert_eq!(names, expected);
+        let ours = intree::Here { has_unknown: false, ..ours };
+        let names = used_by(&here, &ours, &layout, &node, |driver| driver == "attaches");
+        expected.remove("kubernetes.io/iscsi/1");
+        assert_eq!(names, expected, "nothing of it is here");
     }
 }

@@ -1,5 +1,6 @@
 //! Volumes of claims and of CSI drivers: what the API server says of them, told to the drivers on the node.
 
+mod all;
 mod announce;
 mod attach;
 mod error;
@@ -7,6 +8,7 @@ mod grow;
 mod inuse;
 mod label;
 mod limits;
+mod mounted;
 mod usage;
 mod wanted;
 
@@ -35,10 +37,13 @@ use volume::claim::{self, VolumeMode};
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
+use self::all::ToMount;
+pub(super) use self::all::{NodeDrivers, mounted_volumes};
 use self::announce::Announcer;
 use self::attach::Attaching;
 use self::inuse::{Kept, UsedVolumes, used_by};
 use self::limits::Limits;
+use self::wanted::Made;
 use super::cluster::Cluster;
 pub(super) use grow::Grower;
 use grow::OfClaim;
@@ -63,6 +68,8 @@ const DOUBTS: usize = 16;
 pub(super) struct ClusterDrivers {
     client: Client,
     volumes: csi::Volumes,
+    /// Those that berth mounts itself.
+    mounted: intree::Volumes,
     registered: csi::Drivers,
     objects: Store<CSIDriver>,
     tokens: Tokens,
@@ -84,6 +91,8 @@ pub(super) struct Ties<'a> {
     pub(super) cluster: &'a Cluster,
     /// The node's name.
     pub(super) node: &'a str,
+    /// The volumes that berth mounts itself.
+    pub(super) mounted: intree::Volumes,
     /// How the node stands with the API server.
     pub(super) standing: watch::Receiver<Standing>,
     /// Where it goes which volumes are in use.
@@ -102,7 +111,7 @@ impl ClusterDrivers {
         recorder: &Recorder,
         supervisor: &mut Supervisor,
     ) -> Arc<Self> {
-        let Ties { cluster, node, standing, in_use, strain } = ties;
+        let Ties { cluster, node, mounted, standing, in_use, strain } = ties;
         let registered = csi::Drivers::new(pluginapi::csi::Metrics::register(metrics));
         let handlers = Handlers::default().with("CSIPlugin", Arc::new(registered.clone()));
         let plugins = registry::Registry::new(
@@ -150,6 +159,7 @@ impl ClusterDrivers {
         let this = Arc::new(Self {
             client: cluster.client.clone(),
             volumes,
+            mounted,
             registered,
             objects,
             tokens,
@@ -218,14 +228,16 @@ impl ClusterDrivers {
         loop {
             objects.borrow_and_update();
             used.begin_look();
-            let here = self.volumes.here().await;
+            let (here, ours) = tokio::join!(self.volumes.here(), self.mounted.here());
             let node = self.attaching.standing.borrow().node.clone();
+            let ours = ours.map_err(|error| telemetry::chain(&error));
+            let here = here.map_err(|error| telemetry::chain(&error)).and_then(|here| Ok((here, ours?)));
             let retry = match (here, node) {
-                (Ok(here), Some(node)) => {
+                (Ok((here, ours)), Some(node)) => {
                     let attaches = |driver: &str| {
                         Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()).attach
                     };
-                    let mut names = used_by(&here, self.volumes.layout(), &node, attaches);
+                    let mut names = used_by(&here, &ours, self.volumes.layout(), &node, attaches);
                     let left = kept.add_to(&mut names, &node, Instant::now());
                     used.seen(names);
                     left
@@ -233,10 +245,9 @@ impl ClusterDrivers {
                 // The Node is made anew just now.
                 (Ok(_), None) => Some(LOOK_AGAIN),
                 (Err(error), _) => {
-                    let error = telemetry::chain(&error);
                     tracing::warn!(
                         error,
-                        "It cannot be seen which CSI volumes are on the node; they count as in use"
+                        "It cannot be seen which volumes are on the node; they count as in use"
                     );
                     Some(LOOK_AGAIN)
                 }
@@ -318,15 +329,18 @@ impl volume::Drivers for ClusterDrivers {
             let labelled = self.labels.are_on() && self.volumes.label(&uid, &volume.name).await.is_some();
             return Ok(Box::new(Shown(mounted(path, mode, is_read_only(pod, volume), labelled))));
         }
-        let wanted = self.wanted(pod, volume, onlooker).await;
+        let made = self.wanted(pod, volume, onlooker).await;
         onlooker.waits_for(&volume.name, None);
-        Ok(Box::new(ToMake {
-            volumes: self.volumes.clone(),
-            grower: self.grower.clone(),
-            labels: Arc::clone(&self.labels),
-            of_claim: OfClaim::of(pod, volume),
-            wanted: wanted?,
-        }))
+        Ok(match made? {
+            Made::ByDriver(wanted) => Box::new(ToMake {
+                volumes: self.volumes.clone(),
+                grower: self.grower.clone(),
+                labels: Arc::clone(&self.labels),
+                of_claim: OfClaim::of(pod, volume),
+                wanted: *wanted,
+            }),
+            Made::Here(wanted) => Box::new(ToMount { volumes: self.mounted.clone(), wanted: *wanted }),
+        })
     }
 
     async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {

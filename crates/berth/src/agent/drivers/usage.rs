@@ -1,9 +1,11 @@
-//! How full volumes of drivers are.
+//! How full volumes of claims are.
 
 use csi::{Usage, VolumeError};
+use linux::statfs::{self, FsUsage};
+use task::blocking;
 use types::PodUid;
 
-use super::ClusterDrivers;
+use super::{ClusterDrivers, DEADLINE};
 
 impl ClusterDrivers {
     /// What its driver says of the volume that the pod `uid` calls `name`; none if the pod does not have it, or the driver
@@ -17,5 +19,13 @@ impl ClusterDrivers {
         name: &str,
     ) -> Result<Option<Usage>, VolumeError> {
         self.volumes.usage(uid, name).await
+    }
+
+    /// How full the file system is that berth has mounted for the pod `uid` as `name`; none if it has not, or the file system
+    /// does not answer.
+    pub(in crate::agent) async fn measured(&self, uid: &PodUid, name: &str) -> Option<FsUsage> {
+        let path = self.mounted.shown(uid, name).await?.path;
+        let measured = blocking::with_deadline("statfs", DEADLINE, move || statfs::usage(&path));
+        measured.await.ok()?.ok()
     }
 }

@@ -8,7 +8,7 @@ use kubeapi::{ApiError, ApiErrorKind, Object, ObjectKey, Token};
 use tokio::time::{sleep, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
 use types::{Pod, PodRef};
-use volume::claim;
+use volume::claim::{self, VolumeMode};
 use volume::{Onlooker, Problem};
 
 use super::attach::Attachable;
@@ -21,6 +21,14 @@ use crate::agent::referred::{namespace, token_spec};
 const UNSEEN: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
 
+/// What a pod is to have.
+pub(super) enum Made {
+    /// By a CSI driver, which is told this.
+    ByDriver(Box<Wanted>),
+    /// By berth itself.
+    Here(Box<intree::Wanted>),
+}
+
 /// Where a pod has a volume of a driver from.
 pub(super) enum Origin {
     /// From this PersistentVolume.
@@ -30,6 +38,14 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    /// As what is not made by a driver, and berth mounts itself.
+    fn mounted<'a>(&'a self, volume: &'a Volume) -> Option<intree::Source<'a>> {
+        let Self::Claim { found, read_only } = self else { return None };
+        let (name, read_only) = (volume.name.as_str(), *read_only);
+        let source = intree::Source::Persistent { volume: found, name, read_only };
+        source.is_ours().then_some(source)
+    }
+
     fn source<'a>(&'a self, volume: &'a Volume) -> Source<'a> {
         match self {
             Self::Claim { found, read_only } => {
@@ -37,6 +53,24 @@ impl Origin {
             }
             Self::Inline => Source::Inline(volume),
         }
+    }
+
+    /// What berth mounts itself, it gives to pods as directories alone.
+    fn refuse_device(&self) -> Result<(), DriversError> {
+        match self {
+            Self::Claim { found, .. } if VolumeMode::of(found) == VolumeMode::Block => {
+                Err(DriversError::Block(found.metadata.name.clone().unwrap_or_default()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The CSI driver that makes it; otherwise the name of the PersistentVolume that is none of a driver.
+    fn driver(&self, volume: &Volume) -> Result<String, String> {
+        let Self::Claim { found, .. } = self else { return Ok(driver_of(volume)) };
+        let csi = found.spec.as_ref().and_then(|spec| spec.csi.as_ref());
+        let name = || found.metadata.name.clone().unwrap_or_default();
+        csi.map(|csi| csi.driver.clone()).ok_or_else(name)
     }
 
     /// The name of a volume that outlives the pod, and its PersistentVolume.
@@ -55,13 +89,19 @@ impl ClusterDrivers {
         pod: &Pod,
         volume: &Volume,
         onlooker: &dyn Onlooker,
-    ) -> Result<Wanted, Problem> {
+    ) -> Result<Made, Problem> {
         let asked = claim::name(pod, volume).map_or_else(
             || "CSIDriver objects".to_owned(),
             |name| format!("PersistentVolumeClaim {:?} and what it is bound to", name.name),
         );
         onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
-        let (origin, policy) = self.origin(pod, volume).await?;
+        let origin = self.origin(pod, volume).await?;
+        if let Some(source) = origin.mounted(volume) {
+            origin.refuse_device()?;
+            let wanted = self.mounted_here(pod, &volume.name, source, onlooker).await?;
+            return Ok(Made::Here(Box::new(wanted)));
+        }
+        let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
         let context = match origin.persistent().filter(|_| policy.attach) {
             Some((id, of)) => {
                 let uid = PodRef::of(pod).uid;
@@ -73,12 +113,17 @@ impl ClusterDrivers {
         };
         onlooker
             .waits_for(&volume.name, Some("the API server: secrets and tokens for its driver".to_owned()));
-        Ok(self.told(pod, origin.source(volume), &policy, context).await?)
+        let wanted = self.told(pod, origin.source(volume), &policy, context).await?;
+        Ok(Made::ByDriver(Box::new(wanted)))
     }
 
     /// The same for a volume that is there, if its driver wants to publish again and again.
     pub(super) async fn wanted_again(&self, pod: &Pod, volume: &Volume) -> Result<Option<Wanted>, Problem> {
-        let (origin, policy) = self.origin(pod, volume).await?;
+        let origin = self.origin(pod, volume).await?;
+        if origin.mounted(volume).is_some() {
+            return Ok(None);
+        }
+        let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
         if !policy.republish {
             return Ok(None);
         }
@@ -89,11 +134,9 @@ impl ClusterDrivers {
         Ok(Some(self.told(pod, origin.source(volume), &policy, context).await?))
     }
 
-    /// Where the volume comes from, and what its driver asks of kubelets.
-    async fn origin(&self, pod: &Pod, volume: &Volume) -> Result<(Origin, Policy), DriversError> {
-        let Some(name) = claim::name(pod, volume) else {
-            return Ok((Origin::Inline, self.policy(&driver_of(volume)).await?));
-        };
+    /// Where the volume comes from.
+    async fn origin(&self, pod: &Pod, volume: &Volume) -> Result<Origin, DriversError> {
+        let Some(name) = claim::name(pod, volume) else { return Ok(Origin::Inline) };
         let namespace = namespace(pod);
         let fetch = |what: String| {
             let (namespace, claim) = (namespace.to_owned(), name.name.clone());
@@ -105,10 +148,7 @@ impl ClusterDrivers {
         let found: PersistentVolume = self.get_soon(None, &pv).await.map_err(fetch(format!("PV {pv}")))?;
         let bound = claim::bound(pod, volume, &name, &claim, &found)?;
         let read_only = bound.read_only;
-        let csi = found.spec.as_ref().and_then(|spec| spec.csi.as_ref());
-        let driver = csi.map(|csi| csi.driver.clone()).ok_or(DriversError::NotCsi(pv))?;
-        let policy = self.policy(&driver).await?;
-        Ok((Origin::Claim { found: Box::new(found), read_only }, policy))
+        Ok(Origin::Claim { found: Box::new(found), read_only })
     }
 
     async fn policy(&self, driver: &str) -> Result<Policy, DriversError> {
@@ -155,7 +195,7 @@ impl ClusterDrivers {
         Ok(wanted)
     }
 
-    async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
+    pub(super) async fn secret(&self, name: Option<SecretName>) -> Result<Option<Secret>, DriversError> {
         let Some(SecretName { namespace, name }) = name else { return Ok(None) };
         match self.get_soon(Some(&namespace), &name).await {
             Ok(secret) => Ok(Some(secret)),

@@ -61,7 +61,11 @@ async fn what_it_says_and_how_it_ends() {
     assert_eq!(error.to_string(), "`bad x` failed with exit status 3: sorry");
     assert_eq!(error.status(), Some(3));
     let error = run(Command::new("bad").secret("pw")).await.unwrap_err();
-    assert_eq!(error.to_string(), "`bad ***` failed with exit status 3: ");
+    assert_eq!(
+        error.to_string(),
+        "`bad ***` failed with exit status 3: (it was told a secret, so its words are not shown)"
+    );
+    assert!(!format!("{error:?}").contains("sorry"));
     assert_eq!(run(Command::new("many")).await.unwrap().len(), OUTPUT_LIMIT);
     let error = run(Command::new("none")).await.unwrap_err();
     assert!(matches!(error, CommandError::NotFound { .. }), "{error}");

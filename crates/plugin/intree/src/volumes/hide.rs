@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use linux::mount;
 use linux::mountinfo::MountTable;
 
+use super::driver::unmounted;
 use super::{Turns, Volumes};
-use crate::disk::{self, Above, Seen};
+use crate::disk::{self, Above, Note, Seen};
 use crate::error::VolumeError;
 use crate::layout::{Plugin, Target};
 use crate::nfs;
@@ -53,7 +53,10 @@ impl Volumes {
         loop {
             let (seen, running);
             ((seen, running), turns) = self.look_again(target, turns).await?;
-            let shown = TargetShown { busy: running.is_some(), ..seen.shown };
+            // What a driver has made need not be a mount.
+            let is_driven = matches!(target.plugin, Plugin::Flex(_)) && !done.contains(&Step::Unmount);
+            let mounted = seen.shown.mounted || is_driven && seen.shown.directory;
+            let shown = TargetShown { busy: running.is_some(), mounted, ..seen.shown };
             let Some(step) = plan::hide(shown) else { return Ok((seen, turns)) };
             // What lies on one another is unmounted one after the other.
             let again = done.iter().filter(|before| **before == step).count();
@@ -68,7 +71,7 @@ impl Volumes {
                     let note = move || {
                         let mounts = MountTable::read()?;
                         let device = disk::device_of(&layout, &of, &mounts)?;
-                        Ok(disk::note(&layout, &of, device.as_ref())?)
+                        Ok(disk::note(&layout, &of, &Note { device, unique_name: None })?)
                     };
                     self.blocking("note volume", target, turns, note).await?.1
                 }
@@ -76,17 +79,14 @@ impl Volumes {
                     let unmark = move || Ok(disk::unmark(&layout, &of)?);
                     self.blocking("remove mark", target, turns, unmark).await?.1
                 }
-                (Step::Unmount, Some(point)) if target.plugin == Plugin::Nfs => {
-                    self.unmount_by_command(target, point, turns).await?
-                }
-                (Step::Unmount, _) => {
-                    let unmount = move || match Above::target(&layout, &of)? {
-                        Some(above) => Ok(mount::unmount(&above.path())
-                            .map_err(|error| mount::MountError { path: above.point, ..error })?),
-                        None => Ok(()),
-                    };
-                    self.blocking("unmount volume", target, turns, unmount).await?.1
-                }
+                (Step::Unmount, Some(point)) => match &target.plugin {
+                    Plugin::Nfs => self.unmount_by_command(target, point, turns).await?,
+                    Plugin::Flex(driver) => self.unmount_by_driver(target, driver, point, turns).await?,
+                    _ => {
+                        let unmount = move || unmounted(Above::target(&layout, &of)?);
+                        self.blocking("unmount volume", target, turns, unmount).await?.1
+                    }
+                },
                 (Step::RemoveTarget, _) => {
                     let remove = move || Ok(disk::remove_target(&layout, &of)?);
                     self.blocking("remove directory", target, turns, remove).await?.1

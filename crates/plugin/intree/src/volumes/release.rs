@@ -1,12 +1,12 @@
 //! Releasing a device that no pod has any more.
 
-use linux::mount;
 use linux::mountinfo::MountTable;
 
+use super::driver::unmounted;
 use super::{Turns, Volumes};
 use crate::disk::{self, Above};
 use crate::error::VolumeError;
-use crate::layout::{Device, Target};
+use crate::layout::{Device, Plugin, Target};
 use crate::plan::{self, DeviceShown, Step};
 use crate::run::{CommandError, Key};
 
@@ -47,16 +47,25 @@ impl Volumes {
     }
 
     async fn unmount_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        if let Some(Plugin::Flex(driver)) = device.plugin() {
+            return self.unmount_device_by_driver(device, &driver, turns).await;
+        }
         let (layout, of) = (self.config.layout.clone(), device.clone());
-        let unmount = move || match Above::device(&layout, &of)? {
-            Some(above) => Ok(mount::unmount(&above.path())
-                .map_err(|error| mount::MountError { path: above.point, ..error })?),
-            None => Ok(()),
-        };
+        let unmount = move || unmounted(Above::device(&layout, &of)?);
         Ok(self.blocking("unmount device", device, turns, unmount).await?.1)
     }
 
+    /// Detaches the device. Its directory goes last: until then it says that there is something to detach.
     async fn remove_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let turns = match device.plugin() {
+            Some(Plugin::Iscsi) => return self.detach_iscsi(device, turns).await,
+            Some(Plugin::Fc) => self.detach_fc(device, turns).await?,
+            Some(Plugin::Flex(driver)) => {
+                self.detach_by_driver(device, &driver).await?;
+                turns
+            }
+            _ => turns,
+        };
         let (layout, of) = (self.config.layout.clone(), device.clone());
         let remove = move || Ok(disk::remove_device(&layout, &of)?);
         Ok(self.blocking("remove directory", device, turns, remove).await?.1)

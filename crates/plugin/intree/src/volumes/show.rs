@@ -11,8 +11,9 @@ use linux::mountinfo::MountTable;
 use types::event::Event;
 
 use super::{Turns, Volumes};
-use crate::disk::{self, Above, DiskError};
+use crate::disk::{self, Above, Note};
 use crate::error::VolumeError;
+use crate::flexvolume::Capabilities;
 use crate::format::{self, Content, Preparation};
 use crate::layout::{Device, Layout};
 use crate::local::Form;
@@ -36,24 +37,53 @@ struct Look {
     running: Option<String>,
 }
 
+/// What is known before anything is looked at, and what was done.
+struct Progress {
+    done: Vec<Step>,
+    /// What the driver can do, if a driver mounts it.
+    driver: Option<Capabilities>,
+    /// Whether another kubelet has made the volume, and it is whole as that would have it: a pod may be at work in it.
+    is_taken_over: bool,
+}
+
+impl Progress {
+    /// Whether the step was done by a driver: what came of it need not be a mount.
+    fn is_done(&self, step: Step) -> bool {
+        self.driver.is_some() && self.done.contains(&step)
+    }
+}
+
 impl Volumes {
     /// Does one step after the other until the volume is whole.
     pub(super) async fn show(&self, wanted: &Wanted, mut turns: Turns) -> Result<(), VolumeError> {
-        let mut done = Vec::new();
+        let driver = match &wanted.kind {
+            Kind::Flex(flex) => Some(self.capabilities(wanted, flex).await?),
+            _ => None,
+        };
+        let mut progress = Progress { done: Vec::new(), driver, is_taken_over: false };
         loop {
             let look;
-            (look, turns) = self.look(wanted, turns).await?;
+            (look, turns) = self.look(wanted, &progress, turns).await?;
             let Some(step) = plan::show(look.target, look.device) else { return Ok(()) };
-            if done.contains(&step) {
+            if progress.done.contains(&step) {
                 return Err(VolumeError::NoEffect { step, target: wanted.target.to_string() });
             }
-            done.push(step);
+            progress.is_taken_over |= step == Step::Note && look.target.mounted;
+            progress.done.push(step);
             tracing::debug!(volume = %wanted.target, ?step, "A step of a mounted volume");
-            turns = self.do_step(wanted, step, look, turns).await?;
+            turns = self.do_step(wanted, step, look, &progress, turns).await?;
         }
     }
 
-    async fn look(&self, wanted: &Wanted, turns: Turns) -> Result<(Look, Turns), VolumeError> {
+    async fn look(
+        &self,
+        wanted: &Wanted,
+        progress: &Progress,
+        turns: Turns,
+    ) -> Result<(Look, Turns), VolumeError> {
+        let has_device = progress.driver.is_none_or(|driver| driver.attach);
+        let is_mounted = progress.is_done(Step::Mount);
+        let is_device_mounted = progress.is_done(Step::MountDevice);
         let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), wanted.clone());
         self.blocking("look at volume", &wanted.target, turns, move || {
             let mounts = MountTable::read()?;
@@ -65,15 +95,17 @@ impl Volumes {
                     Form::Device => of.device(),
                     Form::Directory => None,
                 },
-                Kind::Nfs(_) => of.device(),
+                _ => of.device().filter(|_| has_device),
             };
             let mut running = commands.running(&key(&layout, &of)?)?;
-            let target = TargetShown { busy: running.is_some(), ..seen.shown };
+            let mounted = seen.shown.mounted || is_mounted && seen.shown.directory;
+            let target = TargetShown { busy: running.is_some(), mounted, ..seen.shown };
             let mut device = None;
             if let Some(on) = &on {
                 let its = commands.running(&Key::of(&layout.device(on)))?;
                 let shown = disk::look_device(&layout, on, &mounts, Some(&of.target))?;
-                device = Some(DeviceShown { busy: its.is_some(), ..shown });
+                let mounted = shown.mounted || is_device_mounted && shown.directory;
+                device = Some(DeviceShown { busy: its.is_some(), mounted, ..shown });
                 running = running.or(its);
             }
             Ok(Look { target, device, on, point: seen.point, running })
@@ -86,13 +118,15 @@ impl Volumes {
         wanted: &Wanted,
         step: Step,
         look: Look,
+        progress: &Progress,
         turns: Turns,
     ) -> Result<Turns, VolumeError> {
         let (layout, of) = (self.config.layout.clone(), wanted.clone());
         let about = &wanted.target;
         match (step, look.on) {
             (Step::Note, on) => {
-                let noted = move || Ok(disk::note(&layout, &of.target, on.as_ref())?);
+                let note = Note { device: on, unique_name: wanted.unique_name.clone() };
+                let noted = move || Ok(disk::note(&layout, &of.target, &note)?);
                 Ok(self.blocking("note volume", about, turns, noted).await?.1)
             }
             (Step::Unmark, _) => {
@@ -113,13 +147,23 @@ impl Volumes {
                     let command = nfs.mount(&point, &wanted.mount_options, wanted.read_only);
                     self.mount_by_command(wanted, &command, point, turns).await
                 }
+                (Kind::Flex(flex), Some(point)) => {
+                    self.mount_by_driver(wanted, flex, on.as_ref(), point, turns).await
+                }
                 _ => {
                     let bound = move || bind(&layout, &of, on.as_ref());
                     Ok(self.blocking("mount volume", about, turns, bound).await?.1)
                 }
             },
             (Step::Finish, on) => {
-                let finish = move || finish(&layout, &of, on.as_ref());
+                let (driver, is_taken_over) = (progress.driver, progress.is_taken_over);
+                let finish = move || {
+                    if is_taken_over {
+                        disk::mark(&layout, &of.target, &of.name)?;
+                        return Ok(None);
+                    }
+                    finish(&layout, &of, on.as_ref(), driver)
+                };
                 let (told, turns) = self.blocking("finish volume", about, turns, finish).await?;
                 if let Some(message) = told {
                     let reason = types::reason::event::ALREADY_MOUNTED_VOLUME;
@@ -159,29 +203,38 @@ impl Volumes {
 
     /// Mounts the device of a volume, which is made visible before, and formatted if it is empty.
     async fn mount_device(&self, wanted: &Wanted, on: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let ours: &[&str] = if wanted.read_only { &["ro"] } else { &[] };
         match &wanted.kind {
             Kind::Local(local) => {
-                let disk = local.source();
-                self.format_and_mount(wanted, on, &disk, &local.fs_type, turns).await
+                self.format_and_mount(wanted, on, &local.source(), &local.fs_type, ours, turns).await
             }
+            Kind::Iscsi(disk) => {
+                let (path, turns) = self.attach_iscsi(disk, on, turns).await?;
+                self.format_and_mount(wanted, on, &path, &disk.fs_type, ours, turns).await
+            }
+            Kind::Fc(disk) => {
+                let (path, turns) = self.attach_fc(disk, on, turns).await?;
+                self.format_and_mount(wanted, on, &path, &disk.fs_type, ours, turns).await
+            }
+            Kind::Flex(flex) => self.mount_device_by_driver(wanted, flex, on, turns).await,
             // It has no device.
             Kind::Nfs(_) => Ok(turns),
         }
     }
 
     /// Mounts `disk` for `on`: made anew if it is empty, and checked otherwise.
-    async fn format_and_mount(
+    pub(super) async fn format_and_mount(
         &self,
         wanted: &Wanted,
         on: &Device,
         disk: &Path,
         fs_type: &str,
+        ours: &[&str],
         turns: Turns,
     ) -> Result<Turns, VolumeError> {
         let key = Key::of(&self.config.layout.device(on));
         let deadline = self.config.deadline;
         let fs_type = if fs_type.is_empty() { format::DEFAULT } else { fs_type };
-        let ours: &[&str] = if wanted.read_only { &["ro"] } else { &[] };
         let options = options::joined(&wanted.mount_options, ours);
         let read_only = options.iter().any(|option| option == "ro");
         let content = match self.commands.run(&key, &format::probe(disk), deadline).await {
@@ -217,13 +270,7 @@ impl Volumes {
             },
             Preparation::None => {}
         }
-        let point = {
-            let (layout, on) = (self.config.layout.clone(), on.clone());
-            let found = move || Ok(Above::device(&layout, &on)?.map(|above| above.point));
-            let point;
-            (point, turns) = self.blocking("find directory", &wanted.target, turns, found).await?;
-            point
-        };
+        let (point, turns) = self.point_of(on, turns).await?;
         // Gone meanwhile: it is made again in the next round.
         let Some(point) = point else { return Ok(turns) };
         let mounted =
@@ -240,7 +287,7 @@ impl Volumes {
 }
 
 /// For what commands at a volume are run.
-pub(super) fn key(layout: &Layout, wanted: &Wanted) -> Result<Key, DiskError> {
+pub(super) fn key(layout: &Layout, wanted: &Wanted) -> Result<Key, VolumeError> {
     Ok(Key::of(&layout.target(&wanted.target)?))
 }
 
@@ -254,7 +301,7 @@ fn is_readable(disk: &Path) -> std::io::Result<()> {
 }
 
 /// Shows the volume's directory, or the root of its device, to the pod.
-fn bind(layout: &Layout, wanted: &Wanted, on: Option<&Device>) -> Result<(), VolumeError> {
+pub(super) fn bind(layout: &Layout, wanted: &Wanted, on: Option<&Device>) -> Result<(), VolumeError> {
     let missing = || VolumeError::NoEffect { step: Step::MakeTarget, target: wanted.target.to_string() };
     let above = Above::target(layout, &wanted.target)?.ok_or_else(missing)?;
     // Nothing is mounted there yet, so that it may be opened.
@@ -265,21 +312,28 @@ fn bind(layout: &Layout, wanted: &Wanted, on: Option<&Device>) -> Result<(), Vol
             mount::bind(&device.path(), &fd_path(&target))
         }
         (Kind::Local(local), None) => mount::bind(&local.source(), &fd_path(&target)),
-        (Kind::Nfs(_), None) => Ok(()),
+        _ => return Err(missing()),
     };
     Ok(bound.map_err(|error| mount::MountError { path: above.point, ..error })?)
 }
 
 /// Sets what is only set on what is mounted: flags, and the group of the files. Returns what the pod is to be told.
-fn finish(layout: &Layout, wanted: &Wanted, on: Option<&Device>) -> Result<Option<String>, VolumeError> {
+fn finish(
+    layout: &Layout,
+    wanted: &Wanted,
+    on: Option<&Device>,
+    driver: Option<Capabilities>,
+) -> Result<Option<String>, VolumeError> {
     let Some(above) = Above::target(layout, &wanted.target)? else { return Ok(None) };
     let mut told = None;
     if !matches!(wanted.kind, Kind::Nfs(_)) {
         let flags = options::flags(&wanted.mount_options, wanted.read_only);
-        if !flags.is_empty() {
+        // How a driver mounts is its own.
+        if !flags.is_empty() && driver.is_none() {
             mount::remount(&above.path(), &flags)?;
         }
-        if let Some(group) = wanted.group.filter(|_| !wanted.read_only) {
+        let gives = !wanted.read_only && driver.is_none_or(|driver| driver.fs_group);
+        if let Some(group) = wanted.group.filter(|_| gives) {
             let failed = |source| VolumeError::Ownership { group: group.id, source };
             match conflict(layout, wanted, on, &above, group.id)? {
                 Shared::Alone => {

@@ -12,8 +12,10 @@ use super::*;
 use crate::layout::Plugin;
 use crate::local::Local;
 use crate::nfs::Nfs;
-use crate::wanted::{Group, Kind};
+use crate::wanted::Group;
 
+mod disks;
+mod drivers;
 mod kills;
 mod real;
 
@@ -85,6 +87,8 @@ impl World {
             read_only: false,
             mount_options: Vec::new(),
             group: None,
+            unique_name: None,
+            device_path: None,
             kind,
         }
     }
@@ -99,7 +103,7 @@ impl World {
         self.wanted(pod, Plugin::Nfs, "share", kind)
     }
 
-    async fn take_down(&self, pod: &str) -> Result<(), TakeDownError> {
+    async fn take_down(&self, pod: &str) -> Result<bool, TakeDownError> {
         self.volumes.take_down(&PodUid::from(pod)).await
     }
 
@@ -126,7 +130,17 @@ impl World {
             bases.contains(&name)
                 || path.parent().is_some_and(|parent| parent.ends_with("root/pods"))
                 || Plugin::of_dir(name).is_some_and(|plugin| !matches!(plugin, Plugin::Flex(_)))
-                || ["local-volume", "iscsi", "iface-default", "fc", "flexvolume"].contains(&name)
+                || [
+                    "local-volume",
+                    "iscsi",
+                    "iface-default",
+                    "fc",
+                    "flexvolume",
+                    "example.com",
+                    "example.com~lvm",
+                    "lvm",
+                ]
+                .contains(&name)
         };
         all.extend(paths.iter().filter(|path| !is_base(path)).map(|path| path.display().to_string()));
         all
@@ -137,6 +151,10 @@ fn berth(root: &Path) -> (Volumes, mpsc::Receiver<Event>) {
     let (recorder, events) = Recorder::channel(16);
     let volumes = Volumes::new(VolumesConfig {
         layout: Layout::new(root.join("root")),
+        machine: Machine { sys: root.join("sys"), dev: root.join("dev") },
+        plugin_dir: root.join("drivers"),
+        node: "node-1".into(),
+        attaches: true,
         search_path: format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", root.join("bin").display()).into(),
         deadline: LONG,
         recorder,

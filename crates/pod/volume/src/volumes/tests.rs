@@ -331,6 +331,10 @@ impl Drivers for Shared {
         self.0.did(format!("refresh {}", volume.name))
     }
 
+    async fn groups(&self, _: &PodUid) -> Vec<i64> {
+        Vec::new()
+    }
+
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.0.did(format!("take down {uid}"))
     }

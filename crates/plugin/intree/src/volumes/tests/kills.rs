@@ -80,7 +80,10 @@ async fn take_down(world: &World, pod: &str) {
             Err(error) if error.failures.iter().all(|(_, error)| is_running(error)) => {
                 tokio::task::yield_now().await;
             }
-            gone => return gone.unwrap(),
+            gone => {
+                gone.unwrap();
+                return;
+            }
         }
     }
 }

@@ -81,13 +81,15 @@ async fn real_files_are_given_to_the_group_of_the_first_pod() {
 async fn real_what_another_kubelet_has_mounted_is_taken_over() {
     let world = World::new();
     let source = world.directory("source");
-    let wanted = world.local("a", &source);
+    let group = Some(Group { id: 4242, policy: ChangePolicy::Always });
+    let wanted = Wanted { group, ..world.local("a", &source) };
     let path = world.root.join("root/pods/a/volumes/kubernetes.io~local-volume/pv");
     fs::create_dir_all(&path).unwrap();
     linux::mount::bind(&source, &path).unwrap();
     assert_eq!(world.volumes.shown(&"a".into(), "the-pv").await, None);
     world.volumes.prepare(&wanted).await.unwrap();
     assert!(world.volumes.shown(&"a".into(), "the-pv").await.is_some());
+    assert_ne!(fs::metadata(source.join(CANARY)).unwrap().gid(), 4242, "a pod is at work in it");
     assert_eq!(mounts_below(&world.root).len(), 1);
     // Mounted twice, as two that raced would have.
     linux::mount::bind(&source, &path).unwrap();

@@ -1,0 +1,177 @@
+//! All volumes of a node that are not made in its pods' directories alone: those that berth mounts itself, with or without
+//! an API server, and with one those of claims and of CSI drivers.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use config::Loaded;
+use intree::{Layout, Machine, Source, VolumesConfig};
+use task::events::Recorder;
+use tokio::sync::watch;
+use types::corev1::Volume;
+use types::objects::Objects;
+use types::{Pod, PodRef, PodUid};
+use volume::claim;
+use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
+use worker::Table;
+
+use super::{ClusterDrivers, Shown};
+
+/// Where programs are looked for if the environment does not say.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// By so much sooner it is said which command hangs than a pod's round of work is given up.
+const SOONER: Duration = Duration::from_secs(3);
+
+const NO_SERVER: &str = "an API server: give berth a kubeconfig";
+
+/// The volumes that berth mounts itself, on the node `node`, whose volumes are attached by a control plane if it
+/// `has_controller`.
+pub(crate) fn mounted_volumes(
+    loaded: &Loaded,
+    node: &str,
+    has_controller: bool,
+    deadline: Duration,
+    recorder: Recorder,
+) -> intree::Volumes {
+    intree::Volumes::new(VolumesConfig {
+        layout: Layout::new(loaded.flags.root_dir.clone()),
+        machine: Machine::default(),
+        plugin_dir: loaded.config.volume_plugin_dir.clone(),
+        node: node.to_owned(),
+        deadline: deadline.saturating_sub(SOONER),
+        attaches: !(has_controller && loaded.config.enable_controller_attach_detach),
+        search_path: std::env::var_os("PATH").unwrap_or_else(|| OsString::from(SEARCH_PATH)),
+        recorder,
+    })
+}
+
+/// The volumes of a node.
+#[derive(Debug)]
+pub(crate) struct NodeDrivers {
+    /// Those that berth mounts itself.
+    pub(crate) mounted: intree::Volumes,
+    /// Those of claims and drivers; none without an API server.
+    pub(crate) cluster: Option<Arc<ClusterDrivers>>,
+}
+
+impl NodeDrivers {
+    /// Releases the devices that a crash left, once it is known which pods there are.
+    pub(crate) async fn reclaim(self: Arc<Self>, mut table: watch::Receiver<Arc<Table>>) {
+        if table.wait_for(|table| table.complete).await.is_err() {
+            return;
+        }
+        loop {
+            let failed = self.mounted.reclaim().await;
+            for (device, error) in &failed {
+                let error = telemetry::chain(error);
+                tracing::debug!(%device, error, "A device that no pod has is still mounted");
+            }
+            // Tried again when there is news; without a device that is left there is nothing to do.
+            if failed.is_empty() {
+                return std::future::pending().await;
+            }
+            if table.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl volume::Drivers for NodeDrivers {
+    /// A volume that is there needs nobody.
+    async fn find(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Box<dyn FoundVolume>, Problem> {
+        if let Some(shown) = self.mounted.shown(&PodRef::of(pod).uid, &volume.name).await {
+            let read_only = is_read_only(pod, volume);
+            let selinux_relabel = !read_only && shown.target.plugin != intree::Plugin::Nfs;
+            let source = MountSource::HostPath(shown.path);
+            return Ok(Box::new(Shown(Mounted { source, read_only, selinux_relabel })));
+        }
+        let source = Source::Inline(volume);
+        if source.is_ours() {
+            let wanted = match (&self.cluster, source.secret(pod)) {
+                (Some(cluster), _) => {
+                    let wanted = cluster.mounted_here(pod, &volume.name, source, onlooker).await;
+                    onlooker.waits_for(&volume.name, None);
+                    wanted?
+                }
+                (None, Some(secret)) => {
+                    let what = format!("secret {}/{} of the volume", secret.namespace, secret.name);
+                    return Err(Problem::Unsupported { what, needs: NO_SERVER });
+                }
+                (None, None) => {
+                    intree::wanted(pod, source, None).map_err(|error| Problem::Driver(error.into()))?
+                }
+            };
+            return Ok(Box::new(ToMount { volumes: self.mounted.clone(), wanted }));
+        }
+        match &self.cluster {
+            Some(cluster) => cluster.find(pod, volume, onlooker).await,
+            None => Err(Problem::Unsupported {
+                what: "a volume of a claim or of a CSI driver".to_owned(),
+                needs: NO_SERVER,
+            }),
+        }
+    }
+
+    async fn refresh(&self, pod: &Pod, volume: &Volume, objects: &Objects) -> Result<(), DriverError> {
+        match &self.cluster {
+            Some(cluster) if !Source::Inline(volume).is_ours() => cluster.refresh(pod, volume, objects).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn groups(&self, uid: &PodUid) -> Vec<i64> {
+        match &self.cluster {
+            Some(cluster) => cluster.groups(uid).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// What hangs in one place holds up nothing in the other.
+    async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
+        let theirs = async {
+            match &self.cluster {
+                Some(cluster) => cluster.take_down(uid).await,
+                None => Ok(()),
+            }
+        };
+        let (ours, theirs) = tokio::join!(self.mounted.take_down(uid), theirs);
+        if let (Ok(true) | Err(_), Some(cluster)) = (&ours, &self.cluster) {
+            cluster.doubt_used();
+        }
+        ours?;
+        theirs
+    }
+}
+
+fn is_read_only(pod: &Pod, volume: &Volume) -> bool {
+    intree::is_read_only(volume) || claim::name(pod, volume).is_some_and(|name| name.read_only)
+}
+
+/// A volume that berth is to mount.
+#[derive(Debug)]
+pub(super) struct ToMount {
+    pub(super) volumes: intree::Volumes,
+    pub(super) wanted: intree::Wanted,
+}
+
+#[async_trait]
+impl FoundVolume for ToMount {
+    async fn show(&self) -> Result<Mounted, DriverError> {
+        let path = self.volumes.prepare(&self.wanted).await?;
+        Ok(Mounted {
+            source: MountSource::HostPath(path),
+            read_only: self.wanted.read_only,
+            selinux_relabel: self.wanted.is_relabeled(),
+        })
+    }
+}

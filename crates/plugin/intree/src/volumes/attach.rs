@@ -1,0 +1,381 @@
+//! Attaching disks of iSCSI targets and of Fibre Channel networks, and detaching them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use linux::mountinfo::MountTable;
+use tokio::time::sleep;
+
+use super::{Turns, Volumes};
+use crate::command::Command;
+use crate::disk;
+use crate::error::VolumeError;
+use crate::fc::{self, Naming, NoDisk};
+use crate::iscsi::{self, Attached, Disk, Iface, IscsiError};
+use crate::layout::Device;
+use crate::machine::Machine;
+use crate::run::{CommandError, Key};
+
+/// The note of other kubelets beside a disk of an iSCSI target. What is mounted hides it.
+const ISCSI_NOTE: &str = "iscsi.json";
+
+/// The pause between two looks for a disk.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is worked with while a disk is attached.
+struct Attaching<'a> {
+    volumes: &'a Volumes,
+    disk: &'a Disk,
+    on: &'a Device,
+    key: Key,
+}
+
+impl Volumes {
+    /// Attaches a disk of an iSCSI target, and returns where it is. Goes on when this is dropped: with a path that leads
+    /// nowhere it takes longer than a pod's round of work.
+    pub(super) async fn attach_iscsi(
+        &self,
+        disk: &Disk,
+        on: &Device,
+        turns: Turns,
+    ) -> Result<(PathBuf, Turns), VolumeError> {
+        let (volumes, disk, on) = (self.clone(), disk.clone(), on.clone());
+        let attached = tokio::spawn(async move {
+            let key = Key::of(&volumes.config.layout.device(&on));
+            Attaching { volumes: &volumes, disk: &disk, on: &on, key }.attach(turns).await
+        });
+        match attached.await {
+            Ok(attached) => attached,
+            Err(error) => Err(IscsiError::NoPath(error.to_string()).into()),
+        }
+    }
+
+    /// Detaches the disk of `device`, and ends its sessions if no other device has them.
+    pub(super) async fn detach_iscsi(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let (layout, of) = (self.config.layout.clone(), device.clone());
+        let read = move || Ok(disk::read_beside(&layout, &of, ISCSI_NOTE)?);
+        let (note, mut turns) = self.blocking("read note", device, turns, read).await?;
+        let attached = note.and_then(|note| Attached::by_note(&note)).or_else(|| Attached::by_device(device));
+        let Some(attached) = attached else { return Ok(turns) };
+        let key = Key::of(&self.config.layout.device(device));
+        if let Some(lun) = attached.lun {
+            let (machine, iqn) = (self.config.machine.clone(), attached.iqn.clone());
+            let find = move || {
+                let mut joined = Vec::new();
+                let devices = machine.iscsi_devices(&iqn, lun)?;
+                for name in &devices {
+                    joined.extend(machine.multipath_of(&machine.dev.join(name)));
+                }
+                joined.sort_unstable();
+                joined.dedup();
+                let all =
+                    devices.iter().cloned().chain(joined.iter().filter_map(|path| machine.device_name(path)));
+                refuse_mounted(&machine, all)?;
+                Ok((devices, joined))
+            };
+            let (devices, joined);
+            ((devices, joined), turns) = self.blocking("find disk", device, turns, find).await?;
+            for joined in joined {
+                // While the device that joins them is there, its paths are not taken away.
+                self.commands.run(&key, &fc::flush_multipath(&joined), self.config.deadline).await?;
+            }
+            let machine = self.config.machine.clone();
+            let delete = move || Ok(devices.iter().try_for_each(|name| machine.delete(name))?);
+            ((), turns) = self.blocking("delete disk", device, turns, delete).await?;
+        }
+        let _session = self.sessions.turn(&attached.iqn).await;
+        let (layout, session) = (self.config.layout.clone(), attached.session());
+        let count = move || Ok(disk::count_of_session(&layout, &session)?);
+        let (count, turns) = self.blocking("count disks", device, turns, count).await?;
+        if count <= 1 {
+            for command in attached.log_out() {
+                match self.commands.run(&key, &command, self.config.deadline).await {
+                    Err(error) if iscsi::is_ended_already(error.status()) => {}
+                    ended => drop(ended?),
+                }
+            }
+        }
+        let (layout, of) = (self.config.layout.clone(), device.clone());
+        let remove = move || {
+            disk::remove_beside(&layout, &of, ISCSI_NOTE)?;
+            // Within the turn for the sessions: the directory counts.
+            Ok(disk::remove_device(&layout, &of)?)
+        };
+        Ok(self.blocking("remove directory", device, turns, remove).await?.1)
+    }
+
+    /// Finds a disk of a Fibre Channel network.
+    pub(super) async fn attach_fc(
+        &self,
+        disk: &fc::Disk,
+        on: &Device,
+        turns: Turns,
+    ) -> Result<(PathBuf, Turns), VolumeError> {
+        let (machine, naming) = (self.config.machine.clone(), disk.naming.clone());
+        let find = move || {
+            let found = match search(&machine, &naming)? {
+                // One path may be all that is seen yet.
+                (_, Some(joined)) => Some(joined),
+                _ => {
+                    machine.scan()?;
+                    let (one, joined) = search(&machine, &naming)?;
+                    joined.or(one)
+                }
+            };
+            Ok(found.ok_or(NoDisk { links: naming.links() })?)
+        };
+        self.blocking("find disk", on, turns, find).await
+    }
+
+    /// Detaches the disk of `device`.
+    pub(super) async fn detach_fc(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let Some(naming) = Naming::of_device(device) else { return Ok(turns) };
+        let machine = self.config.machine.clone();
+        let find = move || {
+            let (one, joined) = search(&machine, &naming)?;
+            let joined_name = joined.as_ref().and_then(|path| machine.device_name(path));
+            let paths = match &joined_name {
+                Some(name) => machine.joined_by(name)?,
+                None => one.iter().filter_map(|path| machine.device_name(path)).collect(),
+            };
+            refuse_mounted(&machine, paths.iter().cloned().chain(joined_name))?;
+            Ok((paths, joined))
+        };
+        let ((paths, joined), turns) = self.blocking("find disk", device, turns, find).await?;
+        let key = Key::of(&self.config.layout.device(device));
+        if let Some(joined) = joined {
+            self.commands.run(&key, &fc::flush_multipath(&joined), self.config.deadline).await?;
+        }
+        for path in &paths {
+            let flush = fc::flush(&self.config.machine.dev.join(path));
+            let flushed = self.commands.run(&key, &flush, self.config.deadline).await;
+            tolerate(flushed, "A disk could not be flushed before it is detached")?;
+        }
+        let machine = self.config.machine.clone();
+        let delete = move || Ok(paths.iter().try_for_each(|name| machine.delete(name))?);
+        Ok(self.blocking("delete disk", device, turns, delete).await?.1)
+    }
+}
+
+/// A link to the disk with this name, and the device that joins its paths.
+fn search(machine: &Machine, naming: &Naming) -> Result<(Option<PathBuf>, Option<PathBuf>), VolumeError> {
+    let mut one = None;
+    for id in naming.ids() {
+        let Some(link) = machine.link(naming.links(), |name| naming.fits(id, name))? else { continue };
+        let joined = machine.multipath_of(&link);
+        // What the kernel calls it outlives the link.
+        one = Some(std::fs::canonicalize(&link).unwrap_or(link));
+        if joined.is_some() {
+            return Ok((one, joined));
+        }
+    }
+    Ok((one, None))
+}
+
+/// A device that somebody has mounted is not taken away.
+fn refuse_mounted(machine: &Machine, names: impl Iterator<Item = String>) -> Result<(), VolumeError> {
+    let mounts = MountTable::read()?;
+    for disk in names {
+        let Some(numbers) = machine.numbers(&disk) else { continue };
+        if let Some(mount) = mounts.iter().find(|mount| mount.device == numbers) {
+            return Err(VolumeError::InUse { disk, point: mount.point.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// A failure of what may fail is logged. What has not ended is not tolerated.
+fn tolerate(result: Result<String, CommandError>, what: &str) -> Result<(), CommandError> {
+    match result {
+        Err(error @ (CommandError::Failed { .. } | CommandError::NotFound { .. })) => {
+            tracing::debug!(error = %telemetry::chain(&error), "{what}");
+            Ok(())
+        }
+        result => result.map(drop),
+    }
+}
+
+impl Attaching<'_> {
+    async fn run(&self, command: &Command) -> Result<String, CommandError> {
+        self.volumes.commands.run(&self.key, command, self.volumes.config.deadline).await
+    }
+
+    async fn attach(&self, turns: Turns) -> Result<(PathBuf, Turns), VolumeError> {
+        let (layout, on, note) = (self.volumes.config.layout.clone(), self.on.clone(), self.disk.note());
+        let write = move || Ok(disk::write_beside(&layout, &on, ISCSI_NOTE, note.as_bytes())?);
+        let ((), turns) = self.volumes.blocking("write note", self.on, turns, write).await?;
+        let shown = self.run(&self.disk.show_iface()).await?;
+        let iface = iscsi::iface(&self.disk.initial_iface, &shown)?;
+        if self.disk.has_own_iface() {
+            self.make_iface(&iface).await?;
+        }
+        let _session = self.volumes.sessions.turn(&self.disk.iqn).await;
+        let (found, mut turns) = self.find_paths(&iface, turns).await?;
+        let looks = if self.disk.portals.len() > 1 { iscsi::MULTIPATH_LOOKS } else { 1 };
+        for look in 1..=looks {
+            let (machine, paths) = (self.volumes.config.machine.clone(), found.clone());
+            let find = move || Ok(paths.iter().find_map(|path| machine.multipath_of(path)));
+            let joined;
+            (joined, turns) = self.volumes.blocking("find disk", self.on, turns, find).await?;
+            if let Some(joined) = joined {
+                return Ok((joined, turns));
+            }
+            if look < looks {
+                sleep(PAUSE).await;
+            }
+        }
+        match found.into_iter().next() {
+            Some(path) => Ok((path, turns)),
+            None => Err(IscsiError::NoPath(String::new()).into()),
+        }
+    }
+
+    /// Makes the interface that is the volume's own.
+    async fn make_iface(&self, like: &Iface) -> Result<(), VolumeError> {
+        if self.disk.iface == self.disk.initial_iface {
+            return Err(IscsiError::SameIface(self.disk.iface.clone()).into());
+        }
+        match self.run(&self.disk.make_iface()).await {
+            Err(error) if error.status() == Some(iscsi::SESSION_EXISTS) => {}
+            made => drop(made?),
+        }
+        for command in self.disk.set_iface(like) {
+            if let Err(error) = self.run(&command).await {
+                let deleted = self.run(&self.disk.delete_iface()).await;
+                tolerate(deleted, "An interface that is half made could not be removed")?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the disk is, by as many paths as there are or as are enough.
+    async fn find_paths(
+        &self,
+        iface: &Iface,
+        mut turns: Turns,
+    ) -> Result<(Vec<PathBuf>, Turns), VolumeError> {
+        let mut paths = BTreeMap::new();
+        let mut last = None;
+        for attempt in 1..=iscsi::MOST_ATTEMPTS {
+            for portal in &self.disk.portals {
+                if paths.contains_key(portal) {
+                    continue;
+                }
+                let found;
+                (found, turns) = self.find_path(portal, iface, turns).await?;
+                match found {
+                    Ok(path) => drop(paths.insert(portal.clone(), path)),
+                    Err(error) => last = Some(error),
+                }
+            }
+            let is_enough = paths.len() >= iscsi::ENOUGH_PATHS && attempt >= iscsi::ENOUGH_ATTEMPTS;
+            if paths.is_empty() || paths.len() == self.disk.portals.len() || is_enough {
+                break;
+            }
+        }
+        if let Some(error) = &last {
+            let error = telemetry::chain(error);
+            tracing::warn!(device = %self.on, error, paths = paths.len(), "Not every path of an iSCSI disk is there");
+        }
+        if paths.is_empty() {
+            if self.disk.has_own_iface() {
+                let deleted = self.run(&self.disk.delete_iface()).await;
+                tolerate(deleted, "An interface could not be removed")?;
+            }
+            let why = last.map(|error| telemetry::chain(&error)).unwrap_or_default();
+            return Err(IscsiError::NoPath(why).into());
+        }
+        Ok((paths.into_values().collect(), turns))
+    }
+
+    /// Where the disk is, by this portal. The inner error is this path's alone.
+    async fn find_path(
+        &self,
+        portal: &str,
+        iface: &Iface,
+        turns: Turns,
+    ) -> Result<(Result<PathBuf, VolumeError>, Turns), VolumeError> {
+        let (mut host, mut turns) = self.host(portal, turns).await?;
+        if host.is_none() {
+            if let Err(error) = self.log_in(portal).await {
+                return match error {
+                    CommandError::Failed { .. } => Ok((Err(error.into()), turns)),
+                    // What hangs keeps the device, and nothing else is tried with it.
+                    error => Err(error.into()),
+                };
+            }
+            (host, turns) = self.host(portal, turns).await?;
+        }
+        let no_host = || IscsiError::NoPath(format!("no SCSI host for portal {portal} after logging in"));
+        let Some(host) = host else { return Ok((Err(no_host().into()), turns)) };
+        let (machine, lun) = (self.volumes.config.machine.clone(), self.disk.lun);
+        let scan = move || Ok(machine.scan_for(host, lun)?);
+        ((), turns) = self.volumes.blocking("scan for disk", self.on, turns, scan).await?;
+        let (start, end) = self.disk.link(portal, &iface.transport);
+        for look in 1..=iscsi::DISK_LOOKS {
+            let (machine, end) = (self.volumes.config.machine.clone(), end.clone());
+            let find = move || {
+                let fits = |name: &str| {
+                    if start.is_empty() {
+                        name == end
+                    } else {
+                        name.starts_with(start) && name.ends_with(&end)
+                    }
+                };
+                Ok(machine.link("by-path", fits)?)
+            };
+            let found;
+            (found, turns) = self.volumes.blocking("find disk", self.on, turns, find).await?;
+            if let Some(path) = found {
+                return Ok((Ok(path), turns));
+            }
+            if look < iscsi::DISK_LOOKS {
+                sleep(PAUSE).await;
+            }
+        }
+        let path = Path::new("/dev/disk/by-path").join(end).display().to_string();
+        Ok((Err(IscsiError::NoDisk { path, seconds: iscsi::DISK_LOOKS }.into()), turns))
+    }
+
+    /// The number of the host that has a session with the portal.
+    async fn host(&self, portal: &str, turns: Turns) -> Result<(Option<u32>, Turns), VolumeError> {
+        let (machine, iqn, portal) =
+            (self.volumes.config.machine.clone(), self.disk.iqn.clone(), portal.to_owned());
+        let find = move || Ok(machine.iscsi_hosts(&iqn)?.get(&portal).copied());
+        self.volumes.blocking("find session", self.on, turns, find).await
+    }
+
+    async fn log_in(&self, portal: &str) -> Result<(), CommandError> {
+        let disk = self.disk;
+        tolerate(self.run(&disk.begin_discovery(portal)).await, "An iSCSI discovery is there already")?;
+        for command in disk.authenticate_discovery(portal) {
+            self.run(&command).await?;
+        }
+        if let Err(error) = self.run(&disk.discover(portal)).await {
+            if matches!(error, CommandError::Failed { .. }) {
+                let forgotten = self.run(&disk.forget_discovery(portal)).await;
+                tolerate(forgotten, "An iSCSI discovery could not be forgotten")?;
+            }
+            return Err(error);
+        }
+        let scanned = self.run(&disk.scan_manually(portal)).await;
+        tolerate(
+            scanned,
+            "iscsiadm does not know node.session.scan; more disks than are asked for may appear",
+        )?;
+        for command in disk.authenticate_session(portal) {
+            self.run(&command).await?;
+        }
+        if let Err(error) = self.run(&disk.log_in(portal)).await {
+            if matches!(error, CommandError::Failed { .. }) {
+                let forgotten = self.run(&disk.forget_node(portal)).await;
+                tolerate(forgotten, "An iSCSI target could not be forgotten")?;
+            }
+            return Err(error);
+        }
+        let set = self.run(&disk.start_manually(portal)).await;
+        tolerate(set, "An iSCSI session may begin again when the machine boots")
+    }
+}

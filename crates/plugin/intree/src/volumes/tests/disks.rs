@@ -1,0 +1,251 @@
+//! Disks of iSCSI targets and of Fibre Channel networks, with the machine and its programs played by files and scripts. As
+//! root: what the programs would mount is bound.
+
+use super::*;
+use crate::fc::{self, Naming};
+use crate::iscsi::{self, Credentials};
+
+const IQN: &str = "iqn.2001-04.com.example:disk";
+
+/// Programs that make and mount file systems of disks.
+fn programs(world: &World) -> PathBuf {
+    let content = world.directory("content");
+    let bind = "for last; do :; done; exec /bin/mount --bind CONTENT $last";
+    world.program("mount", &bind.replace("CONTENT", content.to_str().unwrap()));
+    world.program("blkid", "echo TYPE=ext4");
+    world.program("fsck", "");
+    content
+}
+
+fn make(world: &World, path: &str, text: &str) -> PathBuf {
+    let path = world.root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn link(world: &World, path: &str, to: &str) {
+    let path = world.root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(to, path).unwrap();
+}
+
+/// An iscsiadm that has a session appear below `sys`, and its disk below `dev`.
+fn iscsiadm(world: &World) {
+    let script = r#"
+        session=W/sys/class/iscsi_host/host2/device/session1
+        connection=$session/connection1:0/iscsi_connection/connection1:0
+        case "$*" in
+        *"-o show") printf 'iface.transport_name = tcp\niface.mtu = 1500\niface.initiatorname = <empty>\n' ;;
+        *10.0.0.9*--login) echo "no route" >&2; exit 8 ;;
+        *--login)
+            mkdir -p $session/iscsi_session/session1 $connection $session/target2:0:0/2:0:0:3/block/sdx
+            echo IQN > $session/iscsi_session/session1/targetname
+            echo 10.0.0.1 > $connection/address; echo 3260 > $connection/port
+            mkdir -p W/sys/class/scsi_host/host2 W/sys/block/sdx/device W/dev/disk/by-path
+            : > W/sys/class/scsi_host/host2/scan; : > W/sys/block/sdx/device/delete; : > W/dev/sdx
+            ln -sf ../../sdx W/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-IQN-lun-3 ;;
+        *--logout*) [ -d W/sys/class/iscsi_host ] || exit 21; rm -r W/sys/class/iscsi_host ;;
+        esac"#;
+    world.program("iscsiadm", &script.replace('W', world.root.to_str().unwrap()).replace("IQN", IQN));
+}
+
+fn on_target(world: &World, pod: &str) -> Wanted {
+    let disk = iscsi::Disk {
+        volume: "pv".into(),
+        portals: vec!["10.0.0.1:3260".into()],
+        iqn: IQN.into(),
+        lun: 3,
+        initial_iface: "default".into(),
+        iface: "default".into(),
+        initiator: String::new(),
+        chap_discovery: false,
+        chap_session: false,
+        secret: Credentials::default(),
+        fs_type: String::new(),
+    };
+    world.wanted(pod, Plugin::Iscsi, "pv", Kind::Iscsi(disk))
+}
+
+#[tokio::test]
+async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
+    let mut world = World::new();
+    let content = programs(&world);
+    iscsiadm(&world);
+    let path = world.volumes.prepare(&on_target(&world, "a")).await.unwrap();
+    assert_eq!(canary(&path), "content");
+    let at = "10.0.0.1:3260";
+    let global = format!("ROOT/plugins/kubernetes.io/iscsi/iface-default/{at}-{IQN}-lun-3");
+    let disk = world.root.join(format!("dev/disk/by-path/ip-{at}-iscsi-{IQN}-lun-3"));
+    assert_eq!(
+        world.called(),
+        [
+            "iscsiadm -m iface -I default -o show".to_owned(),
+            format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new"),
+            format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default --discover"),
+            format!("iscsiadm -m node -p {at} -T {IQN} -I default -o update -n node.session.scan -v manual"),
+            format!("iscsiadm -m node -p {at} -T {IQN} -I default --login"),
+            format!("iscsiadm -m node -p {at} -T {IQN} -o update -n node.startup -v manual"),
+            format!("blkid -p -s TYPE -s PTTYPE -o export {}", disk.display()),
+            format!("fsck -a {}", disk.display()),
+            format!("mount -t ext4 -o defaults {} {global}", disk.display()),
+        ]
+    );
+    assert_eq!(fs::read_to_string(world.root.join("sys/class/scsi_host/host2/scan")).unwrap(), "0 0 3");
+    world.restart();
+    let named = Wanted { unique_name: Some("kubernetes.io/iscsi/x".into()), ..on_target(&world, "b") };
+    assert!(world.volumes.here().await.unwrap().has_unknown, "nothing says how the volume of a is called");
+    let other = world.volumes.prepare(&named).await.unwrap();
+    assert_eq!(world.called(), Vec::<String>::new(), "it is there");
+    // A second disk of the same target keeps the session.
+    let second = world.root.join(format!("root/plugins/kubernetes.io/iscsi/iface-default/{at}-{IQN}-lun-9"));
+    fs::create_dir(&second).unwrap();
+    world.take_down("a").await.unwrap();
+    assert_eq!(canary(&other), "content");
+    fs::remove_dir(&second).unwrap();
+    let here = Here { names: ["kubernetes.io/iscsi/x".into()].into(), has_unknown: false };
+    assert_eq!(world.volumes.here().await.unwrap(), here);
+    fs::create_dir(&second).unwrap();
+    world.take_down("b").await.unwrap();
+    assert_eq!(world.called(), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(world.root.join("sys/block/sdx/device/delete")).unwrap(), "1");
+    assert!(!world.root.join("root").join(global.trim_start_matches("ROOT/")).exists());
+    fs::remove_dir(&second).unwrap();
+
+    // With the session still there it is only scanned for the disk.
+    world.volumes.prepare(&on_target(&world, "a")).await.unwrap();
+    let logins = world.called().iter().filter(|line| line.contains("--login")).count();
+    assert_eq!(logins, 0);
+    world.take_down("a").await.unwrap();
+    assert_eq!(
+        world.called(),
+        [
+            format!("iscsiadm -m node -p {at} -T {IQN} --logout -I default"),
+            format!("iscsiadm -m node -p {at} -T {IQN} -o delete -I default"),
+        ]
+    );
+    assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
+}
+
+#[tokio::test]
+async fn real_a_target_that_is_away_leaves_nothing_but_what_is_taken_down() {
+    let mut world = World::new();
+    programs(&world);
+    iscsiadm(&world);
+    let mut away = on_target(&world, "a");
+    let Kind::Iscsi(disk) = &mut away.kind else { unreachable!() };
+    disk.portals = vec!["10.0.0.9:3260".into()];
+    let error = world.volumes.prepare(&away).await.unwrap_err();
+    assert!(error.to_string().contains("failed to get any path for iscsi disk"), "{error}");
+    assert!(error.to_string().contains("no route"), "{error}");
+    let called = world.called();
+    assert!(called.last().unwrap().ends_with("-o delete"), "the target is forgotten: {called:?}");
+    // berth is killed before anybody could take it down, and the pod is gone.
+    world.restart();
+    fs::remove_dir_all(world.root.join("root/pods")).unwrap();
+    let failed = world.volumes.reclaim().await;
+    assert!(failed.is_empty(), "{failed:?}");
+    assert!(world.called().iter().any(|line| line.contains("--logout")));
+    assert_eq!(world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn real_an_fc_disk_by_its_port() {
+    let world = World::new();
+    let content = programs(&world);
+    let delete = make(&world, "sys/block/sdq/device/delete", "");
+    let scan = make(&world, "sys/class/scsi_host/host0/scan", "");
+    let disk = fc::Disk {
+        naming: Naming::Targets { wwns: vec!["5006a".into(), "5006b".into()], lun: 1 },
+        fs_type: "xfs".into(),
+    };
+    let wanted = Wanted { read_only: true, ..world.wanted("a", Plugin::Fc, "pv", Kind::Fc(disk)) };
+    let error = world.volumes.prepare(&wanted).await.unwrap_err();
+    assert!(error.to_string().starts_with("no fc disk found"), "{error}");
+    assert_eq!(fs::read_to_string(&scan).unwrap(), "- - -");
+    make(&world, "dev/sdq", "");
+    link(&world, "dev/disk/by-path/pci-0000:41:00.0-fc-0x5006b-lun-1", "../../sdq");
+    let path = world.volumes.prepare(&wanted).await.unwrap();
+    assert_eq!(canary(&path), "content");
+    assert!(mount_options(&path).starts_with("ro,"));
+    let dev = world.root.join("dev").display().to_string();
+    let global = "ROOT/plugins/kubernetes.io/fc/5006a-5006b-lun-1";
+    assert_eq!(
+        world.called(),
+        [
+            format!("blkid -p -s TYPE -s PTTYPE -o export {dev}/sdq"),
+            format!("mount -t xfs -o ro,defaults {dev}/sdq {global}"),
+        ]
+    );
+    world.program("blockdev", "");
+    world.take_down("a").await.unwrap();
+    assert_eq!(world.called(), [format!("blockdev --flushbufs {dev}/sdq")]);
+    assert_eq!(fs::read_to_string(delete).unwrap(), "1");
+    assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
+}
+
+#[tokio::test]
+async fn real_an_fc_disk_with_several_paths() {
+    let world = World::new();
+    programs(&world);
+    for name in ["sdq", "sdr"] {
+        make(&world, &format!("dev/{name}"), "");
+        make(&world, &format!("sys/block/{name}/device/delete"), "");
+        make(&world, &format!("sys/block/dm-0/slaves/{name}"), "");
+    }
+    make(&world, "dev/dm-0", "");
+    link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
+    let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: String::new() };
+    let wanted = world.wanted("a", Plugin::Fc, "pv", Kind::Fc(disk));
+    world.volumes.prepare(&wanted).await.unwrap();
+    let dev = world.root.join("dev").display().to_string();
+    assert!(world.called()[2].starts_with(&format!("mount -t ext4 -o defaults {dev}/dm-0 ")));
+    // While the device that joins them is in use, its paths stay.
+    world.program("multipath", "echo map in use >&2; exit 1");
+    world.program("blockdev", "");
+    let error = world.take_down("a").await.unwrap_err();
+    assert!(error.to_string().contains("map in use"), "{error}");
+    assert_eq!(fs::read_to_string(world.root.join("sys/block/sdq/device/delete")).unwrap(), "");
+    world.called();
+    world.program("multipath", "");
+    world.take_down("a").await.unwrap();
+    assert_eq!(
+        world.called(),
+        [
+            format!("multipath -f {dev}/dm-0"),
+            format!("blockdev --flushbufs {dev}/sdq"),
+            format!("blockdev --flushbufs {dev}/sdr"),
+        ]
+    );
+    assert_eq!(fs::read_to_string(world.root.join("sys/block/sdr/device/delete")).unwrap(), "1");
+    assert_eq!(world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn real_a_disk_that_looks_empty_and_cannot_be_read_is_not_formatted() {
+    let world = World::new();
+    programs(&world);
+    world.program("blkid", "exit 2");
+    world.program("mkfs.ext4", "");
+    make(&world, "dev/sdq", "");
+    link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
+    let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: String::new() };
+    let wanted = world.wanted("a", Plugin::Fc, "pv", Kind::Fc(disk));
+    let error = world.volumes.prepare(&wanted).await.unwrap_err();
+    assert!(error.to_string().contains("so it is not formatted"), "{error}");
+    fs::write(world.root.join("dev/sdq"), [0; 4096]).unwrap();
+    world.called();
+    world.volumes.prepare(&wanted).await.unwrap();
+    assert!(world.called()[1].starts_with("mkfs.ext4 -F -m0 "));
+    world.program("blockdev", "");
+    world.take_down("a").await.unwrap();
+    // Errors that nobody has corrected.
+    world.program("blkid", "echo TYPE=ext4");
+    world.program("fsck", "echo run fsck by hand; exit 4");
+    let error = world.volumes.prepare(&wanted).await.unwrap_err();
+    assert!(error.to_string().contains("could not correct them: run fsck by hand"), "{error}");
+    world.program("fsck", "exit 1");
+    world.volumes.prepare(&wanted).await.unwrap();
+    world.take_down("a").await.unwrap();
+    assert_eq!(world.left(), Vec::<String>::new());
+}
