@@ -107,15 +107,7 @@ async fn real_a_container_reads_and_writes_a_block_device_through_a_kill_of_bert
     }
     assert_eq!(
         (driver.changes(), driver.damage()),
-        (
-            vec![
-                "NodeStageVolume".into(),
-                "NodePublishVolume".into(),
-                "NodeUnpublishVolume".into(),
-                "NodeUnstageVolume".into()
-            ],
-            vec![],
-        )
+        (vec!["NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"], vec![],)
     );
     // Its socket is in berth's directory.
     drop((driver, disk));
