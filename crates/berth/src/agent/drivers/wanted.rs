@@ -55,13 +55,13 @@ impl Origin {
         }
     }
 
-    /// What berth mounts itself, it gives to pods as directories alone.
-    fn refuse_device(&self) -> Result<(), DriversError> {
+    /// The name of a PersistentVolume that pods are to get as a device.
+    fn device(&self) -> Option<String> {
         match self {
             Self::Claim { found, .. } if VolumeMode::of(found) == VolumeMode::Block => {
-                Err(DriversError::Block(found.metadata.name.clone().unwrap_or_default()))
+                Some(found.metadata.name.clone().unwrap_or_default())
             }
-            _ => Ok(()),
+            _ => None,
         }
     }
 
@@ -97,7 +97,9 @@ impl ClusterDrivers {
         onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
         let origin = self.origin(pod, volume).await?;
         if let Some(source) = origin.mounted(volume) {
-            origin.refuse_device()?;
+            if let Some(device) = origin.device() {
+                return Err(DriversError::Block(device).into());
+            }
             let wanted = self.mounted_here(pod, &volume.name, source, onlooker).await?;
             return Ok(Made::Here(Box::new(wanted)));
         }
