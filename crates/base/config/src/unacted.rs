@@ -60,8 +60,8 @@ pub const SETTLED: &[&str] = &[
 
 /// The feature gates whose switch changes what berth does. All others are accepted; whoever makes one act adds it here.
 pub const SWITCHES: &[Gate] = &[
-    Gate::ClusterTrustBundleProjection,
     Gate::CSIVolumeHealth,
+    Gate::ClusterTrustBundleProjection,
     Gate::ComponentFlagz,
     Gate::ComponentStatusz,
     Gate::ContainerCheckpoint,

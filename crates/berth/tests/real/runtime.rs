@@ -27,8 +27,11 @@ async fn real_the_runtimes_cgroup_driver_wins() {
     if rig.containerd.version().major < 2 {
         // This runtime does not say, so that the configured driver is taken, which is not there.
         rig.put("waits", &pod("waits").container("main", &FOREVER));
-        let why = rig.until_why("waits", |why| why["step"] == "Cgroup").await;
-        assert!(why["waitingFor"].to_string().contains("systemd cannot be reached over D-Bus"), "{why:#}");
+        let is_told = |why: &serde_json::Value| {
+            why["waitingFor"].to_string().contains("systemd cannot be reached over D-Bus")
+        };
+        let why = rig.until_why("waits", is_told).await;
+        assert_eq!(why["step"], "Cgroup", "{why:#}");
         rig.node.stop().await.unwrap();
         fs::write(rig.node.config(), written).unwrap();
         rig.node.start().unwrap();

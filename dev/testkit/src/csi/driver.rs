@@ -26,6 +26,13 @@ pub struct TestDriver {
     registration: Option<FakePlugin>,
 }
 
+/// What serves has the journal, which has what serves: somebody has to let go.
+impl Drop for TestDriver {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
 impl TestDriver {
     /// Starts a driver whose socket and volumes are in `dir`. It is registered nowhere.
     ///

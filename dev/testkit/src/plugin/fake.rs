@@ -25,6 +25,13 @@ pub struct FakePlugin {
     info: PluginInfo,
 }
 
+/// What serves has the journal, which has what serves: somebody has to let go.
+impl Drop for FakePlugin {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
 impl FakePlugin {
     /// Starts the plugin `name` of the type `kind` at `socket`.
     ///
