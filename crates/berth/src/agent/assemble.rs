@@ -253,7 +253,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         health: health.clone(),
         facts: facts.subscribe(),
         referred: referred.clone(),
-        grower: drivers.as_ref().map(|drivers| drivers.grower()),
+        drivers: drivers.clone(),
         messages: TerminationMessages::default(),
         milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),

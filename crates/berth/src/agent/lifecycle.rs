@@ -16,7 +16,7 @@ use types::{Ended, Event, ObservedPod, Pod, PodRef, Step, pod};
 use worker::{Job, Lifecycle, Round, RoundError, Verdict};
 
 use super::admission::Admission;
-use super::drivers::Grower;
+use super::drivers::ClusterDrivers;
 use super::metrics::Milestones;
 use super::podobjects::PodObjects;
 use super::referred::Referred;
@@ -35,8 +35,8 @@ pub(super) struct PodLifecycle {
     pub(super) facts: watch::Receiver<Arc<containerconfig::NodeFacts>>,
     /// What pods refer to in the API server, if there is one.
     pub(super) referred: Option<Referred>,
-    /// Who has volumes of claims grow, if there is an API server.
-    pub(super) grower: Option<Grower>,
+    /// Who has drivers, if there is an API server.
+    pub(super) drivers: Option<Arc<ClusterDrivers>>,
     pub(super) messages: TerminationMessages,
     pub(super) milestones: Milestones,
     /// What the runtime calls itself; the scheme of container ids in the API.
@@ -198,8 +198,8 @@ impl Lifecycle for PodLifecycle {
             }
             synced => synced.map_err(|error| round_error(&error))?,
         };
-        if let Some(grower) = &self.grower {
-            grower.look_after(pod);
+        if let Some(drivers) = &self.drivers {
+            drivers.look_after(pod);
         }
         let left = self.time_left(pod, &cell.pod.uid);
         let again_in = synced.again_in.into_iter().chain(left).min();

@@ -228,6 +228,25 @@ async fn a_volume_grows_in_use_and_before_a_pod_gets_it() {
 }
 
 #[tokio::test]
+async fn a_driver_that_wants_to_publish_again_does_so_with_each_resync() {
+    let mut spec = no_attach();
+    spec["requiresRepublish"] = json!(true);
+    let mut world = World::with(spec, options(), "syncFrequency: 1s\n").await;
+    world.register().await;
+    world.api.server.create(&by_claim("web")).await;
+    world.api.server.until_ready("web").await;
+    let published = |calls: &[Call]| calls.iter().filter(|call| call.name == "NodePublishVolume").count();
+    world.driver.wait(DEADLINE, |calls| published(calls) >= 3).await.unwrap();
+    // A failure is told, and the volume stays as it is.
+    let fault = Fault::Fail(Code::Internal, "no token".into());
+    let _fails = world.driver.raise(Strike::new("NodePublishVolume", Moment::Before, fault));
+    world.api.server.until_event("Pod", "FailedMount").await;
+    let pod = world.api.server.pod("web").await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["ready"], true, "{pod}");
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn an_inline_volume() {
     let mut world = World::start().await;
     world.register().await;

@@ -9,6 +9,8 @@ use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
+use crate::mountinfo::MountTable;
+
 /// A mount call failed.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {doing} {}: {}", path.display(), advice(doing, source))]
@@ -205,11 +207,15 @@ pub fn remount(target: &Path, added: &[Flag]) -> Result<(), MountError> {
 }
 
 /// Makes `target` and the mounts below it shared: what is mounted below it later is seen by its peers, such as
-/// containers with `mountPropagation`. Something that is no mount point is bind-mounted onto itself first.
+/// containers with `mountPropagation`. Something that is no mount point is bind-mounted onto itself first, unless the mount
+/// that it is on is shared: all that is mounted below it would be there twice then.
 ///
 /// # Errors
 /// If `target` is missing or the kernel refuses.
 pub fn make_rshared(target: &Path) -> Result<(), MountError> {
+    if is_shared(target) {
+        return Ok(());
+    }
     let share =
         || rustix::mount::mount_change(target, MountPropagationFlags::SHARED | MountPropagationFlags::REC);
     match share() {
@@ -220,6 +226,12 @@ pub fn make_rshared(target: &Path) -> Result<(), MountError> {
         result => result,
     }
     .map_err(MountError::on("set the propagation of", target))
+}
+
+/// Whether what is mounted below `target` is seen by peers; not if that cannot be found out.
+fn is_shared(target: &Path) -> bool {
+    let (Ok(real), Ok(mounts)) = (std::fs::canonicalize(target), MountTable::read()) else { return false };
+    mounts.holding(&real).is_some_and(|mount| mount.shared.is_some())
 }
 
 /// Unmounts what is mounted last at `target`; a link at its end is not followed.

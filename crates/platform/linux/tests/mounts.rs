@@ -101,13 +101,18 @@ fn real_a_bind_mount_can_be_read_only_by_itself() {
 }
 
 #[test]
-fn real_sharing_makes_a_mount_point_where_there_is_none() {
+fn real_sharing_makes_a_mount_point_only_where_nothing_is_shared() {
     let Some(ground) = Ground::new() else { return };
     let dir = ground.dir("shared");
+    let was_shared = MountTable::read().unwrap().holding(&dir).unwrap().shared.is_some();
     mount::make_rshared(&dir).unwrap();
     mount::make_rshared(&dir).unwrap();
-    assert_eq!(MountTable::read().unwrap().below(&dir).len(), 1);
-    assert!(MountTable::read().unwrap().at(&dir).unwrap().shared.is_some());
+    assert_eq!(MountTable::read().unwrap().below(&dir).len(), usize::from(!was_shared));
+    // What is mounted below would be there twice.
+    let inner = ground.dir("shared/inner");
+    mount::make_rshared(&inner).unwrap();
+    let mounts = MountTable::read().unwrap();
+    assert!(mounts.holding(&inner).unwrap().shared.is_some() && mounts.at(&inner).is_none());
 }
 
 #[test]

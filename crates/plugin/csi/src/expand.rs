@@ -1,6 +1,5 @@
 //! Having the file system of a volume fill what the volume has grown to (KEP-556; `NodeExpandVolume`).
 
-use linux::mountinfo::MountTable;
 use pluginapi::PluginErrorKind;
 use pluginapi::csi::{AccessMode, AccessType, Capability, Expand, Secrets, VolumeAccess};
 use task::blocking;
@@ -8,7 +7,7 @@ use types::PodUid;
 use types::corev1::{PersistentVolume, Secret};
 use volume::claim::VolumeMode;
 
-use crate::disk::{self, Whose};
+use crate::disk;
 use crate::error::VolumeError;
 use crate::layout::{Site, VolumeId};
 use crate::plan::Target;
@@ -139,20 +138,9 @@ impl Volumes {
     /// If it cannot, or it is not known whether it did.
     pub async fn expand(&self, growth: &Growth) -> Result<(), ExpandError> {
         let Growth { volume, target, bytes, access, secrets } = growth;
-        let turn = self.owners.turn(volume).await;
-        let (layout, at) = (self.config.layout.clone(), target.clone());
-        let looked = blocking::with_deadline("look at volume", self.config.deadline, move || {
-            let seen = MountTable::read().map_err(Into::into);
-            // The turn goes along: a thread that hangs keeps its volume.
-            (seen.and_then(|mounts| disk::look_published(&layout, &at, &mounts)), turn)
-        });
-        let hung = |source| VolumeError::Hung { volume: volume.clone(), source };
-        let (seen, _turn) = looked.await.map_err(hung).map_err(ExpandError::Volume)?;
-        let seen = seen.map_err(VolumeError::from).map_err(ExpandError::Volume)?;
+        let turn = self.turn_if_whole(volume, target).await.map_err(ExpandError::Volume)?;
         // A driver that is asked for a volume that was just taken away says that it does not exist, which would count for ever.
-        if seen.whose != Whose::Of(volume.clone()) || !seen.shown.mark {
-            return Err(ExpandError::NotThere(volume.clone()));
-        }
+        let Some(_turn) = turn else { return Err(ExpandError::NotThere(volume.clone())) };
         let registered = self.config.drivers.get(&volume.driver);
         let registered = registered
             .ok_or_else(|| ExpandError::Volume(VolumeError::NotRegistered(volume.driver.clone())))?;

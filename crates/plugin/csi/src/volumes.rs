@@ -133,34 +133,48 @@ impl Volumes {
     pub async fn prepare(&self, wanted: &Wanted) -> Result<PathBuf, VolumeError> {
         let _wanting = self.owners.want(&wanted.volume);
         let turn = self.owners.turn(&wanted.volume).await;
-        self.show(wanted, turn).await.map(|(path, _)| path)
+        self.show(wanted, turn).await
     }
 
-    /// As [`Volumes::prepare`], and the driver is asked to publish once more although the volume is there
-    /// (`CSIDriver.spec.requiresRepublish`). A failure leaves it as it is.
+    /// Has the driver publish once more what the pod has (`CSIDriver.spec.requiresRepublish`), and returns whether the pod has
+    /// it. A failure leaves it as it is. Nobody stages, publishes or takes down the volume meanwhile.
     ///
     /// # Errors
-    /// As [`Volumes::prepare`].
-    pub async fn republish(&self, wanted: &Wanted) -> Result<PathBuf, VolumeError> {
-        let _wanting = self.owners.want(&wanted.volume);
-        let turn = self.owners.turn(&wanted.volume).await;
-        let (path, fresh) = self.show(wanted, turn).await?;
-        if !fresh {
-            // Nobody else's turn is needed: the driver takes one call at a time for a volume.
-            let (driver, capabilities) = self.driver(&wanted.volume).await?;
-            let publish = wanted.publish(&self.config.layout, path.clone());
-            driver.publish(&publish, &capabilities).await?;
-        }
-        Ok(path)
+    /// If the driver did not do it.
+    pub async fn republish(&self, wanted: &Wanted) -> Result<bool, VolumeError> {
+        let target = wanted.target();
+        let Some(_turn) = self.turn_if_whole(&wanted.volume, &target).await? else { return Ok(false) };
+        let path = self.published_path(&target)?;
+        let (driver, capabilities) = self.driver(&wanted.volume).await?;
+        driver.publish(&wanted.publish(&self.config.layout, path), &capabilities).await?;
+        Ok(true)
     }
 
-    /// The path, and whether the volume was published just now.
-    async fn show(&self, wanted: &Wanted, turn: Turn) -> Result<(PathBuf, bool), VolumeError> {
+    /// The right to work on `volume`, if it is there at `target`, and whole.
+    pub(crate) async fn turn_if_whole(
+        &self,
+        volume: &VolumeId,
+        target: &Target,
+    ) -> Result<Option<Turn>, VolumeError> {
+        let turn = self.owners.turn(volume).await;
+        let (layout, at) = (self.config.layout.clone(), target.clone());
+        let looked = blocking::with_deadline("look at volume", self.config.deadline, move || {
+            let seen = MountTable::read().map_err(Into::into);
+            // The turn goes along: a thread that hangs keeps its volume.
+            (seen.and_then(|mounts| disk::look_published(&layout, &at, &mounts)), turn)
+        });
+        let hung = |source| VolumeError::Hung { volume: volume.clone(), source };
+        let (seen, turn) = looked.await.map_err(hung)?;
+        let seen = seen?;
+        Ok((seen.whose == Whose::Of(volume.clone()) && seen.shown.mark).then_some(turn))
+    }
+
+    async fn show(&self, wanted: &Wanted, turn: Turn) -> Result<PathBuf, VolumeError> {
         let target = wanted.target();
         let path = self.published_path(&target)?;
         let mut work = Work { volumes: self, site: wanted.site(), wanted: Some(wanted), done: Vec::new() };
         work.settle(turn, BTreeMap::from([(target, Wish::Wanted)])).await?;
-        Ok((path, !work.done.is_empty()))
+        Ok(path)
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and unstages those that no pod has then.

@@ -6,7 +6,6 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use types::corev1::Volume;
-use types::objects::Objects;
 use types::{Pod, PodUid};
 
 use crate::{Mounted, Problem};
@@ -29,12 +28,6 @@ pub trait Drivers: Debug + Send + Sync + 'static {
         volume: &Volume,
         onlooker: &dyn Onlooker,
     ) -> Result<Box<dyn FoundVolume>, Problem>;
-
-    /// Has the driver of `volume`, which is there, renew what it shows, if it is one that wants that.
-    ///
-    /// # Errors
-    /// If it cannot be done now. The volume shows what it showed before.
-    async fn refresh(&self, pod: &Pod, volume: &Volume, objects: &Objects) -> Result<(), DriverError>;
 
     /// The groups that all processes of the pod `uid` are in because of volumes that it has, by what is on disk.
     async fn groups(&self, uid: &PodUid) -> Vec<i64>;

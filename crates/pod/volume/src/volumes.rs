@@ -133,19 +133,7 @@ impl Volumes {
         let mut volumes = kind::used(pod);
         volumes.retain(|volume| Kind::of(volume).is_followed());
         let none = FoundVolumes::default();
-        let (ours, theirs) = tokio::join!(self.each(pod, volumes, objects, &none), self.renew(pod, objects));
-        ours.map(|prepared| prepared.behind.into_iter().chain(theirs).collect())
-    }
-
-    /// Has drivers renew what their volumes show, and returns which could not.
-    async fn renew(&self, pod: &Arc<Pod>, objects: &Arc<Objects>) -> Vec<VolumeFailure> {
-        let Some(drivers) = &self.drivers else { return Vec::new() };
-        let theirs = kind::used(pod).into_iter().filter(|volume| Kind::of(volume).is_of_driver());
-        let renewed = theirs.map(async |volume| {
-            let renewed = self.in_time(drivers.refresh(pod, volume, objects)).await;
-            renewed.err().map(|problem| failure(volume, problem))
-        });
-        futures::future::join_all(renewed).await.into_iter().flatten().collect()
+        Ok(self.each(pod, volumes, objects, &none).await?.behind)
     }
 
     /// The groups that all processes of the pod `uid` are in because of volumes that were prepared for it.

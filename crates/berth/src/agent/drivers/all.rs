@@ -11,7 +11,6 @@ use intree::{Layout, Machine, Source, VolumesConfig};
 use task::events::Recorder;
 use tokio::sync::watch;
 use types::corev1::Volume;
-use types::objects::Objects;
 use types::{Pod, PodRef, PodUid};
 use volume::claim;
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
@@ -119,13 +118,6 @@ impl volume::Drivers for NodeDrivers {
                 what: "a volume of a claim or of a CSI driver".to_owned(),
                 needs: NO_SERVER,
             }),
-        }
-    }
-
-    async fn refresh(&self, pod: &Pod, volume: &Volume, objects: &Objects) -> Result<(), DriverError> {
-        match &self.cluster {
-            Some(cluster) if !Source::Inline(volume).is_ours() => cluster.refresh(pod, volume, objects).await,
-            _ => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ mod inuse;
 mod label;
 mod limits;
 mod mounted;
+mod renewal;
 mod usage;
 mod wanted;
 
@@ -31,7 +32,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
-use types::objects::Objects;
 use types::{Pod, PodRef, PodUid, pod};
 use volume::claim::{self, VolumeMode};
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
@@ -43,10 +43,10 @@ use self::announce::Announcer;
 use self::attach::Attaching;
 use self::inuse::{Kept, UsedVolumes, used_by};
 use self::limits::Limits;
+use self::renewal::Renewals;
 use self::wanted::Made;
 use super::cluster::Cluster;
-pub(super) use grow::Grower;
-use grow::OfClaim;
+use grow::{Grower, OfClaim};
 use label::Labels;
 #[cfg(test)]
 pub(super) use label::Metrics as LabelMetrics;
@@ -76,6 +76,8 @@ pub(super) struct ClusterDrivers {
     attaching: Attaching,
     grower: Grower,
     labels: Arc<Labels>,
+    renewals: Arc<Renewals>,
+    recorder: Recorder,
     /// Told when volumes of a pod were taken away, or may have been.
     left: Notify,
 }
@@ -146,14 +148,15 @@ impl ClusterDrivers {
             used: UsedVolumes::new(in_use),
             doubts,
         };
+        // Rounds of a pod's work come with each resync, and at other times.
+        let often = loaded.config.sync_frequency.get() / 2;
         let grower = Grower::new(
             cluster.client.clone(),
             volumes.clone(),
             node,
             recorder.clone(),
             volume::Metrics::register(metrics),
-            // Rounds of a pod's work come with each resync, and at other times.
-            loaded.config.sync_frequency.get() / 2,
+            often,
         );
         let tokens = Tokens::new(cluster.client.clone());
         let this = Arc::new(Self {
@@ -166,15 +169,18 @@ impl ClusterDrivers {
             attaching,
             grower,
             labels: Arc::new(Labels::new(&loaded.gates, metrics)),
+            renewals: Arc::new(Renewals::new(often)),
+            recorder: recorder.clone(),
             left: Notify::new(),
         });
         supervisor.spawn("volumes in use", Arc::clone(&this).tell_used());
         this
     }
 
-    /// Who has volumes grow.
-    pub(super) fn grower(&self) -> Grower {
-        self.grower.clone()
+    /// Has volumes of `pod`, which its containers have, grow and be renewed where that is due. Returns at once.
+    pub(super) fn look_after(self: &Arc<Self>, pod: &Arc<Pod>) {
+        self.grower.look_after(pod);
+        self.renew(pod);
     }
 
     /// The drivers that are registered, and changes of them.
@@ -277,6 +283,7 @@ struct ToMake {
     volumes: csi::Volumes,
     grower: Grower,
     labels: Arc<Labels>,
+    renewals: Arc<Renewals>,
     /// The claim that the pod has it by.
     of_claim: Option<OfClaim>,
     wanted: Wanted,
@@ -297,6 +304,8 @@ impl FoundVolume for ToMake {
                 self.labels.conflict(&wanted.volume.driver, wanted.by_one_pod);
             }
         })?;
+        // It was published just now.
+        drop(self.renewals.begin(&wanted.pod, &wanted.name, Instant::now()));
         if let Some(of_claim) = &self.of_claim {
             self.grower.grow_at_mount(of_claim, &wanted.volume).await?;
         }
@@ -336,23 +345,12 @@ impl volume::Drivers for ClusterDrivers {
                 volumes: self.volumes.clone(),
                 grower: self.grower.clone(),
                 labels: Arc::clone(&self.labels),
+                renewals: Arc::clone(&self.renewals),
                 of_claim: OfClaim::of(pod, volume),
                 wanted: *wanted,
             }),
             Made::Here(wanted) => Box::new(ToMount { volumes: self.mounted.clone(), wanted: *wanted }),
         })
-    }
-
-    async fn refresh(&self, pod: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
-        // The API server is asked only if there is a driver at all that wants it.
-        let any = |object: &Arc<CSIDriver>| object.spec.requires_republish == Some(true);
-        if !self.objects.objects().is_some_and(|objects| objects.values().any(any)) {
-            return Ok(());
-        }
-        if let Some(wanted) = self.wanted_again(pod, volume).await? {
-            self.volumes.republish(&wanted).await?;
-        }
-        Ok(())
     }
 
     async fn groups(&self, uid: &PodUid) -> Vec<i64> {
@@ -368,6 +366,7 @@ impl volume::Drivers for ClusterDrivers {
             told.0 = None;
         }
         self.grower.forget(uid);
+        self.renewals.forget(uid);
         Ok(())
     }
 }

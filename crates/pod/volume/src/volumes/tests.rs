@@ -327,10 +327,6 @@ impl Drivers for Shared {
         Ok(Box::new(FakeFound(Arc::clone(&self.0), volume.name.clone())))
     }
 
-    async fn refresh(&self, _: &Pod, volume: &Volume, _: &Objects) -> Result<(), DriverError> {
-        self.0.did(format!("refresh {}", volume.name))
-    }
-
     async fn groups(&self, _: &PodUid) -> Vec<i64> {
         Vec::new()
     }
@@ -360,8 +356,6 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
     let prepared = with.prepare_found(&pod, &none(), &found).await.unwrap();
     assert_eq!(path_of(&prepared, "data"), dir.path().join("made"));
     assert_eq!(drivers.asked(), ["show data", "show inline"]);
-    assert_eq!(with.refresh(&pod, &none()).await.unwrap().len(), 0);
-    assert_eq!(drivers.asked(), ["refresh data", "refresh inline"]);
 
     drivers.fails.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(with.find(&pod, &told).await.unwrap_err().failures.len(), 2);
@@ -370,8 +364,6 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
         failed.failures[0].event_message(),
         "MountVolume.SetUp failed for volume \"data\" : the driver is away"
     );
-    let behind = with.refresh(&pod, &none()).await.unwrap();
-    assert_eq!(behind.len(), 2, "what drivers cannot renew stays as it is");
     let kept = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/tmp");
     assert!(with.remove_pod_dir(&uid()).await.is_err());
     assert!(kept.exists(), "nothing is removed before the drivers have taken theirs away");
