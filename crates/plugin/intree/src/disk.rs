@@ -498,12 +498,13 @@ pub(crate) fn targets_of(layout: &Layout, pod: &PodUid) -> Result<Vec<Target>, D
     PodPaths::new(layout.root_dir(), pod)?;
     let pods = layout.pods_dir();
     let mut all = Vec::new();
-    let mounted = |name: &str| Some((Plugin::of_dir(name)?, VolumeMode::Filesystem));
-    let of_dirs: [(_, &dyn Fn(&str) -> Option<(Plugin, VolumeMode)>); 2] =
-        [("volumes", &mounted), ("plugins", &Plugin::of_files_dir)];
-    for (part, of_dir) in of_dirs {
+    for part in ["volumes", "plugins"] {
         for dir in names(&pods, &Path::new(pod.as_str()).join(part))? {
-            let Some((plugin, mode)) = of_dir(&dir) else { continue };
+            let found = match part {
+                "plugins" => Plugin::of_files_dir(&dir),
+                _ => Plugin::of_dir(&dir).map(|plugin| (plugin, VolumeMode::Filesystem)),
+            };
+            let Some((plugin, mode)) = found else { continue };
             for spec_name in names(&pods, &[pod.as_str(), part, &dir].iter().collect::<PathBuf>())? {
                 all.push(Target { pod: pod.clone(), plugin: plugin.clone(), mode, spec_name });
             }
