@@ -20,7 +20,10 @@ use crate::layout::{DEVICE_ROOTS, Device, Layout, Plugin, Target, is_name};
 use crate::plan::{DeviceShown, TargetShown};
 use crate::refs;
 
+mod beside;
 pub(crate) mod devices;
+
+pub(crate) use beside::{count_of_session, read_beside, remove_beside, write_beside};
 
 /// The note: a line with the device that the volume is on, if it is on one, and one with the name by which the control plane
 /// knows it, if it does.
@@ -418,54 +421,6 @@ pub(crate) fn make_device(layout: &Layout, device: &Device) -> Result<(), DiskEr
     linux::fs::create_dir_all(&plugins, DIR_MODE)?;
     Root::open(&plugins)?.create_dir_all(device.path(), DIR_MODE)?;
     Ok(())
-}
-
-/// Writes the file `name` about `device` into its directory, for whoever has to detach it. It must not be mounted.
-pub(crate) fn write_beside(
-    layout: &Layout,
-    device: &Device,
-    name: &str,
-    text: &[u8],
-) -> Result<(), DiskError> {
-    let Some(dir) = open(&layout.plugins_dir(), device.path())? else { return Ok(()) };
-    let written = task::file::write_atomic(&beneath::fd_path(&dir).join(name), text, FILE_MODE);
-    Ok(written.map_err(PathError::on("write", &dir.path().join(name)))?)
-}
-
-/// What the file `name` about `device` says; none if there is none.
-pub(crate) fn read_beside(
-    layout: &Layout,
-    device: &Device,
-    name: &str,
-) -> Result<Option<Vec<u8>>, DiskError> {
-    open(&layout.plugins_dir(), device.path())?.map_or(Ok(None), |dir| read(&dir, name))
-}
-
-/// Removes the file `name` about `device`, and one that a crash left half written.
-pub(crate) fn remove_beside(layout: &Layout, device: &Device, name: &str) -> Result<(), DiskError> {
-    let Some(dir) = open(&layout.plugins_dir(), device.path())? else { return Ok(()) };
-    for name in [format!(".{name}.new"), name.to_owned()] {
-        match std::fs::remove_file(beneath::fd_path(&dir).join(&name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(PathError::on("remove", &dir.path().join(name))(error).into());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// How many devices of iSCSI have directories that begin with `session`, also those of block volumes.
-pub(crate) fn count_of_session(layout: &Layout, session: &str) -> Result<usize, DiskError> {
-    let plugins = layout.plugins_dir();
-    let mut count = 0;
-    for base in ["kubernetes.io/iscsi", "kubernetes.io/iscsi/volumeDevices"] {
-        for iface in names(&plugins, Path::new(base))?.into_iter().filter(|name| name != "volumeDevices") {
-            let all = names(&plugins, &Path::new(base).join(iface))?;
-            count += all.iter().filter(|name| name.starts_with(session)).count();
-        }
-    }
-    Ok(count)
 }
 
 /// Whether there is a directory of `device`, mounted or not.
