@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use testkit::pod::{PodBuilder, pod};
@@ -110,15 +111,13 @@ async fn a_server_that_hangs_holds_up_its_own_static_pod_alone_over_a_kill() {
     rig.assert_proper();
 }
 
-#[tokio::test]
-async fn a_local_volume_by_a_claim() {
-    let mut api = ApiRig::start().await;
-    let source = api.rig.file("source");
+/// A claim `data` of the volume `pv-1`, which is what the node has at `path`.
+async fn claim_local(api: &ApiRig, path: &Path, mode: &str) {
     let volume: PersistentVolume = serde_json::from_value(json!({
         "metadata": {"name": "pv-1"},
         "spec": {
-            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
-            "storageClassName": "", "persistentVolumeReclaimPolicy": "Retain", "local": {"path": source},
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": mode,
+            "storageClassName": "", "persistentVolumeReclaimPolicy": "Retain", "local": {"path": path},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
                 {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node"]}]}]}},
         },
@@ -129,11 +128,18 @@ async fn a_local_volume_by_a_claim() {
         "metadata": {"name": "data", "namespace": "default"},
         "spec": {
             "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "pv-1",
-            "resources": {"requests": {"storage": "1Gi"}},
+            "volumeMode": mode, "resources": {"requests": {"storage": "1Gi"}},
         },
     });
     api.server.make::<PersistentVolumeClaim>(claim).await;
-    bind(&api).await;
+    bind(api).await;
+}
+
+#[tokio::test]
+async fn a_local_volume_by_a_claim() {
+    let mut api = ApiRig::start().await;
+    let source = api.rig.file("source");
+    claim_local(&api, &source, "Filesystem").await;
     api.server.create(&by_claim("web")).await;
     let missing = |why: &Value| why.to_string().contains("where the local volume is to be");
     api.rig.until_why("web", "says that there is nothing", missing).await;
@@ -184,4 +190,65 @@ async fn a_disk_of_the_network_is_in_use_before_it_is_attached_and_until_nothing
     api.server.until_node("the volume is not in use", |node| !in_use(node)).await;
     assert_eq!(fs::read_dir(&device).unwrap().count(), 0);
     api.server.until_gone("web").await;
+}
+
+/// A disk of the machine, made of a file. Dropping it takes it away.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None where the kernel has no loop devices (left).
+    fn on(file: &Path) -> Option<Self> {
+        let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
+        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then(|| Self(path.into()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_local_disk_as_a_device_through_kills() {
+    let mut api = ApiRig::start().await;
+    let (file, source) = (api.rig.file("disk.img"), api.rig.file("source"));
+    let mut content = vec![0; 1 << 20];
+    content[..6].copy_from_slice(b"canary");
+    fs::write(&file, &content).unwrap();
+    let Some(disk) = Disk::on(&file) else {
+        println!("skipped: this kernel has no loop device");
+        return;
+    };
+    fs::write(&source, "no disk").unwrap();
+    claim_local(&api, &source, "Block").await;
+    let device = json!({"volumeDevices": [{"name": "data", "devicePath": "/dev/xvda"}]});
+    let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+    let db = pod("db").container("app", &["run"]).with_container("app", &device).with_spec(&volumes);
+    api.server.create(&db).await;
+    let refused = |why: &Value| why.to_string().contains("is a regular file: a local volume is");
+    api.rig.until_why("db", "says that it is no disk", refused).await;
+    api.rig.kill();
+    fs::remove_file(&source).unwrap();
+    std::os::unix::fs::symlink(&disk.0, &source).unwrap();
+    api.rig.launch();
+    api.server.until_ready("db").await;
+    let link = api.rig.runtime.read(|store| {
+        let devices = &store.container("db", "app").unwrap().config.devices;
+        assert_eq!((devices.len(), devices[0].container_path.as_str()), (1, "/dev/xvda"));
+        PathBuf::from(&devices[0].host_path)
+    });
+    assert!(link.ends_with("volumeDevices/kubernetes.io~local-volume/pv-1"), "{}", link.display());
+    assert_eq!(fs::read_link(&link).unwrap(), source);
+    api.rig.kill();
+    api.server.delete("db", Some(0)).await;
+    api.rig.launch();
+    api.server.until_gone("db").await;
+    let there = || async { json!(fs::symlink_metadata(&link).is_ok()) };
+    api.rig.until("the link is gone", DEADLINE, there, |there| *there == json!(false)).await;
+    assert_eq!(fs::read_link(&source).unwrap(), disk.0);
+    drop(disk);
+    assert!(fs::read(&file).unwrap() == content, "the disk is as it was");
+    api.rig.assert_proper();
 }

@@ -9,14 +9,21 @@ use std::path::{Path, PathBuf};
 
 use linux::PathError;
 use linux::beneath::{self, BeneathError, Links, Root};
+use linux::fs::FileKind;
 use linux::mountinfo::MountTable;
 use types::PodUid;
+use volume::claim::VolumeMode;
 use volume::paths::DIR_MODE;
 use volume::{PodPaths, UnusableUid};
 
 use crate::layout::{DEVICE_ROOTS, Device, Layout, Plugin, Target, is_name};
 use crate::plan::{DeviceShown, TargetShown};
 use crate::refs;
+
+mod beside;
+pub(crate) mod devices;
+
+pub(crate) use beside::{count_of_session, read_beside, remove_beside, write_beside};
 
 /// The note: a line with the device that the volume is on, if it is on one, and one with the name by which the control plane
 /// knows it, if it does.
@@ -48,6 +55,24 @@ pub enum DiskError {
         /// Where.
         path: PathBuf,
     },
+    /// Something that is no link is where one is to be.
+    #[error("{} is no link to a disk: remove what is there", path.display())]
+    NoLink {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A pod is to get as a device what is none.
+    #[error(
+        "{} is {}, and a volume with volumeMode Block has to be a block device: correct the PersistentVolume",
+        path.display(),
+        found.as_str()
+    )]
+    NoDevice {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: FileKind,
+    },
     /// Something is mounted where a directory is to be removed.
     #[error("something is mounted at {}, and it is kept: find out whose it is and unmount it", path.display())]
     StillMounted {
@@ -68,12 +93,14 @@ pub enum DiskError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     pub(crate) shown: TargetShown,
-    /// The device that its note names.
+    /// The device that its note names. For what is a device without a note: the one that it is on as far as can be seen.
     pub(crate) device: Option<Device>,
     /// How its pod calls it, by the mark.
     pub(crate) name: Option<String>,
     /// Where it is, as the mount table has it. None if not even the directory above is there.
     pub(crate) point: Option<PathBuf>,
+    /// Whether another kubelet holds the device for the pod.
+    pub(crate) held: bool,
 }
 
 /// Opens the directory `below` in `base`; `None` if it is not there.
@@ -156,12 +183,17 @@ fn target_below(layout: &Layout, target: &Target) -> Result<PathBuf, DiskError> 
         }
     }
     PodPaths::new(layout.root_dir(), &target.pod)?;
-    Ok([target.pod.as_str(), "volumes", &plugin, &target.spec_name].iter().collect())
+    let part = match target.mode {
+        VolumeMode::Filesystem => "volumes",
+        VolumeMode::Block => "volumeDevices",
+    };
+    Ok([target.pod.as_str(), part, &plugin, &target.spec_name].iter().collect())
 }
 
 /// From the directory of pods to the files about `target`.
 fn files_below(target: &Target) -> PathBuf {
-    [target.pod.as_str(), "plugins", &target.plugin.dir(), &target.spec_name].iter().collect()
+    let dir = target.plugin.files_dir(target.mode);
+    [target.pod.as_str(), "plugins", &dir, &target.spec_name].iter().collect()
 }
 
 fn read(dir: &Root, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
@@ -196,6 +228,9 @@ fn read_note(dir: &Root) -> Result<Option<Note>, DiskError> {
 
 /// What is there of `target`.
 pub(crate) fn look_target(layout: &Layout, target: &Target, mounts: &MountTable) -> Result<Seen, DiskError> {
+    if target.mode == VolumeMode::Block {
+        return devices::look(layout, target);
+    }
     let mut shown = TargetShown::default();
     let mut point = None;
     if let Some(above) = Above::target(layout, target)? {
@@ -211,7 +246,7 @@ pub(crate) fn look_target(layout: &Layout, target: &Target, mounts: &MountTable)
         name = read(&files, MARK)?.map(|name| String::from_utf8_lossy(&name).into_owned());
         shown.marked = name.is_some();
     }
-    Ok(Seen { shown, device, name, point })
+    Ok(Seen { shown, device, name, point, held: false })
 }
 
 /// What is there of `device`. The pod of `but_for` does not count as somebody who has it.
@@ -226,7 +261,8 @@ pub(crate) fn look_device(
     let itself = Path::new("plugins").join(device.path());
     let elsewhere =
         refs::of_mount(mounts, &above.point).into_iter().any(|mount| !mount.point.ends_with(&itself));
-    let used = elsewhere || is_noted(layout, device, but_for)?;
+    let held = device.mode() == VolumeMode::Block && devices::is_held(layout, device, but_for)?;
+    let used = elsewhere || held || is_noted(layout, device, but_for)?;
     Ok(DeviceShown {
         busy: false,
         directory: above.has_directory(mounts)?,
@@ -235,12 +271,16 @@ pub(crate) fn look_device(
     })
 }
 
-/// The device that is mounted where `target` is shown; none if its file system is mounted for no device.
+/// The device that is mounted where `target` is shown, or that its link leads to; none if its file system is mounted for no
+/// device.
 pub(crate) fn device_of(
     layout: &Layout,
     target: &Target,
     mounts: &MountTable,
 ) -> Result<Option<Device>, DiskError> {
+    if target.mode == VolumeMode::Block {
+        return devices::device_of(layout, target);
+    }
     let Some(above) = Above::target(layout, target)? else { return Ok(None) };
     let others = refs::of_mount(mounts, &above.point);
     if others.is_empty() {
@@ -262,10 +302,11 @@ pub(crate) fn is_noted(
     but_for: Option<&Target>,
 ) -> Result<bool, DiskError> {
     let Some(plugin) = device.plugin() else { return Ok(false) };
-    let dir = plugin.dir();
+    let mode = device.mode();
+    let dir = plugin.files_dir(mode);
     for pod in names(&layout.pods_dir(), Path::new("."))? {
         for spec_name in names(&layout.pods_dir(), &[&pod, "plugins", &dir].iter().collect::<PathBuf>())? {
-            let target = Target { pod: PodUid::from(pod.clone()), plugin: plugin.clone(), spec_name };
+            let target = Target { pod: PodUid::from(pod.clone()), plugin: plugin.clone(), mode, spec_name };
             if but_for == Some(&target) {
                 continue;
             }
@@ -352,7 +393,8 @@ pub(crate) fn unmark(layout: &Layout, target: &Target) -> Result<(), DiskError> 
 
 /// Removes the note of `target`, with the mark if there is one. It may be gone already.
 pub(crate) fn forget(layout: &Layout, target: &Target) -> Result<(), DiskError> {
-    let below = Path::new(target.pod.as_str()).join("plugins").join(target.plugin.dir());
+    let dir = target.plugin.files_dir(target.mode);
+    let below = Path::new(target.pod.as_str()).join("plugins").join(dir);
     let Some(dir) = open(&layout.pods_dir(), &below)? else { return Ok(()) };
     Ok(dir.remove_tree(Path::new(&target.spec_name))?)
 }
@@ -365,12 +407,15 @@ pub(crate) fn make_target(layout: &Layout, target: &Target) -> Result<(), DiskEr
     Ok(())
 }
 
-/// Removes the directory in which `target` was shown.
+/// Removes the directory in which `target` was shown, or its link.
 pub(crate) fn remove_target(layout: &Layout, target: &Target) -> Result<(), DiskError> {
+    if target.mode == VolumeMode::Block {
+        return devices::unlink(layout, target);
+    }
     Above::target(layout, target)?.map_or(Ok(()), |above| above.remove())
 }
 
-/// Makes the directory on which `device` is mounted.
+/// Makes the directory on which `device` is mounted, or that says that it is attached.
 pub(crate) fn make_device(layout: &Layout, device: &Device) -> Result<(), DiskError> {
     let plugins = layout.plugins_dir();
     linux::fs::create_dir_all(&plugins, DIR_MODE)?;
@@ -378,52 +423,10 @@ pub(crate) fn make_device(layout: &Layout, device: &Device) -> Result<(), DiskEr
     Ok(())
 }
 
-/// Writes the file `name` about `device` into its directory, for whoever has to detach it. It must not be mounted.
-pub(crate) fn write_beside(
-    layout: &Layout,
-    device: &Device,
-    name: &str,
-    text: &[u8],
-) -> Result<(), DiskError> {
-    let Some(dir) = open(&layout.plugins_dir(), device.path())? else { return Ok(()) };
-    let written = task::file::write_atomic(&beneath::fd_path(&dir).join(name), text, FILE_MODE);
-    Ok(written.map_err(PathError::on("write", &dir.path().join(name)))?)
-}
-
-/// What the file `name` about `device` says; none if there is none.
-pub(crate) fn read_beside(
-    layout: &Layout,
-    device: &Device,
-    name: &str,
-) -> Result<Option<Vec<u8>>, DiskError> {
-    open(&layout.plugins_dir(), device.path())?.map_or(Ok(None), |dir| read(&dir, name))
-}
-
-/// Removes the file `name` about `device`, and one that a crash left half written.
-pub(crate) fn remove_beside(layout: &Layout, device: &Device, name: &str) -> Result<(), DiskError> {
-    let Some(dir) = open(&layout.plugins_dir(), device.path())? else { return Ok(()) };
-    for name in [format!(".{name}.new"), name.to_owned()] {
-        match std::fs::remove_file(beneath::fd_path(&dir).join(&name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(PathError::on("remove", &dir.path().join(name))(error).into());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// How many devices of iSCSI have directories that begin with `session`, also those of block volumes.
-pub(crate) fn count_of_session(layout: &Layout, session: &str) -> Result<usize, DiskError> {
-    let plugins = layout.plugins_dir();
-    let mut count = 0;
-    for base in ["kubernetes.io/iscsi", "kubernetes.io/iscsi/volumeDevices"] {
-        for iface in names(&plugins, Path::new(base))?.into_iter().filter(|name| name != "volumeDevices") {
-            let all = names(&plugins, &Path::new(base).join(iface))?;
-            count += all.iter().filter(|name| name.starts_with(session)).count();
-        }
-    }
-    Ok(count)
+/// Whether there is a directory of `device`, mounted or not.
+pub(crate) fn has_device(layout: &Layout, device: &Device) -> Result<bool, DiskError> {
+    let Some(above) = Above::device(layout, device)? else { return Ok(false) };
+    above.has_directory(&MountTable::read()?)
 }
 
 /// Removes the directory on which `device` was mounted.
@@ -452,11 +455,25 @@ pub(crate) fn targets_of(layout: &Layout, pod: &PodUid) -> Result<Vec<Target>, D
     let mut all = Vec::new();
     for part in ["volumes", "plugins"] {
         for dir in names(&pods, &Path::new(pod.as_str()).join(part))? {
-            let Some(plugin) = Plugin::of_dir(&dir) else { continue };
+            let found = match part {
+                "plugins" => Plugin::of_files_dir(&dir),
+                _ => Plugin::of_dir(&dir).map(|plugin| (plugin, VolumeMode::Filesystem)),
+            };
+            let Some((plugin, mode)) = found else { continue };
             for spec_name in names(&pods, &[pod.as_str(), part, &dir].iter().collect::<PathBuf>())? {
-                all.push(Target { pod: pod.clone(), plugin: plugin.clone(), spec_name });
+                all.push(Target { pod: pod.clone(), plugin: plugin.clone(), mode, spec_name });
             }
         }
+    }
+    for dir in names(&pods, &Path::new(pod.as_str()).join("volumeDevices"))? {
+        let Some(plugin) = Plugin::of_dir(&dir).filter(Plugin::has_devices) else { continue };
+        let target = |spec_name| Target {
+            pod: pod.clone(),
+            plugin: plugin.clone(),
+            mode: VolumeMode::Block,
+            spec_name,
+        };
+        all.extend(devices::linked(layout, pod, &plugin)?.into_iter().map(target));
     }
     all.sort_unstable();
     all.dedup();

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use volume::claim::VolumeMode;
+
 use crate::command::Command;
 use crate::layout::Device;
 
@@ -45,11 +47,12 @@ impl Naming {
     }
 
     /// Its device. None if a name leads elsewhere.
-    pub(crate) fn device(&self) -> Option<Device> {
-        Device::fc(&match self {
+    pub(crate) fn device(&self, mode: VolumeMode) -> Option<Device> {
+        let name = match self {
             Self::Targets { wwns, lun } => format!("{}-lun-{lun}", wwns.join("-")),
             Self::Own(wwids) => wwids.join("-"),
-        })
+        };
+        Device::fc(&name, mode)
     }
 
     /// How the disk of `device` is named.
@@ -127,8 +130,10 @@ mod tests {
             (Naming::of(&wwns, None, &text(&["a", "b"])), "a-b"),
         ] {
             let naming = naming.unwrap();
-            let device = naming.device().unwrap();
+            let device = naming.device(VolumeMode::Filesystem).unwrap();
             assert_eq!(device.to_string(), format!("plugins/kubernetes.io/fc/{name}"));
+            assert_eq!(Naming::of_device(&device).as_ref(), Some(&naming));
+            let device = naming.device(VolumeMode::Block).unwrap();
             assert_eq!(Naming::of_device(&device), Some(naming));
         }
         assert_eq!(Naming::of(&wwns, None, &[]), None);

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::json;
+use volume::claim::VolumeMode;
 
 use crate::command::Command;
 use crate::layout::Device;
@@ -125,9 +126,9 @@ fn admin(mode: &str) -> Command {
 
 impl Disk {
     /// Its device. None if a name leads elsewhere.
-    pub(crate) fn device(&self) -> Option<Device> {
+    pub(crate) fn device(&self, mode: VolumeMode) -> Option<Device> {
         let Self { iqn, lun, .. } = self;
-        Device::iscsi(&self.iface, &format!("{}-{iqn}-lun-{lun}", self.portals.first()?))
+        Device::iscsi(&self.iface, &format!("{}-{iqn}-lun-{lun}", self.portals.first()?), mode)
     }
 
     /// The note that other kubelets find it by when it is to be detached, as they write it.

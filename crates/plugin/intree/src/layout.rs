@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use types::PodUid;
+use volume::claim::VolumeMode;
 use volume::{PodPaths, UnusableUid};
 
 /// The kinds of volumes that are made here.
@@ -46,6 +47,29 @@ impl Plugin {
             _ => is_name(name).then(|| Self::Flex(name.replace('~', "/"))),
         }
     }
+
+    /// Whether pods can have its volumes as devices.
+    #[must_use]
+    pub fn has_devices(&self) -> bool {
+        matches!(self, Self::Local | Self::Iscsi | Self::Fc)
+    }
+
+    /// The name of the directory of a pod's files about its volumes.
+    pub(crate) fn files_dir(&self, mode: VolumeMode) -> String {
+        match mode {
+            VolumeMode::Filesystem => self.dir(),
+            VolumeMode::Block => self.dir() + OF_DEVICES,
+        }
+    }
+
+    /// The kind and the mode of the volumes that the files in a pod's directory `name` are about.
+    pub(crate) fn of_files_dir(name: &str) -> Option<(Self, VolumeMode)> {
+        let of_devices = name.strip_suffix(OF_DEVICES).and_then(Self::of_dir).filter(Self::has_devices);
+        match of_devices {
+            Some(plugin) => Some((plugin, VolumeMode::Block)),
+            None => Some((Self::of_dir(name)?, VolumeMode::Filesystem)),
+        }
+    }
 }
 
 /// A volume of a pod: where it is shown.
@@ -55,6 +79,8 @@ pub struct Target {
     pub pod: PodUid,
     /// Its kind.
     pub plugin: Plugin,
+    /// As what the pod gets it.
+    pub mode: VolumeMode,
     /// The name of the PersistentVolume, or of the volume in the pod's spec.
     pub spec_name: String,
 }
@@ -65,8 +91,8 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// A device that is mounted once on the node for all pods that have a volume on it: its directory, below the directory of
-/// plugins.
+/// A device that is mounted or attached once on the node for all pods that have a volume on it: its directory, below the
+/// directory of plugins.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Device(PathBuf);
 
@@ -76,20 +102,28 @@ const ISCSI: &str = "kubernetes.io/iscsi";
 const FC: &str = "kubernetes.io/fc";
 const FLEX: &str = "kubernetes.io/flexvolume";
 
+/// The same for those that pods get as devices. Other kubelets write the first of them in this way.
+const LOCAL_DEVICES: &str = "kubernetes.io~local-volume/volumeDevices";
+const ISCSI_DEVICES: &str = "kubernetes.io/iscsi/volumeDevices";
+const FC_DEVICES: &str = "kubernetes.io/fc/volumeDevices";
+
+/// What the names of directories end with that have the files about such volumes of a pod.
+const OF_DEVICES: &str = "~volumeDevices";
+
 impl Device {
     /// The device of the local volume `name`.
-    pub(crate) fn local(name: &str) -> Option<Self> {
-        Self::below(LOCAL, &[name])
+    pub(crate) fn local(name: &str, mode: VolumeMode) -> Option<Self> {
+        Self::below(either(mode, LOCAL, LOCAL_DEVICES), &[name])
     }
 
     /// The disk `disk` that is reached over the iSCSI interface `iface`.
-    pub(crate) fn iscsi(iface: &str, disk: &str) -> Option<Self> {
-        Self::below(ISCSI, &[&format!("iface-{iface}"), disk])
+    pub(crate) fn iscsi(iface: &str, disk: &str, mode: VolumeMode) -> Option<Self> {
+        Self::below(either(mode, ISCSI, ISCSI_DEVICES), &[&format!("iface-{iface}"), disk])
     }
 
     /// The Fibre Channel disk `disk`.
-    pub(crate) fn fc(disk: &str) -> Option<Self> {
-        Self::below(FC, &[disk])
+    pub(crate) fn fc(disk: &str, mode: VolumeMode) -> Option<Self> {
+        Self::below(either(mode, FC, FC_DEVICES), &[disk])
     }
 
     /// The device that the driver `driver` has for the volume `name`.
@@ -107,25 +141,26 @@ impl Device {
 
     /// The device whose directory is `path`, which another pod's note or a listing says; none if it is not one.
     pub(crate) fn parse(path: &Path) -> Option<Self> {
-        let plugin = Self(path.to_owned()).plugin()?;
+        let device = Self(path.to_owned());
+        let (plugin, mode) = (device.plugin()?, device.mode());
         let names: Option<Vec<&str>> = path.iter().map(|name| name.to_str()).collect();
         let names = names?;
         let is_deep = match plugin {
-            Plugin::Local | Plugin::Iscsi => names.len() == 4,
-            Plugin::Fc => names.len() == 3,
+            Plugin::Local => names.len() == either(mode, 4, 3),
+            Plugin::Iscsi => names.len() == either(mode, 4, 5),
+            Plugin::Fc => names.len() == either(mode, 3, 4),
             // The driver's name has a vendor or none.
             Plugin::Flex(_) => matches!(names.len(), 5 | 6) && names[names.len() - 2] == "mounts",
             Plugin::Nfs => false,
         };
         let is_plain = is_deep && names.iter().all(|name| is_name(name));
-        // A directory of block volumes is none of ours.
-        (is_plain && names[2] != "volumeDevices").then(|| Self(path.to_owned()))
+        is_plain.then_some(device)
     }
 
     /// The kind of its volumes.
     #[must_use]
     pub fn plugin(&self) -> Option<Plugin> {
-        if self.0.starts_with(LOCAL) {
+        if self.0.starts_with(LOCAL) || self.0.starts_with(LOCAL_DEVICES) {
             Some(Plugin::Local)
         } else if self.0.starts_with(ISCSI) {
             Some(Plugin::Iscsi)
@@ -134,6 +169,33 @@ impl Device {
         } else {
             let (driver, _) = self.0.strip_prefix(FLEX).ok()?.to_str()?.rsplit_once("/mounts/")?;
             Some(Plugin::Flex(driver.to_owned()))
+        }
+    }
+
+    /// As what pods get its volumes.
+    #[must_use]
+    pub fn mode(&self) -> VolumeMode {
+        let is_device =
+            [LOCAL_DEVICES, ISCSI_DEVICES, FC_DEVICES].iter().any(|base| self.0.starts_with(base));
+        if is_device { VolumeMode::Block } else { VolumeMode::Filesystem }
+    }
+
+    /// The same disk as it is for pods that have it in the other mode; none of a FlexVolume driver.
+    pub(crate) fn twin(&self) -> Option<Self> {
+        let swap = |from: &str, to: &str| self.0.strip_prefix(from).ok().map(|rest| Path::new(to).join(rest));
+        let pairs = [(LOCAL, LOCAL_DEVICES), (ISCSI, ISCSI_DEVICES), (FC, FC_DEVICES)];
+        let found = pairs.into_iter().find_map(|(mounted, device)| match self.mode() {
+            VolumeMode::Filesystem => swap(mounted, device),
+            VolumeMode::Block => swap(device, mounted),
+        });
+        found.map(Self)
+    }
+
+    /// By what it is told who works on the disk, in whichever mode pods have it.
+    pub(crate) fn key(&self) -> Self {
+        match self.mode() {
+            VolumeMode::Filesystem => self.clone(),
+            VolumeMode::Block => self.twin().unwrap_or_else(|| self.clone()),
         }
     }
 
@@ -181,10 +243,11 @@ impl Layout {
     /// If the UID cannot be the name of a directory.
     pub fn target(&self, target: &Target) -> Result<PathBuf, UnusableUid> {
         let paths = PodPaths::new(&self.root_dir, &target.pod)?;
-        Ok(paths.volume(&target.plugin.dir(), &target.spec_name))
+        let dir = either(target.mode, paths.volumes(), paths.volume_devices());
+        Ok(dir.join(target.plugin.dir()).join(&target.spec_name))
     }
 
-    /// Where `device` is mounted.
+    /// Where `device` is mounted, or what is known of it while it is attached.
     #[must_use]
     pub fn device(&self, device: &Device) -> PathBuf {
         self.plugins_dir().join(device.path())
@@ -207,7 +270,16 @@ impl Layout {
 }
 
 /// The directories, below that of plugins, in which devices are found, and how deep at most.
-pub(crate) const DEVICE_ROOTS: [(&str, usize); 4] = [(LOCAL, 1), (ISCSI, 2), (FC, 1), (FLEX, 4)];
+pub(crate) const DEVICE_ROOTS: [(&str, usize); 7] =
+    [(LOCAL, 1), (ISCSI, 2), (FC, 1), (FLEX, 4), (LOCAL_DEVICES, 1), (ISCSI_DEVICES, 2), (FC_DEVICES, 1)];
+
+/// The one that is for the mode.
+fn either<T>(mode: VolumeMode, mounted: T, device: T) -> T {
+    match mode {
+        VolumeMode::Filesystem => mounted,
+        VolumeMode::Block => device,
+    }
+}
 
 /// Whether a text can be the name of one directory and nothing else.
 pub(crate) fn is_name(text: &str) -> bool {
@@ -222,18 +294,24 @@ mod tests {
 
     use super::*;
 
+    const MODES: [VolumeMode; 2] = [VolumeMode::Filesystem, VolumeMode::Block];
+
     #[test]
     fn paths_are_the_kubelets() {
         let layout = Layout::new("/var/lib/kubelet".into());
         let device = |device: Option<Device>| layout.device(&device.unwrap()).display().to_string();
         let plugins = "/var/lib/kubelet/plugins/kubernetes.io";
-        assert_eq!(device(Device::local("pv")), format!("{plugins}/local-volume/mounts/pv"));
+        let [mounted, block] = MODES;
+        assert_eq!(device(Device::local("pv", mounted)), format!("{plugins}/local-volume/mounts/pv"));
+        let local = "/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/pv";
+        assert_eq!(device(Device::local("pv", block)), local);
         let disk = "10.0.0.1:3260-iqn.2001-04.com.example:sn.42-lun-0";
-        assert_eq!(device(Device::iscsi("default", disk)), format!("{plugins}/iscsi/iface-default/{disk}"));
-        assert_eq!(
-            device(Device::fc("50060e801049cfd1-lun-0")),
-            format!("{plugins}/fc/50060e801049cfd1-lun-0")
-        );
+        for (mode, part) in [(mounted, ""), (block, "/volumeDevices")] {
+            let found = device(Device::iscsi("default", disk, mode));
+            assert_eq!(found, format!("{plugins}/iscsi{part}/iface-default/{disk}"));
+            let found = device(Device::fc("50060e801049cfd1-lun-0", mode));
+            assert_eq!(found, format!("{plugins}/fc{part}/50060e801049cfd1-lun-0"));
+        }
         assert_eq!(
             device(Device::flex("example.com/lvm", "vol")),
             format!("{plugins}/flexvolume/example.com/lvm/mounts/vol")
@@ -246,9 +324,15 @@ mod tests {
             (Plugin::Flex("example.com/lvm".into()), "example.com~lvm"),
         ] {
             assert_eq!(Plugin::of_dir(expected), Some(plugin.clone()));
-            let target = Target { pod: "u".into(), plugin, spec_name: "v".into() };
-            let path = layout.target(&target).unwrap();
+            let target =
+                |mode| Target { pod: "u".into(), plugin: plugin.clone(), mode, spec_name: "v".into() };
+            let path = layout.target(&target(mounted)).unwrap();
             assert_eq!(path, Path::new("/var/lib/kubelet/pods/u/volumes").join(expected).join("v"));
+            let path = layout.target(&target(block)).unwrap();
+            assert_eq!(path, Path::new("/var/lib/kubelet/pods/u/volumeDevices").join(expected).join("v"));
+            for mode in MODES.into_iter().filter(|mode| *mode == mounted || plugin.has_devices()) {
+                assert_eq!(Plugin::of_files_dir(&plugin.files_dir(mode)), Some((plugin.clone(), mode)));
+            }
         }
         for other in ["kubernetes.io~csi", "kubernetes.io~empty-dir", "kubernetes.io~cephfs", ".."] {
             assert_eq!(Plugin::of_dir(other), None, "{other}");
@@ -257,19 +341,30 @@ mod tests {
 
     #[test]
     fn devices_are_found_by_their_directories() {
-        for device in [
-            Device::local("pv"),
-            Device::iscsi("default", "p-iqn.x-lun-0"),
-            Device::fc("w-lun-0"),
-            Device::flex("example.com/lvm", "vol"),
-            Device::flex("lvm", "vol"),
-        ] {
+        for mode in MODES {
+            for device in [
+                Device::local("pv", mode),
+                Device::iscsi("default", "p-iqn.x-lun-0", mode),
+                Device::fc("w-lun-0", mode),
+            ] {
+                let device = device.unwrap();
+                assert_eq!(Device::parse(device.path()), Some(device.clone()), "{device}");
+                assert_eq!(device.mode(), mode, "{device}");
+                let twin = device.twin().unwrap();
+                assert!(twin.mode() != mode && twin.plugin() == device.plugin(), "{twin}");
+                assert_eq!((twin.twin(), twin.key()), (Some(device.clone()), device.key()));
+            }
+        }
+        for device in [Device::flex("example.com/lvm", "vol"), Device::flex("lvm", "vol")] {
             let device = device.unwrap();
             assert_eq!(Device::parse(device.path()), Some(device.clone()), "{device}");
+            assert_eq!((device.twin(), device.key()), (None, device.clone()));
         }
         for path in [
             "kubernetes.io/csi/d/x",
-            "kubernetes.io/iscsi/volumeDevices/x",
+            "kubernetes.io/iscsi/volumeDevices/iface-default",
+            "kubernetes.io/fc/volumeDevices",
+            "kubernetes.io~local-volume/volumeDevices/a/b",
             "kubernetes.io/iscsi/iface-default",
             "kubernetes.io/fc/../../x",
             "kubernetes.io/fc/a/b",
@@ -283,7 +378,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_note_leads_out_of_the_directory_of_plugins(path in "(kubernetes.io/)?[a-z./~\\-]{0,60}") {
+        fn no_note_leads_out_of_the_directory_of_plugins(path in "(kubernetes.io[/~])?[a-z./~\\-]{0,60}") {
             if let Some(device) = Device::parse(Path::new(&path)) {
                 prop_assert!(device.path().components().all(|part| matches!(part, Component::Normal(_))));
                 prop_assert!(device.plugin().is_some());
@@ -295,10 +390,12 @@ mod tests {
     fn names_that_lead_elsewhere() {
         for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
             assert!(!is_name(name), "{name:?}");
-            assert_eq!(Device::local(name), None, "{name:?}");
-            assert_eq!(Device::iscsi("default", name), None, "{name:?}");
+            for mode in MODES {
+                assert_eq!(Device::local(name, mode), None, "{name:?}");
+                assert_eq!(Device::iscsi("default", name, mode), None, "{name:?}");
+            }
         }
         assert_eq!(Device::flex("../../..", "v"), None);
-        assert_eq!(Device::iscsi("../x", "v"), None);
+        assert_eq!(Device::iscsi("../x", "v", VolumeMode::Block), None);
     }
 }

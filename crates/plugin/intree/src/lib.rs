@@ -11,8 +11,8 @@
 //! hangs keeps its volume, and no other.
 //!
 //! Does not: ask the API server (what a volume needs of it comes in as values), touch what is mounted to find out whether it
-//! is there, unmount lazily, remove anything but empty directories and its own files, or follow a link below the root
-//! directory. Block volumes are not supported.
+//! is there, unmount lazily, remove anything but empty directories, links and its own files, or follow a link below the root
+//! directory. Of a disk that a pod gets as a device nothing is read or written.
 
 mod command;
 mod disk;

@@ -34,6 +34,12 @@ pub enum LocalError {
         /// What is there.
         found: FileKind,
     },
+    /// It is to be a device.
+    #[error(
+        "{} is a directory, and a local volume with volumeMode Block has to be a block device: correct spec.local.path or spec.volumeMode of the PersistentVolume",
+        _0.display()
+    )]
+    Directory(PathBuf),
     /// It cannot be looked at.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -69,6 +75,17 @@ impl Local {
         }
     }
 
+    /// Whether a pod can get it as a device.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn has_device(&self) -> Result<(), LocalError> {
+        match self.form()? {
+            Form::Device => Ok(()),
+            Form::Directory => Err(LocalError::Directory(self.path.clone())),
+        }
+    }
+
     /// Where it is.
     pub(crate) fn source(&self) -> PathBuf {
         absolute(&self.path)
@@ -95,6 +112,10 @@ mod tests {
         assert!(matches!(form("file"), Err(LocalError::Kind { found: FileKind::File, .. })));
         assert!(matches!(form("none"), Err(LocalError::Missing(_))));
         assert!(matches!(form("link/../x"), Err(LocalError::Backsteps(_))));
+        let local = |path: PathBuf| Local { path, fs_type: String::new() };
+        let error = local(dir.path().to_owned()).has_device().unwrap_err();
+        assert!(error.to_string().contains("has to be a block device"), "{error}");
+        assert!(matches!(local("/dev/null".into()).has_device(), Err(LocalError::Kind { .. })));
         let relative = Local { path: "tmp".into(), fs_type: String::new() };
         assert_eq!(relative.source(), Path::new("/tmp"));
     }

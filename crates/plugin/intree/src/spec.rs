@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use types::corev1::{self, PersistentVolume, PersistentVolumeSpec, Volume};
 use types::{Pod, PodRef, pod};
+use volume::claim::VolumeMode;
 use volume::ownership::{self, ChangePolicy};
 
 use crate::flexvolume::{self, Flex, Secret};
@@ -38,6 +39,11 @@ pub enum SpecError {
     /// It is made by somebody else, or by nobody.
     #[error("volume {0:?} is of a kind that berth does not mount")]
     Foreign(String),
+    /// It is to be a device, and its kind has none.
+    #[error(
+        "PersistentVolume {0:?} is a block device, and volumes of its kind can be had as directories alone"
+    )]
+    Block(String),
     /// It says nothing of where it is.
     #[error("LocalVolume volume {0:?} path is empty")]
     NoPath(String),
@@ -222,13 +228,18 @@ impl Source<'_> {
 pub fn wanted(pod: &Pod, source: Source<'_>, secret: Option<&corev1::Secret>) -> Result<Wanted, SpecError> {
     let spec_name = source.spec_name();
     let (plugin, kind, unique_name) = kind(pod, source, secret, &spec_name)?;
-    let (read_only, mount_options) = match source {
-        Source::Persistent { volume, read_only, .. } => (read_only, options::of(volume)),
-        Source::Inline(volume) => (is_read_only(volume), Vec::new()),
+    let (read_only, mount_options, mode) = match source {
+        Source::Persistent { volume, read_only, .. } => {
+            (read_only, options::of(volume), VolumeMode::of(volume))
+        }
+        Source::Inline(volume) => (is_read_only(volume), Vec::new(), VolumeMode::Filesystem),
     };
+    if mode == VolumeMode::Block && !plugin.has_devices() {
+        return Err(SpecError::Block(spec_name));
+    }
     let wanted = Wanted {
         pod: PodRef::of(pod),
-        target: Target { pod: PodRef::of(pod).uid, plugin, spec_name },
+        target: Target { pod: PodRef::of(pod).uid, plugin, mode, spec_name },
         name: source.name(),
         read_only,
         mount_options,

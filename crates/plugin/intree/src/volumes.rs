@@ -51,6 +51,7 @@ pub struct Volumes {
     config: Arc<VolumesConfig>,
     commands: Commands,
     targets: Owners<Target>,
+    /// By [`Device::key`].
     devices: Owners<Device>,
     /// Sessions with iSCSI targets, by the target's name.
     sessions: Owners<String>,
@@ -120,7 +121,7 @@ impl Volumes {
     /// If it cannot be done now. What was done is noted on disk, and [`Volumes::take_down`] finds it.
     pub async fn prepare(&self, wanted: &Wanted) -> Result<PathBuf, VolumeError> {
         let device = match wanted.device() {
-            Some(device) => Some(self.devices.turn(&device).await),
+            Some(device) => Some(self.devices.turn(&device.key()).await),
             None => None,
         };
         let target = Some(self.targets.turn(&wanted.target).await);
@@ -165,7 +166,7 @@ impl Volumes {
             }
         };
         let unwanted = found.into_iter().map(async |device| {
-            let turn = Some(self.devices.turn(&device).await);
+            let turn = Some(self.devices.turn(&device.key()).await);
             let released = self.release(&device, None, Turns { device: turn, target: None }).await;
             released.err().map(|error| (device, error))
         });

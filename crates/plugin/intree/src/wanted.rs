@@ -60,11 +60,12 @@ pub enum Kind {
 impl Wanted {
     /// The device that it is on; none if its kind has none, or a name leads elsewhere. For a local volume: if it is a disk.
     pub(crate) fn device(&self) -> Option<Device> {
+        let mode = self.target.mode;
         match &self.kind {
-            Kind::Local(_) => Device::local(&self.target.spec_name),
+            Kind::Local(_) => Device::local(&self.target.spec_name, mode),
             Kind::Nfs(_) => None,
-            Kind::Iscsi(disk) => disk.device(),
-            Kind::Fc(disk) => disk.naming.device(),
+            Kind::Iscsi(disk) => disk.device(mode),
+            Kind::Fc(disk) => disk.naming.device(mode),
             Kind::Flex(flex) => flex.device(&self.target.spec_name),
         }
     }

@@ -20,6 +20,7 @@ mod emptydir;
 pub mod error;
 pub mod giving;
 pub mod growth;
+pub mod held;
 mod hostpath;
 mod keys;
 mod kind;

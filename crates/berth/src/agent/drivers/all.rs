@@ -2,6 +2,7 @@
 //! an API server, and with one those of claims and of CSI drivers.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use task::events::Recorder;
 use tokio::sync::watch;
 use types::corev1::Volume;
 use types::{Pod, PodRef, PodUid};
-use volume::claim;
+use volume::claim::{self, VolumeMode};
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
@@ -91,7 +92,7 @@ impl volume::Drivers for NodeDrivers {
         if let Some(shown) = self.mounted.shown(&PodRef::of(pod).uid, &volume.name).await {
             let read_only = is_read_only(pod, volume);
             let selinux_relabel = !read_only && shown.target.plugin != intree::Plugin::Nfs;
-            let source = MountSource::HostPath(shown.path);
+            let source = source(shown.path, shown.target.mode);
             return Ok(Box::new(Shown(Mounted { source, read_only, selinux_relabel })));
         }
         let source = Source::Inline(volume);
@@ -145,6 +146,14 @@ impl volume::Drivers for NodeDrivers {
     }
 }
 
+/// What is at `path` on the node.
+pub(super) fn source(path: PathBuf, mode: VolumeMode) -> MountSource {
+    match mode {
+        VolumeMode::Filesystem => MountSource::HostPath(path),
+        VolumeMode::Block => MountSource::Device(path),
+    }
+}
+
 fn is_read_only(pod: &Pod, volume: &Volume) -> bool {
     intree::is_read_only(volume) || claim::name(pod, volume).is_some_and(|name| name.read_only)
 }
@@ -161,7 +170,7 @@ impl FoundVolume for ToMount {
     async fn show(&self) -> Result<Mounted, DriverError> {
         let path = self.volumes.prepare(&self.wanted).await?;
         Ok(Mounted {
-            source: MountSource::HostPath(path),
+            source: source(path, self.wanted.target.mode),
             read_only: self.wanted.read_only,
             selinux_relabel: self.wanted.is_relabeled(),
         })

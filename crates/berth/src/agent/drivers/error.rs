@@ -30,10 +30,6 @@ pub(super) enum DriversError {
     Token(String, #[source] AskError),
     #[error("the API server has not told of CSIDriver objects yet")]
     NoDriversYet,
-    #[error(
-        "PersistentVolume {0:?} is a block device, and volumes of its kind can be had as directories alone"
-    )]
-    Block(String),
     #[error("PersistentVolume {0:?} is of a kind that berth does not have: use one of a CSI driver")]
     Foreign(String),
     #[error(

@@ -34,11 +34,11 @@ use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::{Pod, PodRef, PodUid, pod};
 use volume::claim::{self, VolumeMode};
-use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
+use volume::{DriverError, FoundVolume, Mounted, Onlooker, Problem};
 use worker::Table;
 
-use self::all::ToMount;
 pub(super) use self::all::{NodeDrivers, mounted_volumes};
+use self::all::{ToMount, source};
 use self::announce::Announcer;
 use self::attach::Attaching;
 use self::inuse::{Kept, UsedVolumes, used_by};
@@ -315,11 +315,7 @@ impl FoundVolume for ToMake {
 
 /// What is mounted with a label has no need of another.
 fn mounted(path: PathBuf, mode: VolumeMode, read_only: bool, labelled: bool) -> Mounted {
-    let source = match mode {
-        VolumeMode::Filesystem => MountSource::HostPath(path),
-        VolumeMode::Block => MountSource::Device(path),
-    };
-    Mounted { source, read_only, selinux_relabel: !read_only && !labelled }
+    Mounted { source: source(path, mode), read_only, selinux_relabel: !read_only && !labelled }
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@ use csi::{Usage, VolumeError};
 use linux::statfs::{self, FsUsage};
 use task::blocking;
 use types::PodUid;
+use volume::claim::VolumeMode;
 
 use super::{ClusterDrivers, DEADLINE};
 
@@ -22,9 +23,10 @@ impl ClusterDrivers {
     }
 
     /// How full the file system is that berth has mounted for the pod `uid` as `name`; none if it has not, or the file system
-    /// does not answer.
+    /// does not answer. What is a device has none that berth knows of.
     pub(in crate::agent) async fn measured(&self, uid: &PodUid, name: &str) -> Option<FsUsage> {
-        let path = self.mounted.shown(uid, name).await?.path;
+        let shown = self.mounted.shown(uid, name).await?;
+        let path = (shown.target.mode == VolumeMode::Filesystem).then_some(shown.path)?;
         let measured = blocking::with_deadline("statfs", DEADLINE, move || statfs::usage(&path));
         measured.await.ok()?.ok()
     }

@@ -8,7 +8,7 @@ use kubeapi::{ApiError, ApiErrorKind, Object, ObjectKey, Token};
 use tokio::time::{sleep, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
 use types::{Pod, PodRef};
-use volume::claim::{self, VolumeMode};
+use volume::claim;
 use volume::{Onlooker, Problem};
 
 use super::attach::Attachable;
@@ -55,16 +55,6 @@ impl Origin {
         }
     }
 
-    /// The name of a PersistentVolume that pods are to get as a device.
-    fn device(&self) -> Option<String> {
-        match self {
-            Self::Claim { found, .. } if VolumeMode::of(found) == VolumeMode::Block => {
-                Some(found.metadata.name.clone().unwrap_or_default())
-            }
-            _ => None,
-        }
-    }
-
     /// The CSI driver that makes it; otherwise the name of the PersistentVolume that is none of a driver.
     fn driver(&self, volume: &Volume) -> Result<String, String> {
         let Self::Claim { found, .. } = self else { return Ok(driver_of(volume)) };
@@ -97,9 +87,6 @@ impl ClusterDrivers {
         onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
         let origin = self.origin(pod, volume).await?;
         if let Some(source) = origin.mounted(volume) {
-            if let Some(device) = origin.device() {
-                return Err(DriversError::Block(device).into());
-            }
             let wanted = self.mounted_here(pod, &volume.name, source, onlooker).await?;
             return Ok(Made::Here(Box::new(wanted)));
         }

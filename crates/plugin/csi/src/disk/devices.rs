@@ -6,15 +6,14 @@ use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use linux::PathError;
 use linux::beneath::{self, BeneathError, Links, Root};
-use linux::mount;
 use linux::mountinfo::MountTable;
 use types::PodUid;
 use volume::PodPaths;
 use volume::claim::VolumeMode;
+use volume::held;
 use volume::paths::DIR_MODE;
 
 use super::{DiskError, Seen, Whose, open, remove_dir};
@@ -26,9 +25,6 @@ use crate::plan::Target;
 /// Directories beside those that are called like a PersistentVolume.
 const STAGING: &str = "staging";
 const PUBLISH: &str = "publish";
-
-/// Where the kernel tells of loop devices.
-const BLOCK_DEVICES: &str = "/sys/block";
 
 /// Where a volume is whose PersistentVolume is `pv`.
 struct Device<'a> {
@@ -187,32 +183,7 @@ pub(super) fn prepare_target(layout: &Layout, target: &Target, note: &Note) -> R
 pub(super) fn let_go(layout: &Layout, target: &Target) -> Result<(), DiskError> {
     let device = Device::new(layout, &target.spec_name)?;
     let Some(dir) = open(&device.plugins, &device.own().join("dev"))? else { return Ok(()) };
-    let held = real(&dir)?.join(target.pod.as_str());
-    for name in loops_on(&held) {
-        let node = Path::new("/dev").join(name);
-        let ended = Command::new("losetup").arg("-d").arg(&node).output();
-        let output = ended.map_err(PathError::on("run losetup -d on", &node))?;
-        if !output.status.success() {
-            let said = io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-            return Err(PathError::on("run losetup -d on", &node)(said).into());
-        }
-    }
-    if MountTable::read()?.is_mount_point(&held) {
-        let unmounted = mount::unmount(&held);
-        unmounted.map_err(|error| PathError::on("unmount", &held)(io::Error::other(error)))?;
-    }
-    remove_file(&dir, target.pod.as_str())
-}
-
-/// The loop devices on the file `path`.
-fn loops_on(path: &Path) -> Vec<String> {
-    let names = fs::read_dir(BLOCK_DEVICES).into_iter().flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let is_on = |name: &String| {
-        let file = Path::new(BLOCK_DEVICES).join(name).join("loop/backing_file");
-        fs::read_to_string(file).is_ok_and(|on| Path::new(on.trim_end_matches('\n')) == path)
-    };
-    names.filter(|name| name.starts_with("loop") && is_on(name)).collect()
+    Ok(held::let_go(&dir, target.pod.as_str())?)
 }
 
 /// Removes what the driver left of what the pod had, and the pod's link. Nothing that is mounted.

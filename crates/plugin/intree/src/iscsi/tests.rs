@@ -31,7 +31,7 @@ fn lines(commands: impl IntoIterator<Item = Command>) -> Vec<String> {
 #[test]
 fn names_and_note() {
     assert_eq!((portal("10.0.0.1"), portal("10.0.0.1:860")), ("10.0.0.1:3260".into(), "10.0.0.1:860".into()));
-    let device = disk().device().unwrap();
+    let device = disk().device(VolumeMode::Filesystem).unwrap();
     assert_eq!(
         device.to_string(),
         format!("plugins/kubernetes.io/iscsi/iface-default/10.0.0.1:3260-{IQN}-lun-3")
@@ -153,7 +153,7 @@ fn the_commands_that_detach() {
     assert_eq!(lines(attached.log_out()), expected);
 
     // Without a note the name of the directory says what it can.
-    let attached = Attached::by_device(&disk().device().unwrap()).unwrap();
+    let attached = Attached::by_device(&disk().device(VolumeMode::Filesystem).unwrap()).unwrap();
     assert_eq!((attached.iqn.as_str(), attached.lun), (IQN, Some(3)));
     assert_eq!(lines(attached.log_out()), logout("default")[0]);
     for text in ["", "{", "{}", "{\"Portals\": [], \"Iqn\": \"x\"}"] {
@@ -167,7 +167,7 @@ proptest! {
     fn any_note_and_any_words_are_survived(text in "\\PC{0,80}", tail in "[-a-z0-9.:]{1,60}") {
         let _ = Attached::by_note(text.as_bytes());
         let _ = iface("default", &format!("iface.{text}\n{text}"));
-        if let Some(device) = Device::iscsi("default", &tail) {
+        if let Some(device) = Device::iscsi("default", &tail, VolumeMode::Filesystem) {
             let _ = Attached::by_device(&device);
         }
     }

@@ -30,7 +30,12 @@ fn inline(spec: serde_json::Value) -> Result<Wanted, SpecError> {
 #[test]
 fn a_local_volume() {
     let found = persistent(json!({"local": {"path": "/mnt/a"}, "mountOptions": ["noatime"]}), false).unwrap();
-    let target = Target { pod: "u1".into(), plugin: Plugin::Local, spec_name: "pv-1".into() };
+    let target = Target {
+        pod: "u1".into(),
+        plugin: Plugin::Local,
+        mode: VolumeMode::Filesystem,
+        spec_name: "pv-1".into(),
+    };
     assert_eq!((found.target, found.name.as_str()), (target, "data"));
     assert_eq!(found.group, Some(Group { id: 7, policy: ChangePolicy::OnRootMismatch }));
     assert_eq!(found.mount_options, ["noatime"]);
@@ -40,6 +45,26 @@ fn a_local_volume() {
     assert!(found.read_only);
     let error = persistent(json!({"local": {"path": ""}}), false).unwrap_err();
     assert_eq!(error.to_string(), "LocalVolume volume \"pv-1\" path is empty");
+}
+
+#[test]
+fn what_can_be_had_as_a_device() {
+    let found = |source: serde_json::Value| {
+        let mut spec = source;
+        spec["volumeMode"] = json!("Block");
+        persistent(spec, false).map(|wanted| (wanted.target.mode, wanted.device().unwrap().to_string()))
+    };
+    let iscsi = json!({"iscsi": {"targetPortal": "10.0.0.1", "iqn": "iqn.a", "lun": 3}});
+    for (source, device) in [
+        (json!({"local": {"path": "/dev/sdb"}}), "kubernetes.io~local-volume/volumeDevices/pv-1"),
+        (iscsi, "kubernetes.io/iscsi/volumeDevices/iface-default/10.0.0.1:3260-iqn.a-lun-3"),
+        (json!({"fc": {"wwids": ["3600"]}}), "kubernetes.io/fc/volumeDevices/3600"),
+    ] {
+        assert_eq!(found(source), Ok((VolumeMode::Block, format!("plugins/{device}"))));
+    }
+    for source in [json!({"nfs": {"server": "nas", "path": "/e"}}), json!({"flexVolume": {"driver": "d"}})] {
+        assert_eq!(found(source), Err(SpecError::Block("pv-1".into())));
+    }
 }
 
 #[test]

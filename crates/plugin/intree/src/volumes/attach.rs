@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use linux::mountinfo::MountTable;
 use tokio::time::sleep;
+use volume::claim::VolumeMode;
 
 use super::{Turns, Volumes};
 use crate::command::Command;
@@ -59,7 +60,9 @@ impl Volumes {
         let attached = note.and_then(|note| Attached::by_note(&note)).or_else(|| Attached::by_device(device));
         let Some(attached) = attached else { return Ok(turns) };
         let key = Key::of(&self.config.layout.device(device));
-        if let Some(lun) = attached.lun {
+        let is_shared;
+        (is_shared, turns) = self.is_shared(device, turns).await?;
+        if let Some(lun) = attached.lun.filter(|_| !is_shared) {
             let (machine, iqn) = (self.config.machine.clone(), attached.iqn.clone());
             let find = move || {
                 let mut joined = Vec::new();
@@ -105,7 +108,16 @@ impl Volumes {
         Ok(self.blocking("remove directory", device, turns, remove).await?.1)
     }
 
-    /// Finds a disk of a Fibre Channel network.
+    /// Whether pods that get the disk in the other mode have it or may have it. Whoever comes last detaches it.
+    async fn is_shared(&self, device: &Device, turns: Turns) -> Result<(bool, Turns), VolumeError> {
+        let Some(twin) = device.twin() else { return Ok((false, turns)) };
+        let layout = self.config.layout.clone();
+        let look = move || Ok(disk::has_device(&layout, &twin)?);
+        self.blocking("look at device", device, turns, look).await
+    }
+
+    /// Finds a disk of a Fibre Channel network. For pods that get it as a device it is what always leads to this disk, if
+    /// there is such a link.
     pub(super) async fn attach_fc(
         &self,
         disk: &fc::Disk,
@@ -113,6 +125,7 @@ impl Volumes {
         turns: Turns,
     ) -> Result<(PathBuf, Turns), VolumeError> {
         let (machine, naming) = (self.config.machine.clone(), disk.naming.clone());
+        let is_device = on.mode() == VolumeMode::Block;
         let find = move || {
             let found = match search(&machine, &naming)? {
                 // One path may be all that is seen yet.
@@ -123,7 +136,9 @@ impl Volumes {
                     joined.or(one)
                 }
             };
-            Ok(found.ok_or(NoDisk { links: naming.links() })?)
+            let found = found.ok_or(NoDisk { links: naming.links() })?;
+            // What the kernel calls it outlives the link.
+            Ok(if is_device { found } else { std::fs::canonicalize(&found).unwrap_or(found) })
         };
         self.blocking("find disk", on, turns, find).await
     }
@@ -131,6 +146,10 @@ impl Volumes {
     /// Detaches the disk of `device`.
     pub(super) async fn detach_fc(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
         let Some(naming) = Naming::of_device(device) else { return Ok(turns) };
+        let (is_shared, turns) = self.is_shared(device, turns).await?;
+        if is_shared {
+            return Ok(turns);
+        }
         let machine = self.config.machine.clone();
         let find = move || {
             let (one, joined) = search(&machine, &naming)?;
@@ -164,8 +183,7 @@ fn search(machine: &Machine, naming: &Naming) -> Result<(Option<PathBuf>, Option
     for id in naming.ids() {
         let Some(link) = machine.link(naming.links(), |name| naming.fits(id, name))? else { continue };
         let joined = machine.multipath_of(&link);
-        // What the kernel calls it outlives the link.
-        one = Some(std::fs::canonicalize(&link).unwrap_or(link));
+        one = Some(link);
         if joined.is_some() {
             return Ok((one, joined));
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linux::mountinfo::MountTable;
+use volume::claim::VolumeMode;
 
 use super::driver::unmounted;
 use super::{Turns, Volumes};
@@ -25,7 +26,7 @@ impl Volumes {
         // The turn for a device is taken first.
         drop(turns);
         let device_turn = match &seen.device {
-            Some(device) => Some(self.devices.turn(device).await),
+            Some(device) => Some(self.devices.turn(&device.key()).await),
             None => None,
         };
         let turns = Turns { device: device_turn, target: Some(self.targets.turn(target).await) };
@@ -55,7 +56,11 @@ impl Volumes {
             ((seen, running), turns) = self.look_again(target, turns).await?;
             // What a driver has made need not be a mount.
             let is_driven = matches!(target.plugin, Plugin::Flex(_)) && !done.contains(&Step::Unmount);
-            let mounted = seen.shown.mounted || is_driven && seen.shown.directory;
+            let mounted = match target.mode {
+                VolumeMode::Filesystem => seen.shown.mounted || is_driven && seen.shown.directory,
+                // A link leads to the disk, and holds nothing.
+                VolumeMode::Block => seen.held,
+            };
             let shown = TargetShown { busy: running.is_some(), mounted, ..seen.shown };
             let Some(step) = plan::hide(shown) else { return Ok((seen, turns)) };
             // What lies on one another is unmounted one after the other.
@@ -66,6 +71,7 @@ impl Volumes {
             done.push(step);
             tracing::debug!(volume = %target, ?step, "A step of a mounted volume");
             let (layout, of) = (self.config.layout.clone(), target.clone());
+            let device = seen.device;
             turns = match (step, seen.point) {
                 (Step::Note, _) => {
                     let note = move || {
@@ -78,6 +84,13 @@ impl Volumes {
                 (Step::Unmark, _) => {
                     let unmark = move || Ok(disk::unmark(&layout, &of)?);
                     self.blocking("remove mark", target, turns, unmark).await?.1
+                }
+                (Step::Unmount, _) if target.mode == VolumeMode::Block => {
+                    let let_go = move || match device {
+                        Some(device) => Ok(disk::devices::let_go(&layout, &device, &of.pod)?),
+                        None => Ok(()),
+                    };
+                    self.blocking("let go of device", target, turns, let_go).await?.1
                 }
                 (Step::Unmount, Some(point)) => match &target.plugin {
                     Plugin::Nfs => self.unmount_by_command(target, point, turns).await?,

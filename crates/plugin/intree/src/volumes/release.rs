@@ -1,6 +1,7 @@
 //! Releasing a device that no pod has any more.
 
 use linux::mountinfo::MountTable;
+use volume::claim::VolumeMode;
 
 use super::driver::unmounted;
 use super::{Turns, Volumes};
@@ -56,7 +57,12 @@ impl Volumes {
     }
 
     /// Detaches the device. Its directory goes last: until then it says that there is something to detach.
-    async fn remove_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+    async fn remove_device(&self, device: &Device, mut turns: Turns) -> Result<Turns, VolumeError> {
+        if device.mode() == VolumeMode::Block {
+            let (layout, of) = (self.config.layout.clone(), device.clone());
+            let let_go = move || Ok(disk::devices::let_go_of_all(&layout, &of)?);
+            ((), turns) = self.blocking("let go of device", device, turns, let_go).await?;
+        }
         let turns = match device.plugin() {
             Some(Plugin::Iscsi) => return self.detach_iscsi(device, turns).await,
             Some(Plugin::Fc) => self.detach_fc(device, turns).await?,

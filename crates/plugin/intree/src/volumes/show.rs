@@ -8,7 +8,10 @@ use linux::PathError;
 use linux::beneath::{Links, fd_path};
 use linux::mount;
 use linux::mountinfo::MountTable;
+use tokio::sync::oneshot;
 use types::event::Event;
+use volume::claim::VolumeMode;
+use volume::{giving, ownership};
 
 use super::{Turns, Volumes};
 use crate::disk::{self, Above, Note};
@@ -44,12 +47,16 @@ struct Progress {
     driver: Option<Capabilities>,
     /// Whether another kubelet has made the volume, and it is whole as that would have it: a pod may be at work in it.
     is_taken_over: bool,
+    /// Whether the pod gets the disk itself.
+    is_device: bool,
+    /// Where that is.
+    disk: Option<PathBuf>,
 }
 
 impl Progress {
-    /// Whether the step was done by a driver: what came of it need not be a mount.
+    /// Whether the step was done, and what came of it need not be a mount.
     fn is_done(&self, step: Step) -> bool {
-        self.driver.is_some() && self.done.contains(&step)
+        (self.driver.is_some() || self.is_device) && self.done.contains(&step)
     }
 }
 
@@ -60,7 +67,8 @@ impl Volumes {
             Kind::Flex(flex) => Some(self.capabilities(wanted, flex).await?),
             _ => None,
         };
-        let mut progress = Progress { done: Vec::new(), driver, is_taken_over: false };
+        let is_device = wanted.target.mode == VolumeMode::Block;
+        let mut progress = Progress { done: Vec::new(), driver, is_taken_over: false, is_device, disk: None };
         loop {
             let look;
             (look, turns) = self.look(wanted, &progress, turns).await?;
@@ -71,7 +79,7 @@ impl Volumes {
             progress.is_taken_over |= step == Step::Note && look.target.mounted;
             progress.done.push(step);
             tracing::debug!(volume = %wanted.target, ?step, "A step of a mounted volume");
-            turns = self.do_step(wanted, step, look, &progress, turns).await?;
+            turns = self.do_step(wanted, step, look, &mut progress, turns).await?;
         }
     }
 
@@ -84,11 +92,18 @@ impl Volumes {
         let has_device = progress.driver.is_none_or(|driver| driver.attach);
         let is_mounted = progress.is_done(Step::Mount);
         let is_device_mounted = progress.is_done(Step::MountDevice);
+        let is_device = progress.is_device;
         let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), wanted.clone());
         self.blocking("look at volume", &wanted.target, turns, move || {
             let mounts = MountTable::read()?;
             let seen = disk::look_target(&layout, &of.target, &mounts)?;
             let on = match &of.kind {
+                Kind::Local(local) if is_device => {
+                    if !seen.shown.mounted {
+                        local.has_device()?;
+                    }
+                    of.device()
+                }
                 // What is mounted is not looked for any more: its disk may be away.
                 Kind::Local(_) if seen.shown.mounted => disk::device_of(&layout, &of.target, &mounts)?,
                 Kind::Local(local) => match local.form()? {
@@ -99,7 +114,9 @@ impl Volumes {
             };
             let mut running = commands.running(&key(&layout, &of)?)?;
             let mounted = seen.shown.mounted || is_mounted && seen.shown.directory;
-            let target = TargetShown { busy: running.is_some(), mounted, ..seen.shown };
+            // A link is made together with the directory that it is in.
+            let directory = seen.shown.directory || is_device;
+            let target = TargetShown { busy: running.is_some(), mounted, directory, ..seen.shown };
             let mut device = None;
             if let Some(on) = &on {
                 let its = commands.running(&Key::of(&layout.device(on)))?;
@@ -118,7 +135,7 @@ impl Volumes {
         wanted: &Wanted,
         step: Step,
         look: Look,
-        progress: &Progress,
+        progress: &mut Progress,
         turns: Turns,
     ) -> Result<Turns, VolumeError> {
         let (layout, of) = (self.config.layout.clone(), wanted.clone());
@@ -141,6 +158,20 @@ impl Volumes {
                 let made = move || Ok(disk::make_target(&layout, &of.target)?);
                 Ok(self.blocking("make directory", about, turns, made).await?.1)
             }
+            (Step::MountDevice, Some(on)) if progress.is_device => {
+                let (disk, turns) = self.attach(wanted, &on, turns).await?;
+                progress.disk = Some(disk);
+                Ok(turns)
+            }
+            (Step::Mount, Some(_)) if progress.is_device => {
+                let Some(disk) = progress.disk.take() else { return Ok(turns) };
+                let linked = move || Ok(disk::devices::link(&layout, &of.target, &disk)?);
+                Ok(self.blocking("link device", about, turns, linked).await?.1)
+            }
+            (Step::Finish, _) if progress.is_device => {
+                let marked = move || Ok(disk::devices::mark(&layout, &of.target, &of.name)?);
+                Ok(self.blocking("finish volume", about, turns, marked).await?.1)
+            }
             (Step::MountDevice, Some(on)) => self.mount_device(wanted, &on, turns).await,
             (Step::Mount, on) => match (&wanted.kind, look.point) {
                 (Kind::Nfs(nfs), Some(point)) => {
@@ -157,12 +188,20 @@ impl Volumes {
             },
             (Step::Finish, on) => {
                 let (driver, is_taken_over) = (progress.driver, progress.is_taken_over);
+                let (counted, (busy, ended)) = (ownership::Progress::default(), oneshot::channel());
+                if wanted.group.is_some() && !is_taken_over {
+                    // Not even one who waits no longer ends that: the thread goes on.
+                    let (recorder, pod) = (self.config.recorder.clone(), wanted.pod.clone());
+                    let path = layout.target(&wanted.target)?;
+                    tokio::spawn(giving::tell(recorder, pod, path, counted.clone(), ended));
+                }
                 let finish = move || {
+                    let _busy = busy;
                     if is_taken_over {
                         disk::mark(&layout, &of.target, &of.name)?;
                         return Ok(None);
                     }
-                    finish(&layout, &of, on.as_ref(), driver)
+                    finish(&layout, &of, on.as_ref(), driver, &counted)
                 };
                 let (told, turns) = self.blocking("finish volume", about, turns, finish).await?;
                 if let Some(message) = told {
@@ -201,25 +240,36 @@ impl Volumes {
         Err(error.into())
     }
 
+    /// Attaches the disk of a volume, if it has to be, and returns where it is.
+    async fn attach(
+        &self,
+        wanted: &Wanted,
+        on: &Device,
+        turns: Turns,
+    ) -> Result<(PathBuf, Turns), VolumeError> {
+        match &wanted.kind {
+            Kind::Local(local) => Ok((local.source(), turns)),
+            Kind::Iscsi(disk) => self.attach_iscsi(disk, on, turns).await,
+            Kind::Fc(disk) => self.attach_fc(disk, on, turns).await,
+            Kind::Nfs(_) | Kind::Flex(_) => {
+                Err(VolumeError::NoEffect { step: Step::MountDevice, target: wanted.target.to_string() })
+            }
+        }
+    }
+
     /// Mounts the device of a volume, which is made visible before, and formatted if it is empty.
     async fn mount_device(&self, wanted: &Wanted, on: &Device, turns: Turns) -> Result<Turns, VolumeError> {
         let ours: &[&str] = if wanted.read_only { &["ro"] } else { &[] };
-        match &wanted.kind {
-            Kind::Local(local) => {
-                self.format_and_mount(wanted, on, &local.source(), &local.fs_type, ours, turns).await
-            }
-            Kind::Iscsi(disk) => {
-                let (path, turns) = self.attach_iscsi(disk, on, turns).await?;
-                self.format_and_mount(wanted, on, &path, &disk.fs_type, ours, turns).await
-            }
-            Kind::Fc(disk) => {
-                let (path, turns) = self.attach_fc(disk, on, turns).await?;
-                self.format_and_mount(wanted, on, &path, &disk.fs_type, ours, turns).await
-            }
-            Kind::Flex(flex) => self.mount_device_by_driver(wanted, flex, on, turns).await,
+        let fs_type = match &wanted.kind {
+            Kind::Local(local) => &local.fs_type,
+            Kind::Iscsi(disk) => &disk.fs_type,
+            Kind::Fc(disk) => &disk.fs_type,
+            Kind::Flex(flex) => return self.mount_device_by_driver(wanted, flex, on, turns).await,
             // It has no device.
-            Kind::Nfs(_) => Ok(turns),
-        }
+            Kind::Nfs(_) => return Ok(turns),
+        };
+        let (path, turns) = self.attach(wanted, on, turns).await?;
+        self.format_and_mount(wanted, on, &path, fs_type, ours, turns).await
     }
 
     /// Mounts `disk` for `on`: made anew if it is empty, and checked otherwise.
@@ -323,6 +373,7 @@ fn finish(
     wanted: &Wanted,
     on: Option<&Device>,
     driver: Option<Capabilities>,
+    counted: &ownership::Progress,
 ) -> Result<Option<String>, VolumeError> {
     let Some(above) = Above::target(layout, &wanted.target)? else { return Ok(None) };
     let mut told = None;
@@ -337,7 +388,8 @@ fn finish(
             let failed = |source| VolumeError::Ownership { group: group.id, source };
             match conflict(layout, wanted, on, &above, group.id)? {
                 Shared::Alone => {
-                    volume::ownership::give(&above.path(), group.id, false, group.policy).map_err(failed)?;
+                    ownership::give_counting(&above.path(), group.id, false, group.policy, counted)
+                        .map_err(failed)?;
                 }
                 Shared::SameGroup => {}
                 Shared::With(gid) => {

@@ -6,6 +6,7 @@ use std::process::Command as Process;
 use tokio::sync::mpsc;
 use types::event::Event;
 use types::{PodName, PodRef};
+use volume::claim::VolumeMode;
 use volume::ownership::ChangePolicy;
 
 use super::*;
@@ -14,6 +15,7 @@ use crate::local::Local;
 use crate::nfs::Nfs;
 use crate::wanted::Group;
 
+mod devices;
 mod disks;
 mod drivers;
 mod kills;
@@ -81,7 +83,12 @@ impl World {
     fn wanted(&self, pod: &str, plugin: Plugin, spec_name: &str, kind: Kind) -> Wanted {
         let pod = PodRef { name: PodName::new("default", pod), uid: pod.into() };
         Wanted {
-            target: Target { pod: pod.uid.clone(), plugin, spec_name: spec_name.into() },
+            target: Target {
+                pod: pod.uid.clone(),
+                plugin,
+                mode: VolumeMode::Filesystem,
+                spec_name: spec_name.into(),
+            },
             pod,
             name: format!("the-{spec_name}"),
             read_only: false,
@@ -96,6 +103,14 @@ impl World {
     fn local(&self, pod: &str, path: &Path) -> Wanted {
         let kind = Kind::Local(Local { path: path.to_owned(), fs_type: "ext4".into() });
         self.wanted(pod, Plugin::Local, "pv", kind)
+    }
+
+    /// The disk at `path` itself.
+    fn device(&self, pod: &str, path: &Path) -> Wanted {
+        let mut wanted = self.local(pod, path);
+        (wanted.target.mode, wanted.target.spec_name) = (VolumeMode::Block, "raw".into());
+        wanted.name = "the-raw".into();
+        wanted
     }
 
     fn nfs(&self, pod: &str) -> Wanted {
@@ -124,12 +139,13 @@ impl World {
         }
         let mut paths = Vec::new();
         walk(&self.root.join("root"), &mut paths);
-        let bases = ["pods", "volumes", "plugins", "kubernetes.io", "mounts", "volume_commands"];
+        let bases =
+            ["pods", "volumes", "volumeDevices", "plugins", "kubernetes.io", "mounts", "volume_commands"];
         let is_base = |path: &Path| {
             let name = path.file_name().unwrap().to_str().unwrap();
             bases.contains(&name)
                 || path.parent().is_some_and(|parent| parent.ends_with("root/pods"))
-                || Plugin::of_dir(name).is_some_and(|plugin| !matches!(plugin, Plugin::Flex(_)))
+                || Plugin::of_files_dir(name).is_some_and(|(plugin, _)| !matches!(plugin, Plugin::Flex(_)))
                 || [
                     "local-volume",
                     "iscsi",
@@ -189,7 +205,11 @@ struct Loop(PathBuf);
 
 impl Loop {
     fn new(world: &World) -> Option<Self> {
-        let file = world.root.join("disk");
+        Self::of_file(world, "disk")
+    }
+
+    fn of_file(world: &World, name: &str) -> Option<Self> {
+        let file = world.root.join(name);
         fs::File::create(&file).unwrap().set_len(16 << 20).unwrap();
         let made = Process::new("losetup").args(["--find", "--show"]).arg(&file).output().ok()?;
         let name = String::from_utf8(made.stdout).unwrap().trim().to_owned();

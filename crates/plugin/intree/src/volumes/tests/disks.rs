@@ -8,7 +8,7 @@ use crate::iscsi::{self, Credentials};
 const IQN: &str = "iqn.2001-04.com.example:disk";
 
 /// Programs that make and mount file systems of disks.
-fn programs(world: &World) -> PathBuf {
+pub(super) fn programs(world: &World) -> PathBuf {
     let content = world.directory("content");
     let bind = "for last; do :; done; exec /bin/mount --bind CONTENT $last";
     world.program("mount", &bind.replace("CONTENT", content.to_str().unwrap()));
@@ -17,21 +17,21 @@ fn programs(world: &World) -> PathBuf {
     content
 }
 
-fn make(world: &World, path: &str, text: &str) -> PathBuf {
+pub(super) fn make(world: &World, path: &str, text: &str) -> PathBuf {
     let path = world.root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();
     path
 }
 
-fn link(world: &World, path: &str, to: &str) {
+pub(super) fn link(world: &World, path: &str, to: &str) {
     let path = world.root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(to, path).unwrap();
 }
 
-/// An iscsiadm that has a session appear below `sys`, and its disk below `dev`.
-fn iscsiadm(world: &World) {
+/// An iscsiadm that has a session appear below `sys`, and its disk below `dev`, where `make_disk` makes `sdx`.
+pub(super) fn iscsiadm(world: &World, make_disk: &str) {
     let script = r#"
         session=W/sys/class/iscsi_host/host2/device/session1
         connection=$session/connection1:0/iscsi_connection/connection1:0
@@ -43,14 +43,15 @@ fn iscsiadm(world: &World) {
             echo IQN > $session/iscsi_session/session1/targetname
             echo 10.0.0.1 > $connection/address; echo 3260 > $connection/port
             mkdir -p W/sys/class/scsi_host/host2 W/sys/block/sdx/device W/dev/disk/by-path
-            : > W/sys/class/scsi_host/host2/scan; : > W/sys/block/sdx/device/delete; : > W/dev/sdx
+            : > W/sys/class/scsi_host/host2/scan; : > W/sys/block/sdx/device/delete; MAKE
             ln -sf ../../sdx W/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-IQN-lun-3 ;;
         *--logout*) [ -d W/sys/class/iscsi_host ] || exit 21; rm -r W/sys/class/iscsi_host ;;
         esac"#;
+    let script = script.replace("MAKE", make_disk);
     world.program("iscsiadm", &script.replace('W', world.root.to_str().unwrap()).replace("IQN", IQN));
 }
 
-fn on_target(world: &World, pod: &str) -> Wanted {
+pub(super) fn on_target(world: &World, pod: &str) -> Wanted {
     let disk = iscsi::Disk {
         volume: "pv".into(),
         portals: vec!["10.0.0.1:3260".into()],
@@ -71,7 +72,7 @@ fn on_target(world: &World, pod: &str) -> Wanted {
 async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
     let mut world = World::new();
     let content = programs(&world);
-    iscsiadm(&world);
+    iscsiadm(&world, ": > W/dev/sdx");
     let path = world.volumes.prepare(&on_target(&world, "a")).await.unwrap();
     assert_eq!(canary(&path), "content");
     let at = "10.0.0.1:3260";
@@ -131,7 +132,7 @@ async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
 async fn real_a_target_that_is_away_leaves_nothing_but_what_is_taken_down() {
     let mut world = World::new();
     programs(&world);
-    iscsiadm(&world);
+    iscsiadm(&world, ": > W/dev/sdx");
     let mut away = on_target(&world, "a");
     let Kind::Iscsi(disk) = &mut away.kind else { unreachable!() };
     disk.portals = vec!["10.0.0.9:3260".into()];

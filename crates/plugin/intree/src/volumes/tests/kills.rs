@@ -36,12 +36,18 @@ impl tracing::Subscriber for Steps {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// On a directory, on a disk and on a server.
-fn wanted_by(world: &World, pod: &str) -> [Wanted; 3] {
+/// On a directory, on a disk and on a server, and a disk as a device.
+fn wanted_by(world: &World, pod: &str) -> [Wanted; 4] {
     let disk = fs::read_to_string(world.root.join("device")).unwrap();
     let mut on_disk = world.local(pod, Path::new(&disk));
     on_disk.target.spec_name = "disk".into();
-    [world.local(pod, &world.root.join("source")), on_disk, world.nfs(pod)]
+    let raw = fs::read_to_string(world.root.join("raw-device")).unwrap();
+    [
+        world.local(pod, &world.root.join("source")),
+        on_disk,
+        world.nfs(pod),
+        world.device(pod, Path::new(&raw)),
+    ]
 }
 
 /// Not a test by itself: the process that is killed. Pods come and go.
@@ -95,10 +101,12 @@ async fn real_killed_between_any_two_steps() {
     let script = "for last; do :; done
         case \"$*\" in *nfs*) exec /bin/mount --bind EXPORT $last;; *) exec /bin/mount \"$@\";; esac";
     world.program("mount", &script.replace("EXPORT", export.to_str().unwrap()));
-    let Some(disk) = Loop::new(&world) else {
+    let (Some(disk), Some(raw)) = (Loop::new(&world), Loop::of_file(&world, "raw")) else {
         println!("skipped: no loop devices");
         return;
     };
+    devices::write_canary(&raw);
+    fs::write(world.root.join("raw-device"), raw.0.to_str().unwrap()).unwrap();
     fs::write(world.root.join("device"), disk.0.to_str().unwrap()).unwrap();
     let path = prepare(&world, &wanted_by(&world, "c")[1]).await;
     fs::write(path.join(CANARY), "disk").unwrap();
@@ -117,9 +125,13 @@ async fn real_killed_between_any_two_steps() {
         child.kill().unwrap();
         child.wait().unwrap();
         world.restart();
-        for (wanted, expected) in wanted_by(&world, "a").iter().zip(["source", "disk", "export"]) {
+        for (wanted, expected) in wanted_by(&world, "a").iter().zip(["source", "disk", "export", "canary"]) {
             let path = prepare(&world, wanted).await;
-            assert_eq!(canary(&path), expected, "killed at step {steps}");
+            let found = match wanted.target.mode {
+                VolumeMode::Filesystem => canary(&path),
+                VolumeMode::Block => devices::start(&path),
+            };
+            assert_eq!(found, expected, "killed at step {steps}");
         }
         assert_eq!(mounts_below(&world.root.join("root/pods/a")).len(), 3, "killed at step {steps}");
         take_down(&world, "a").await;
@@ -128,6 +140,7 @@ async fn real_killed_between_any_two_steps() {
         assert!(failed.is_empty(), "killed at step {steps}: {failed:?}");
         assert_eq!(world.left(), Vec::<String>::new(), "killed at step {steps}");
         assert_eq!((canary(&source).as_str(), canary(&export).as_str()), ("source", "export"));
+        assert_eq!(devices::start(&raw.0), "canary", "killed at step {steps}");
         if seen < steps {
             break;
         }
