@@ -8,6 +8,7 @@
 pub mod apiserver;
 pub mod containerd;
 pub mod csi;
+pub mod disk;
 pub mod fake;
 mod faults;
 mod listener;

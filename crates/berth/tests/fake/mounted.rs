@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
+use testkit::disk::Disk;
 use testkit::pod::{PodBuilder, pod};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim};
 
@@ -190,24 +190,6 @@ async fn a_disk_of_the_network_is_in_use_before_it_is_attached_and_until_nothing
     api.server.until_node("the volume is not in use", |node| !in_use(node)).await;
     assert_eq!(fs::read_dir(&device).unwrap().count(), 0);
     api.server.until_gone("web").await;
-}
-
-/// A disk of the machine, made of a file. Dropping it takes it away.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// None where the kernel has no loop devices (left).
-    fn on(file: &Path) -> Option<Self> {
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
-        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success().then(|| Self(path.into()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
-    }
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! Claims that containers get as block devices.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use kubeapi::Deletion;
 use serde_json::json;
 use testkit::csi::{DriverOptions, Mounting, TestDriver};
+use testkit::disk::Disk;
 use testkit::pod::pod;
 use tokio::time::{Instant, sleep};
 use types::Pod;
@@ -17,24 +16,6 @@ use crate::objects::{administrator, create};
 use crate::rig::{FOREVER, Rig, deadline};
 
 const DRIVER: &str = "d.example";
-
-/// A disk of the machine, made of a file. Dropping it takes it away.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// None where the kernel has no loop devices (left).
-    fn on(file: &Path) -> Option<Self> {
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
-        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success().then(|| Self(path.into()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
-    }
-}
 
 #[tokio::test]
 async fn real_a_container_reads_and_writes_a_block_device_through_a_kill_of_berth() {
