@@ -2,12 +2,10 @@
 
 use pluginapi::PluginErrorKind;
 use pluginapi::csi::{AccessMode, AccessType, Capability, Expand, Secrets, VolumeAccess};
-use task::blocking;
 use types::PodUid;
 use types::corev1::{PersistentVolume, Secret};
 use volume::claim::VolumeMode;
 
-use crate::disk;
 use crate::error::VolumeError;
 use crate::layout::{Site, VolumeId};
 use crate::plan::Target;
@@ -117,11 +115,7 @@ impl Volumes {
     /// The volume that the pod calls `name`, if its driver has something to do on nodes when volumes grow. Asks nobody but, once,
     /// the driver what it can do.
     pub async fn expandable(&self, pod: &PodUid, name: &str) -> Option<VolumeId> {
-        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
-        let found = blocking::with_deadline("look for volume", self.config.deadline, move || {
-            disk::called(&layout, &of, &called)
-        });
-        let (_, volume) = found.await.ok()?.ok()??;
+        let volume = self.called(pod, name).await?;
         self.expands(&volume.driver).await.then_some(volume)
     }
 

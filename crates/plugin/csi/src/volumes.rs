@@ -96,6 +96,17 @@ impl Volumes {
         }
     }
 
+    /// Which volume the pod calls `name`, if that was made whole for it; asks nobody. It need not be there any more. What cannot
+    /// be looked at is none.
+    pub async fn called(&self, pod: &PodUid, name: &str) -> Option<VolumeId> {
+        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
+        let found = blocking::with_deadline("look for volume", self.config.deadline, move || {
+            disk::called(&layout, &of, &called)
+        });
+        let (_, volume) = found.await.ok()?.ok()??;
+        Some(volume)
+    }
+
     /// The SELinux label that the volume is mounted with that the pod calls `name`, if it is mounted with one.
     pub async fn label(&self, pod: &PodUid, name: &str) -> Option<String> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());

@@ -85,17 +85,17 @@ impl ClusterDrivers {
     }
 
     async fn publish_again(&self, pod: &Pod, volume: &Volume, _under_way: UnderWay) {
-        let published = async {
-            match self.wanted_again(pod, volume).await {
-                Ok(Some(wanted)) => {
-                    self.volumes.republish(&wanted).await.map_err(|error| telemetry::chain(&error))
-                }
-                Ok(None) => Ok(false),
-                Err(problem) => Err(telemetry::chain(&problem)),
-            }
+        let (of, name) = (PodRef::of(pod), &volume.name);
+        // Whose it is, the disk tells: the API server is asked for the volumes of drivers alone that want it.
+        let Some(id) = self.volumes.called(&of.uid, name).await else { return };
+        if !self.policy(&id.driver).await.is_ok_and(|policy| policy.republish) {
+            return;
+        }
+        let published = match self.wanted_again(pod, volume).await {
+            Ok(wanted) => self.volumes.republish(&wanted).await.map_err(|error| telemetry::chain(&error)),
+            Err(problem) => Err(telemetry::chain(&problem)),
         };
-        if let Err(error) = published.await {
-            let (of, name) = (PodRef::of(pod), &volume.name);
+        if let Err(error) = published {
             tracing::warn!(pod = %of, volume = name, error, "A volume could not be published again");
             let message = format!("MountVolume.SetUp failed for volume {name:?} : {error}");
             self.recorder.record(Event::warning(&of, reason::event::FAILED_MOUNT, message));

@@ -106,21 +106,15 @@ impl ClusterDrivers {
         Ok(Made::ByDriver(Box::new(wanted)))
     }
 
-    /// The same for a volume that is there, if its driver wants to publish again and again.
-    pub(super) async fn wanted_again(&self, pod: &Pod, volume: &Volume) -> Result<Option<Wanted>, Problem> {
+    /// What its driver is told of a volume that is there.
+    pub(super) async fn wanted_again(&self, pod: &Pod, volume: &Volume) -> Result<Wanted, Problem> {
         let origin = self.origin(pod, volume).await?;
-        if origin.mounted(volume).is_some() {
-            return Ok(None);
-        }
         let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
-        if !policy.republish {
-            return Ok(None);
-        }
         let context = match origin.persistent().filter(|_| policy.attach) {
             Some((id, of)) => self.publish_context(&id, of).await?,
             None => BTreeMap::new(),
         };
-        Ok(Some(self.told(pod, origin.source(volume), &policy, context).await?))
+        Ok(self.told(pod, origin.source(volume), &policy, context).await?)
     }
 
     /// Where the volume comes from.
@@ -140,7 +134,7 @@ impl ClusterDrivers {
         Ok(Origin::Claim { found: Box::new(found), read_only })
     }
 
-    async fn policy(&self, driver: &str) -> Result<Policy, DriversError> {
+    pub(super) async fn policy(&self, driver: &str) -> Result<Policy, DriversError> {
         timeout(DEADLINE, self.objects.synced()).await.map_err(|_| DriversError::NoDriversYet)?;
         Ok(Policy::of(self.objects.get(&ObjectKey::new("", driver)).as_deref()))
     }
