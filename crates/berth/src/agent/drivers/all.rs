@@ -13,11 +13,11 @@ use task::events::Recorder;
 use tokio::sync::watch;
 use types::corev1::Volume;
 use types::{Pod, PodRef, PodUid};
-use volume::claim::{self, VolumeMode};
+use volume::claim::VolumeMode;
 use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
 use worker::Table;
 
-use super::{ClusterDrivers, Shown};
+use super::{ClusterDrivers, Shown, is_read_only};
 
 /// Where programs are looked for if the environment does not say.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -152,10 +152,6 @@ pub(super) fn source(path: PathBuf, mode: VolumeMode) -> MountSource {
         VolumeMode::Filesystem => MountSource::HostPath(path),
         VolumeMode::Block => MountSource::Device(path),
     }
-}
-
-fn is_read_only(pod: &Pod, volume: &Volume) -> bool {
-    intree::is_read_only(volume) || claim::name(pod, volume).is_some_and(|name| name.read_only)
 }
 
 /// A volume that berth is to mount.

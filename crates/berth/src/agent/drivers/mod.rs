@@ -318,10 +318,9 @@ fn mounted(path: PathBuf, mode: VolumeMode, read_only: bool, labelled: bool) -> 
     Mounted { source: source(path, mode), read_only, selinux_relabel: !read_only && !labelled }
 }
 
-#[async_trait]
-impl volume::Drivers for ClusterDrivers {
-    /// A volume that is there needs neither the API server nor its driver.
-    async fn find(
+impl ClusterDrivers {
+    /// Finds a volume of a claim or of a CSI driver. One that is there needs neither the API server nor its driver.
+    pub(super) async fn find(
         &self,
         pod: &Pod,
         volume: &Volume,
@@ -349,11 +348,13 @@ impl volume::Drivers for ClusterDrivers {
         })
     }
 
-    async fn groups(&self, uid: &PodUid) -> Vec<i64> {
+    /// The groups that all processes of the pod are in because of its volumes.
+    pub(super) async fn groups(&self, uid: &PodUid) -> Vec<i64> {
         self.volumes.groups(uid).await
     }
 
-    async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
+    /// Takes away all volumes of CSI drivers that the pod has or may have.
+    pub(super) async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
         // However this ends: what was begun may be done.
         let mut told = TellAtEnd(Some(&self.left));
@@ -390,7 +391,8 @@ fn is_of_driver(volume: &Volume) -> bool {
     volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() || volume.csi.is_some()
 }
 
+/// Whether the pod may only read the volume, by its spec.
 fn is_read_only(pod: &Pod, volume: &Volume) -> bool {
-    let inline = volume.csi.as_ref().is_some_and(|csi| csi.read_only == Some(true));
-    inline || claim::name(pod, volume).is_some_and(|name| name.read_only)
+    let by_driver = volume.csi.as_ref().is_some_and(|csi| csi.read_only == Some(true));
+    by_driver || intree::is_read_only(volume) || claim::name(pod, volume).is_some_and(|name| name.read_only)
 }
