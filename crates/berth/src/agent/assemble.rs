@@ -327,11 +327,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("image of sandboxes", image_told);
     let server_metrics = server::Metrics::register(&registry);
     podresources::serve(&flags.root_dir, table.clone(), server_metrics.pod_resources.clone(), supervisor)?;
+    let (answered, answers_seen) = watch::channel(());
     let answers = port::Answers {
         local: Arc::clone(&local),
         containers: Arc::new(access),
         usage: Arc::new(UsageAnswers::new(usage)),
         metrics: server_metrics,
+        answered,
         log,
         started,
     };
@@ -358,7 +360,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     };
     supervisor.spawn("housekeeping", housekeeping.run());
     spawn_rotation(loaded, runtime, pleg.clone(), supervisor)?;
-    supervisor.spawn("memory", memory::trim_at_rest(pleg.pods(), memory::forget_code));
+    supervisor.spawn("memory", memory::trim_at_rest(pleg.pods(), answers_seen, memory::forget_code));
     metrics::collect_logs(&registry, pleg);
     metrics::count_families(&registry);
     notify::ready();
