@@ -156,6 +156,10 @@ pub mod event {
         FAILED_ATTACH_VOLUME = "FailedAttachVolume";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
+        /// A volume could not be made a device of a pod.
+        FAILED_MAP_VOLUME = "FailedMapVolume";
+        /// The file system of a disk is not the one that its PersistentVolume asks for, and could not be mounted.
+        FAILED_MOUNT_ON_FILESYSTEM_MISMATCH = "FailedMountOnFilesystemMismatch";
         /// It takes long to give a volume to the pod's group.
         VOLUME_PERMISSION_CHANGE_IN_PROGRESS = "VolumePermissionChangeInProgress";
         /// The file system of a volume has its new size.

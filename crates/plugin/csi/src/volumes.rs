@@ -462,7 +462,7 @@ impl Work<'_> {
                 let before = std::mem::replace(&mut turn.staged, Known::Asked);
                 let staged = driver.stage(&wanted.stage(&config.layout), capabilities).await;
                 turn.staged = after(before, &staged, Known::Done { mounted: false });
-                staged?;
+                staged.map_err(VolumeError::Stage)?;
                 Ok(turn)
             }
             (Step::Publish(target), Some(wanted), Some((driver, capabilities))) => {

@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::layout::{Device, is_name};
 
 /// A volume of a driver.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Flex {
     /// The driver's name, such as `example.com/lvm`.
     pub driver: String,
@@ -26,7 +26,7 @@ pub struct Flex {
 }
 
 /// The keys and values of a Secret. Shown to nobody.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Secret(
     /// By key.
     pub BTreeMap<String, String>,

@@ -14,7 +14,7 @@ use task::events::Recorder;
 use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
-use types::{ClaimRef, Event, Pod, PodRef, PodUid, pod, reason};
+use types::{Event, Pod, PodRef, PodUid, StorageRef, pod, reason};
 use volume::claim::{self, ClaimName};
 use volume::growth::{self, Decision, Growing, OnNode, When};
 
@@ -188,9 +188,9 @@ impl Sizes {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let meta = &claim.metadata;
         let claim =
-            ClaimRef { namespace: text(&meta.namespace), name: text(&meta.name), uid: text(&meta.uid) };
+            StorageRef { namespace: meta.namespace.clone(), name: text(&meta.name), uid: text(&meta.uid) };
         let event = event(pod);
-        self.recorder.record(event.clone().about_claim(&claim));
+        self.recorder.record(event.clone().about_storage(&claim));
         self.recorder.record(event);
     }
 }

@@ -2,11 +2,14 @@
 
 use intree::Source;
 use types::{Pod, PodRef, PodUid, pod};
+use volume::claim::VolumeMode;
 use volume::{Onlooker, Problem};
 
 use super::ClusterDrivers;
+use super::all::ToMount;
 use super::attach::{Stage, stage, waits_for};
 use super::error::DriversError;
+use super::label::Conflicts;
 
 impl ClusterDrivers {
     /// What `pod` is to have of the volume that it calls `name`: with its Secret, and after it was attached if it is one that
@@ -17,7 +20,7 @@ impl ClusterDrivers {
         name: &str,
         source: Source<'_>,
         onlooker: &dyn Onlooker,
-    ) -> Result<intree::Wanted, Problem> {
+    ) -> Result<ToMount, Problem> {
         let secret = match source.secret(pod) {
             Some(secret) => {
                 onlooker.waits_for(name, Some(format!("the API server: Secret {:?}", secret.name)));
@@ -26,17 +29,26 @@ impl ClusterDrivers {
             None => None,
         };
         let mut wanted = intree::wanted(pod, source, secret.as_ref()).map_err(DriversError::from)?;
+        let mut conflicts = None;
+        if let Source::Persistent { volume, .. } = source
+            && wanted.target.mode == VolumeMode::Filesystem
+        {
+            wanted.label = self.labels.of(pod, name, volume, None).map_err(DriversError::from)?;
+            conflicts = Some(Conflicts::of(&self.labels, volume));
+        }
         if !self.attaching.by_controller {
             wanted.unique_name = None;
         }
-        let Some(unique) = wanted.unique_name.take() else { return Ok(wanted) };
-        let is_attached = self.mounted.is_attached(&wanted).await;
-        if is_attached.map_err(|error| Problem::Driver(error.into()))? && !pod::is_static(pod) {
-            let uid = PodRef::of(pod).uid;
-            let device = self.attached_here(&uid, name, &wanted.target.spec_name, &unique, onlooker).await;
-            (wanted.device_path, wanted.unique_name) = (Some(device), Some(unique));
+        if let Some(unique) = wanted.unique_name.take() {
+            let is_attached = self.mounted.is_attached(&wanted).await;
+            if is_attached.map_err(|error| Problem::Driver(error.into()))? && !pod::is_static(pod) {
+                let uid = PodRef::of(pod).uid;
+                let spec_name = &wanted.target.spec_name;
+                let device = self.attached_here(&uid, name, spec_name, &unique, onlooker).await;
+                (wanted.device_path, wanted.unique_name) = (Some(device), Some(unique));
+            }
         }
-        Ok(wanted)
+        Ok(ToMount { volumes: self.mounted.clone(), wanted, conflicts })
     }
 
     /// Waits until the control plane says that the volume with this unique name is attached, and returns the device that it

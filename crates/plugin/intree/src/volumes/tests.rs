@@ -5,7 +5,7 @@ use std::process::Command as Process;
 
 use tokio::sync::mpsc;
 use types::event::Event;
-use types::{PodName, PodRef};
+use types::{PodName, PodRef, StorageRef};
 use volume::claim::VolumeMode;
 use volume::ownership::ChangePolicy;
 
@@ -96,6 +96,8 @@ impl World {
             group: None,
             unique_name: None,
             device_path: None,
+            label: None,
+            persistent: None,
             kind,
         }
     }
