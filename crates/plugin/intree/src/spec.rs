@@ -265,7 +265,7 @@ pub fn wanted(pod: &Pod, source: Source<'_>, secret: Option<&corev1::Secret>) ->
 }
 
 /// What the volume is, and how the control plane calls it.
-fn kind(
+pub(crate) fn kind(
     pod: &Pod,
     source: Source<'_>,
     secret: Option<&corev1::Secret>,

@@ -20,8 +20,11 @@ use crate::owner::{Owners, Turn};
 use crate::run::Commands;
 use crate::wanted::{Kind, Wanted};
 
+pub use grow::Growth;
+
 mod attach;
 mod driver;
+mod grow;
 mod hide;
 mod release;
 mod show;
@@ -213,7 +216,7 @@ impl Volumes {
         match &wanted.kind {
             Kind::Local(_) | Kind::Nfs(_) => Ok(false),
             Kind::Iscsi(_) | Kind::Fc(_) => Ok(true),
-            Kind::Flex(flex) => Ok(self.capabilities(wanted, flex).await?.attach),
+            Kind::Flex(flex) => Ok(self.capabilities(&wanted.target, flex).await?.attach),
         }
     }
 

@@ -62,17 +62,23 @@ pub enum Kind {
     Flex(Flex),
 }
 
+impl Kind {
+    /// The device that `target` is on, as [`Wanted::device`] says.
+    pub(crate) fn device(&self, target: &Target) -> Option<Device> {
+        match self {
+            Self::Local(_) => Device::local(&target.spec_name, target.mode),
+            Self::Nfs(_) => None,
+            Self::Iscsi(disk) => disk.device(target.mode),
+            Self::Fc(disk) => disk.naming.device(target.mode),
+            Self::Flex(flex) => flex.device(&target.spec_name),
+        }
+    }
+}
+
 impl Wanted {
     /// The device that it is on; none if its kind has none, or a name leads elsewhere. For a local volume: if it is a disk.
     pub(crate) fn device(&self) -> Option<Device> {
-        let mode = self.target.mode;
-        match &self.kind {
-            Kind::Local(_) => Device::local(&self.target.spec_name, mode),
-            Kind::Nfs(_) => None,
-            Kind::Iscsi(disk) => disk.device(mode),
-            Kind::Fc(disk) => disk.naming.device(mode),
-            Kind::Flex(flex) => flex.device(&self.target.spec_name),
-        }
+        self.kind.device(&self.target)
     }
 
     /// What showing it depends on; `late_ends` is how many commands ended that were waited for no longer

@@ -17,6 +17,7 @@ use volume::claim::VolumeMode;
 use volume::{Attempt, DriverError, FoundVolume, MountSource, Mounted, NotShown, Onlooker, Problem};
 use worker::Table;
 
+use super::grow::{Grower, Id, OfClaim};
 use super::label::Conflicts;
 use super::{ClusterDrivers, Shown, is_of_claim, is_read_only, wake_waiting};
 
@@ -99,7 +100,9 @@ impl volume::Drivers for NodeDrivers {
         volume: &Volume,
         onlooker: &dyn Onlooker,
     ) -> Result<Box<dyn FoundVolume>, Problem> {
-        if let Some(shown) = self.mounted.shown(&PodRef::of(pod).uid, &volume.name).await {
+        let uid = PodRef::of(pod).uid;
+        let is_owed = self.cluster.as_ref().is_some_and(|cluster| cluster.is_owed(&uid, &volume.name));
+        if !is_owed && let Some(shown) = self.mounted.shown(&uid, &volume.name).await {
             let read_only = is_read_only(pod, volume);
             let selinux_relabel = !read_only && !shown.labelled && shown.target.plugin != intree::Plugin::Nfs;
             let source = source(shown.path, shown.target.mode);
@@ -109,7 +112,7 @@ impl volume::Drivers for NodeDrivers {
         if source.is_ours() {
             let to_mount = match (&self.cluster, source.secret(pod)) {
                 (Some(cluster), _) => {
-                    let to_mount = cluster.mounted_here(pod, &volume.name, source, onlooker).await;
+                    let to_mount = cluster.mounted_here(pod, volume, source, onlooker).await;
                     onlooker.waits_for(&volume.name, None);
                     to_mount?
                 }
@@ -120,7 +123,7 @@ impl volume::Drivers for NodeDrivers {
                 (None, None) => {
                     let wanted = intree::wanted(pod, source, None);
                     let wanted = wanted.map_err(|error| Problem::Driver(error.into()))?;
-                    ToMount { volumes: self.mounted.clone(), wanted, conflicts: None }
+                    ToMount { volumes: self.mounted.clone(), wanted, conflicts: None, grower: None }
                 }
             };
             return Ok(Box::new(to_mount));
@@ -178,6 +181,8 @@ pub(super) struct ToMount {
     pub(super) wanted: intree::Wanted,
     /// None for a volume that cannot be mounted with a label.
     pub(super) conflicts: Option<Conflicts>,
+    /// Who has it grow before a container gets it, if it may have to.
+    pub(super) grower: Option<(Grower, OfClaim)>,
 }
 
 #[async_trait]
@@ -190,6 +195,9 @@ impl FoundVolume for ToMount {
             let of_all = error.is_of_device();
             NotShown { error: error.into(), of_all }
         })?;
+        if let Some((grower, of_claim)) = &self.grower {
+            grower.grow_at_mount(of_claim, &Id::Mounted(self.wanted.target.spec_name.clone())).await?;
+        }
         Ok(Mounted {
             source: source(path, self.wanted.target.mode),
             read_only: self.wanted.read_only,

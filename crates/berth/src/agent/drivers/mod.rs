@@ -47,7 +47,7 @@ use self::limits::Limits;
 use self::renewal::Renewals;
 use self::wanted::Made;
 use super::cluster::Cluster;
-use grow::{Grower, OfClaim};
+use grow::{Grower, Id, OfClaim};
 use label::Labels;
 #[cfg(test)]
 pub(super) use label::Metrics as LabelMetrics;
@@ -150,6 +150,7 @@ impl ClusterDrivers {
         let grower = Grower::new(
             cluster.client.clone(),
             volumes.clone(),
+            mounted.clone(),
             node,
             recorder.clone(),
             volume::Metrics::register(metrics),
@@ -321,7 +322,7 @@ impl FoundVolume for ToMake {
         // It was published just now.
         drop(self.renewals.begin(&wanted.pod, &wanted.name, Instant::now()));
         if let Some(of_claim) = &self.of_claim {
-            self.grower.grow_at_mount(of_claim, &wanted.volume).await?;
+            self.grower.grow_at_mount(of_claim, &Id::Csi(wanted.volume.clone())).await?;
         }
         Ok(mounted(path, wanted.volume_mode, wanted.read_only, wanted.label.is_some()))
     }
@@ -337,6 +338,11 @@ fn mounted(path: PathBuf, mode: VolumeMode, read_only: bool, labelled: bool) -> 
 }
 
 impl ClusterDrivers {
+    /// Whether the volume that the pod calls `name` has to grow before a container gets it.
+    pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
+        self.grower.is_owed(pod, name)
+    }
+
     /// Finds a volume of a claim or of a CSI driver. One that is there needs neither the API server nor its driver.
     pub(super) async fn find(
         &self,

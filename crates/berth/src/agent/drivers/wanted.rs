@@ -88,7 +88,7 @@ impl ClusterDrivers {
         onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
         let origin = self.origin(pod, volume).await?;
         if let Some(source) = origin.mounted(volume) {
-            let to_mount = self.mounted_here(pod, &volume.name, source, onlooker).await?;
+            let to_mount = self.mounted_here(pod, volume, source, onlooker).await?;
             return Ok(Made::Here(Box::new(to_mount)));
         }
         let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;

@@ -66,7 +66,7 @@ impl Volumes {
     /// Does one step after the other until the volume is whole.
     pub(super) async fn show(&self, wanted: &Wanted, mut turns: Turns) -> Result<(), VolumeError> {
         let driver = match &wanted.kind {
-            Kind::Flex(flex) => Some(self.capabilities(wanted, flex).await?),
+            Kind::Flex(flex) => Some(self.capabilities(&wanted.target, flex).await?),
             _ => None,
         };
         let is_device = wanted.target.mode == VolumeMode::Block;

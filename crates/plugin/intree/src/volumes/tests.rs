@@ -3,6 +3,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command as Process;
 
+use serde_json::json;
 use tokio::sync::mpsc;
 use types::event::Event;
 use types::{PodName, PodRef, StorageRef};
