@@ -228,6 +228,8 @@ pub mod event {
         NODE_ALLOCATABLE_ENFORCED = "NodeAllocatableEnforced";
         /// They could not be.
         FAILED_NODE_ALLOCATABLE_ENFORCEMENT = "FailedNodeAllocatableEnforcement";
+        /// What volumes hold in memory may be swapped out.
+        POSSIBLE_MEMORY_BACKED_VOLUMES_ON_DISK = "PossibleMemoryBackedVolumesOnDisk";
         /// The node's cgroups are version 1.
         CGROUP_V1 = "CgroupV1";
     }

@@ -123,7 +123,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         })
         .unzip();
     supervisor.spawn("events", events.clone().run(event_queue, published));
-    tell_node_events(&recorder, here.cgroup_version);
+    tell_node_events(&recorder, &here);
 
     let endpoint: Endpoint = config.container_runtime_endpoint.parse().context("containerRuntimeEndpoint")?;
     let image_endpoint = match config.image_service_endpoint.as_str() {
