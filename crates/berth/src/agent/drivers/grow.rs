@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use csi::{ExpandError, Growth, SecretName, SpecError, VolumeId, expand_secret};
+use csi::{Growth, SecretName, VolumeId, expand_secret};
 use jiff::Timestamp;
 use kubeapi::{ApiError, ApiErrorKind, Client, Object};
 use serde_json::Value;
@@ -21,6 +21,10 @@ use volume::growth::{self, Decision, Growing, OnNode, When};
 
 use super::DEADLINE;
 use super::error::AskError;
+
+mod error;
+
+use error::{GrowError, NotExpanded, NotGrown};
 
 /// How often a claim is told again that its volume has grown, if it was changed meanwhile.
 const TELLS: usize = 3;
@@ -114,75 +118,6 @@ impl Here {
         self.failed = Some((now, delay));
         delay
     }
-}
-
-/// A volume has not grown.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum GrowError {
-    /// What has to be known of it could not be read.
-    #[error("failed to fetch {what} from API server")]
-    Fetch {
-        what: String,
-        #[source]
-        source: AskError,
-    },
-    /// The claim could not be told.
-    #[error("update of the status of the claim failed")]
-    Tell(#[source] AskError),
-    /// It is not one of a CSI driver, or its Secret is no text.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// It is not one that berth mounts.
-    #[error(transparent)]
-    Mounted(#[from] intree::SpecError),
-    /// The driver, or a command, did not do it.
-    #[error(transparent)]
-    Volume(#[from] NotExpanded),
-}
-
-/// A volume has not become larger.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotExpanded {
-    #[error(transparent)]
-    Driver(#[from] ExpandError),
-    #[error("Expander.NodeExpand failed to expand the volume")]
-    Mounted(#[from] intree::VolumeError),
-}
-
-impl NotExpanded {
-    /// Whether the pod is about to go, or there is nothing to do on nodes.
-    fn is_nothing(&self) -> bool {
-        matches!(self, Self::Driver(ExpandError::NotThere(_) | ExpandError::Unsupported(_)))
-    }
-
-    /// Whether nothing of it is under way any more.
-    fn is_final(&self) -> bool {
-        use intree::{CommandError, VolumeError};
-        match self {
-            Self::Driver(error) => error.is_final(),
-            Self::Mounted(VolumeError::Command(CommandError::Late { .. } | CommandError::StillRuns(_))) => {
-                false
-            }
-            Self::Mounted(error) => !matches!(error, VolumeError::Hung { .. }),
-        }
-    }
-
-    fn is_infeasible(&self) -> bool {
-        matches!(self, Self::Driver(error) if error.is_infeasible())
-    }
-
-    fn is_in_use(&self) -> bool {
-        matches!(self, Self::Driver(error) if error.is_in_use())
-    }
-}
-
-/// A volume had to grow before a pod gets it, or may have had to, and did not.
-#[derive(Debug, thiserror::Error)]
-#[error("MountVolume.Setup failed while expanding volume for volume {volume:?}")]
-pub(super) struct NotGrown {
-    volume: String,
-    #[source]
-    source: GrowError,
 }
 
 impl fmt::Debug for Grower {

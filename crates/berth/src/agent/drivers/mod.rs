@@ -186,13 +186,27 @@ impl ClusterDrivers {
         self.registered.subscribe()
     }
 
-    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes. Has drivers unstage what is staged
-    /// for nobody: when one comes, and when a pod has left something that could not be unstaged with it.
+    /// Serves the pods in `table` and what they have left behind, each without waiting for the other.
     pub(super) async fn serve(self: Arc<Self>, mut table: watch::Receiver<Arc<Table>>) {
         // Before all pods are known, none waits for a driver, and nothing is staged for nobody.
         if table.wait_for(|table| table.complete).await.is_err() {
             return;
         }
+        tokio::join!(self.wake(table), self.reclaim());
+    }
+
+    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes.
+    async fn wake(&self, table: watch::Receiver<Arc<Table>>) {
+        let mut registered = self.registered();
+        registered.mark_changed();
+        while registered.changed().await.is_ok() {
+            wake_waiting(&table.borrow(), is_of_driver);
+        }
+    }
+
+    /// Has drivers unstage what is staged for nobody: when one comes, when a pod has left something that could not be unstaged
+    /// with it, and when what failed is due.
+    async fn reclaim(&self) {
         let mut registered = self.registered();
         registered.mark_changed();
         let mut failed = BackOff::default();
@@ -205,7 +219,6 @@ impl ClusterDrivers {
                     }
                     // A driver that comes is asked at once.
                     failed = BackOff::default();
-                    wake_waiting(&table.borrow(), is_of_driver);
                 }
                 () = self.left.notified() => {}
                 () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
