@@ -1,5 +1,6 @@
-//! What belongs to no pod any more: cgroups and directories. Looked for when the table of pods is first complete, whenever a
-//! pod has left it, and when a CSI driver comes, without which some directories could not be removed.
+//! What belongs to no pod any more: cgroups, directories, and projects of volumes. Looked for when the table of pods is
+//! first complete, whenever a pod has left it, and when a CSI driver comes, without which some directories could not be
+//! removed.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -110,6 +111,9 @@ impl Housekeeping {
             Err(error) => {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
             }
+        }
+        if let Err(error) = self.volumes.settle_quotas().await {
+            tracing::warn!(error = %telemetry::chain(&error), "The project quotas of volumes could not be looked at");
         }
     }
 }

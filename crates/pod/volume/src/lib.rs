@@ -32,6 +32,7 @@ pub mod paths;
 mod prepare;
 pub mod prepared;
 mod projected;
+mod quota;
 pub mod selinux;
 pub mod subpath;
 mod teardown;
@@ -44,6 +45,7 @@ pub use measured::{Measurable, MeasuredBy, measurable};
 pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};
+pub use quota::Quotas;
 pub use teardown::TeardownError;
 pub use volumes::{Volumes, VolumesConfig};
 
