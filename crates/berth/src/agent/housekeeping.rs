@@ -31,6 +31,8 @@ pub(super) struct Housekeeping {
 impl Housekeeping {
     /// Keeps house until dropped.
     pub(super) async fn run(mut self) {
+        // Volumes need not be looked through until all pods are known.
+        self.settle_quotas().await;
         let awaited = |cgroups: &PodCgroup| matches!(cgroups, PodCgroup::Awaited(_));
         let cgroups = match self.cgroups.wait_for(|cgroups| !awaited(cgroups)).await.as_deref() {
             Ok(PodCgroup::On(cgroups)) => Some(cgroups.clone()),
@@ -112,6 +114,10 @@ impl Housekeeping {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
             }
         }
+        self.settle_quotas().await;
+    }
+
+    async fn settle_quotas(&self) {
         if let Err(error) = self.volumes.settle_quotas().await {
             tracing::warn!(error = %telemetry::chain(&error), "The project quotas of volumes could not be looked at");
         }

@@ -9,6 +9,7 @@ mod output;
 mod tool;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -92,18 +93,20 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// The file system that holds `path`, which must be absolute and free of links, if it counts by project.
+    /// The file system that holds the directory `path`, which must be absolute and free of links, if it counts by project.
     ///
     /// # Errors
     /// Why it does not, or what is missing to ask it.
     pub fn at(path: &Path) -> Result<Self, NoProjects> {
         let counting = Self::held(path, &MountTable::read().map_err(QuotaError::from)?)?;
         let state = counting.tool.run(&["state -p"])?;
-        if output::is_counting(&state) {
-            Ok(counting)
-        } else {
-            Err(NoProjects::Off { point: counting.tool.point().to_owned() })
+        if !output::is_counting(&state) {
+            return Err(NoProjects::Off { point: counting.tool.point().to_owned() });
         }
+        // The other command is needed too.
+        let dir = File::open(path).map_err(PathError::on("open", path)).map_err(QuotaError::from)?;
+        project_of(dir, path)?;
+        Ok(counting)
     }
 
     /// The file system that holds `path` according to `mounts`, if it is of a type that can count by project. Whether it

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use linux::PathError;
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -21,12 +22,19 @@ pub(super) struct Files {
     pub(super) directories: PathBuf,
     /// `/etc/projid`.
     pub(super) names: PathBuf,
+    /// Whose turn it is to change them, of the threads of this process.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Files {
     /// Those of the machine.
     pub(super) fn of_the_machine() -> Self {
-        Self { directories: "/etc/projects".into(), names: "/etc/projid".into() }
+        Self::at("/etc/projects".into(), "/etc/projid".into())
+    }
+
+    /// Others in their place.
+    pub(super) fn at(directories: PathBuf, names: PathBuf) -> Self {
+        Self { directories, names, turn: Arc::default() }
     }
 
     /// What is in them; nothing in one that is not there.
@@ -39,25 +47,27 @@ impl Files {
         Ok(Projects { directories: content(&self.directories)?, names: content(&self.names)? })
     }
 
-    /// Changes what is in them. Nobody else who locks them does so meanwhile. Each file is replaced as a whole: a crash
-    /// leaves it as it was. Between the two, a project can have a directory and no name, and never a name alone.
+    /// Changes what is in them. Nobody else who locks them does so meanwhile; a program that has locked them is not waited
+    /// for. Each file is replaced as a whole: a crash leaves it as it was. Between the two, a project can have a directory
+    /// and no name, and no name alone.
     pub(super) fn change<T>(
         &self,
         change: impl FnOnce(&mut Projects) -> T,
     ) -> Result<T, PathError> {
-        let (directories, names) = (locked(&self.directories)?, locked(&self.names)?);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (directories, names) = (Locked::at(&self.directories)?, Locked::at(&self.names)?);
         let before = Projects {
-            directories: content(&directories, &self.directories)?,
-            names: content(&names, &self.names)?,
+            directories: content(&directories.0, &self.directories)?,
+            names: content(&names.0, &self.names)?,
         };
         let mut now = before.clone();
         let result = change(&mut now);
         let write_names = || {
-            if now.names == before.names { Ok(()) } else { replace(&self.names, &names, &now.names) }
+            if now.names == before.names { Ok(()) } else { replace(&self.names, &names.0, &now.names) }
         };
         let write_directories = || {
             let same = now.directories == before.directories;
-            if same { Ok(()) } else { replace(&self.directories, &directories, &now.directories) }
+            if same { Ok(()) } else { replace(&self.directories, &directories.0, &now.directories) }
         };
         if now.names.len() < before.names.len() {
             write_names()?;
@@ -83,18 +93,31 @@ fn open(path: &Path, create: bool) -> Result<File, PathError> {
     }
 }
 
-/// The file, locked. Whoever had the lock may have replaced it: then it is the new one that counts.
-fn locked(path: &Path) -> Result<File, PathError> {
-    loop {
-        let file = open(path, true)?;
-        flock(&file, FlockOperation::LockExclusive).map_err(PathError::on("lock", path))?;
-        let locked = file.metadata().map_err(PathError::on("stat", path))?;
-        match fs::symlink_metadata(path) {
-            Ok(there) if (there.dev(), there.ino()) == (locked.dev(), locked.ino()) => return Ok(file),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(PathError::on("stat", path)(error)),
+/// A file that nobody else has locked.
+struct Locked(File);
+
+impl Locked {
+    fn at(path: &Path) -> Result<Self, PathError> {
+        loop {
+            let file = open(path, true)?;
+            flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(PathError::on("lock", path))?;
+            let locked = Self(file);
+            let own = locked.0.metadata().map_err(PathError::on("stat", path))?;
+            // Whoever had the lock may have replaced it: then it is the new one that counts.
+            match fs::symlink_metadata(path) {
+                Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => return Ok(locked),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(PathError::on("stat", path)(error)),
+            }
         }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // A child that is just being started has the file too: closing it would not unlock it.
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
@@ -135,7 +158,7 @@ mod tests {
     use super::*;
 
     fn files(dir: &Path) -> Files {
-        Files { directories: dir.join("projects"), names: dir.join("projid") }
+        Files::at(dir.join("projects"), dir.join("projid"))
     }
 
     #[test]
@@ -173,6 +196,18 @@ mod tests {
         let projects = files.read().unwrap();
         let ids: std::collections::BTreeSet<_> = projects.directories().map(|(id, _)| id).collect();
         assert_eq!((ids.len(), projects.directories().count()), (40, 40));
+    }
+
+    #[test]
+    fn a_program_that_has_locked_them_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let other = open(&files.directories, true).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let add = |projects: &mut Projects| projects.add(Path::new("/v"), ProjectId(5));
+        assert_eq!(files.change(add).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        flock(&other, FlockOperation::Unlock).unwrap();
+        assert!(files.change(add).unwrap());
     }
 
     #[test]

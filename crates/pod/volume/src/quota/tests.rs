@@ -58,8 +58,8 @@ impl Node {
 
     /// What knows of projects after a start of berth.
     fn start(&self) -> Quotas {
-        let (directories, names) = (self.dir.path().join("projects"), self.dir.path().join("projid"));
-        let quotas = Quotas::noted_in(Files { directories, names }, self.dir.path().to_owned());
+        let files = Files::at(self.dir.path().join("projects"), self.dir.path().join("projid"));
+        let quotas = Quotas::noted_in(files, self.dir.path().to_owned());
         quotas.0.counter.set(Some(Box::new(self.disk.clone()))).unwrap();
         quotas
     }
@@ -224,7 +224,7 @@ async fn a_file_system_counts(fs_type: &str) {
         Err(why) => return println!("skipped project quotas of {fs_type}: {why}"),
     };
     let root_dir = disk.point();
-    let files = Files { directories: dir.path().join("projects"), names: dir.path().join("projid") };
+    let files = Files::at(dir.path().join("projects"), dir.path().join("projid"));
     let node = Counted::start(root_dir, &files);
     let [a, b] = node.prepare("u", false).await;
     let [other, _] = node.prepare("v", true).await;
