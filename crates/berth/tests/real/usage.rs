@@ -47,7 +47,8 @@ async fn real_what_a_file_system_has_counted_is_in_the_summary() {
         return;
     }
     let mut disk = Err(String::new());
-    let yaml = "featureGates: {LocalStorageCapacityIsolationFSQuotaMonitoring: true}\nvolumeStatsAggPeriod: 1ms\n";
+    let yaml =
+        "featureGates: {LocalStorageCapacityIsolationFSQuotaMonitoring: true}\nvolumeStatsAggPeriod: 1ms\n";
     let mount = |node: &Node| {
         let pods = node.root().join("pods");
         disk = CountingDisk::mount("ext4", &pods);
@@ -63,8 +64,7 @@ async fn real_what_a_file_system_has_counted_is_in_the_summary() {
     };
     let spec = json!({"hostUsers": false, "volumes": [{"name": "v", "emptyDir": {}}]});
     let mounts = json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]});
-    let counted =
-        pod("counted").container("main", &FOREVER).with_container("main", &mounts).with_spec(&spec);
+    let counted = pod("counted").container("main", &FOREVER).with_container("main", &mounts).with_spec(&spec);
     rig.put("counted", &counted);
     let pod = rig.until_ready("counted").await;
     rig.sh(&pod, "main", "mkdir /v/d && dd if=/dev/zero of=/v/d/f bs=1M count=3 2>/dev/null && sync").await;
@@ -81,9 +81,14 @@ async fn real_what_a_file_system_has_counted_is_in_the_summary() {
             let volumes = of["volume"].as_array().unwrap();
             let volume = volumes.iter().find(|volume| volume["name"] == "v").expect("the volume is there");
             let used = linux::diskuse::of(&path).unwrap();
-            assert_eq!((&volume["usedBytes"], &volume["inodesUsed"]), (&json!(used.bytes), &json!(used.inodes)));
+            assert_eq!(
+                (&volume["usedBytes"], &volume["inodesUsed"]),
+                (&json!(used.bytes), &json!(used.inodes))
+            );
             let (_, metrics) = client.get("/metrics").await.unwrap();
-            if metrics.contains("kubelet_volume_metric_collection_duration_seconds_count{metric_source=\"fsquota\"}") {
+            if metrics.contains(
+                "kubelet_volume_metric_collection_duration_seconds_count{metric_source=\"fsquota\"}",
+            ) {
                 break;
             }
             assert!(Instant::now() < give_up, "{round}:\n{}", rig.node.log_tail());

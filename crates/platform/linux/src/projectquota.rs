@@ -185,7 +185,11 @@ fn has_projects(mount: &Mount) -> bool {
 }
 
 /// A command that could not be started.
-fn not_started(command: &'static str, package: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QuotaError {
+fn not_started(
+    command: &'static str,
+    package: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> QuotaError {
     move |error| match error.kind() {
         io::ErrorKind::NotFound => QuotaError::Missing { command, package },
         _ => QuotaError::Failed { command, path: path.to_owned(), said: error.to_string() },

@@ -122,7 +122,8 @@ impl Shows<'_> {
         paths.create()?;
         let group = ownership::fs_group(pod);
         let mark = format!("wrapped_{volume}");
-        let dir = emptydir::set_up(paths, Directory { plugin, volume, mark: &mark, medium, quotas: None }, group)?;
+        let dir =
+            emptydir::set_up(paths, Directory { plugin, volume, mark: &mark, medium, quotas: None }, group)?;
         nested::create(pod, volume, &dir)?;
         atomic::write(&dir, &payload, Timestamp::now(), |dir| {
             group.map_or(Ok(()), |group| ownership::give(dir, group, true, ChangePolicy::Always))

@@ -192,11 +192,15 @@ impl Quotas {
         };
         for (_, path) in there {
             let (noted, unknown) = (noted.of(&path), self.project(&path).is_none());
-            let Some(below) = path.strip_prefix(&pods).ok().filter(|_| noted.is_some() && unknown) else { continue };
+            let Some(below) = path.strip_prefix(&pods).ok().filter(|_| noted.is_some() && unknown) else {
+                continue;
+            };
             // What cannot be opened now is looked through.
             let Ok(dir) = root.open_path(below, Links::Refuse) else { continue };
             match counter.project_of(&dir, &path) {
-                Ok(project) if project == noted => self.known().extend(project.map(|project| (path, project))),
+                Ok(project) if project == noted => {
+                    self.known().extend(project.map(|project| (path, project)));
+                }
                 Ok(_) => {}
                 Err(error) => {
                     let error = telemetry::chain(&error);
@@ -221,7 +225,9 @@ impl Quotas {
         };
         let counter = self.0.counter.get_or_init(|| match counting {
             Ok(counting) => {
-                tracing::info!("emptyDir volumes of pods with users of their own are measured by project quotas");
+                tracing::info!(
+                    "emptyDir volumes of pods with users of their own are measured by project quotas"
+                );
                 Some(Box::new(counting))
             }
             Err(error) => {

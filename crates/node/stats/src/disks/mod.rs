@@ -84,9 +84,9 @@ impl Disks {
         let each = each.into_iter().map(|busy| with_deadline("statfs", patience, move || look(busy)));
         let quick = (!quick.is_empty())
             .then(|| with_deadline("statfs", patience, move || quick.into_iter().for_each(look)));
-        let walkers = walkers.chain(counted);
-        let (walkers, each, quick) = futures::join!(join_all(walkers), join_all(each), join_all(quick));
-        for error in [walkers, each, quick].into_iter().flatten().filter_map(Result::err) {
+        let (walkers, each, quick, counted) =
+            futures::join!(join_all(walkers), join_all(each), join_all(quick), join_all(counted));
+        for error in [walkers, each, quick, counted].into_iter().flatten().filter_map(Result::err) {
             // A directory that is large is no news.
             if !matches!(error, Abandoned::Late { what: WALK, .. }) {
                 tracing::warn!(%error, "A file system could not be measured");

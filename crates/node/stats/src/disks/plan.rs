@@ -55,12 +55,7 @@ pub(crate) fn full(path: &Path, mounts: &MountTable) -> Ask {
 
 /// The question about a volume: one that is a file system of its own is measured by that; what is a directory among
 /// others is counted as its `project`, or has to be looked through, once in `period`.
-pub(crate) fn volume(
-    path: &Path,
-    mounts: &MountTable,
-    project: Option<ProjectId>,
-    period: Duration,
-) -> Ask {
+pub(crate) fn volume(path: &Path, mounts: &MountTable, project: Option<ProjectId>, period: Duration) -> Ask {
     let slow = |how| Ask { path: path.to_owned(), how, quick: false, max_age: period };
     match mounts.at(path) {
         Some(mount) if is_local(mount) => full(path, mounts),

@@ -51,7 +51,9 @@ impl XfsQuota {
         let mut command = Command::new(XFS_QUOTA);
         // It would look at every mount there is, and hang where a server is away: it is shown this one alone. The files of
         // projects are not its business either.
-        command.args(["-t", "/proc/self/fd/0", "-P/dev/null", "-D/dev/null", "-x", "-f"]).stdin(self.mounts()?);
+        command
+            .args(["-t", "/proc/self/fd/0", "-P/dev/null", "-D/dev/null", "-x", "-f"])
+            .stdin(self.mounts()?);
         for one in commands {
             command.args(["-c", one]);
         }
@@ -102,9 +104,8 @@ mod tests {
 
     #[test]
     fn one_mount_as_others_list_it() {
-        let table = MountTable::parse(
-            b"30 22 7:0 / /var/lib/a\\040b rw,nosuid - ext4 /dev/loop0 rw,prjquota\n",
-        );
+        let table =
+            MountTable::parse(b"30 22 7:0 / /var/lib/a\\040b rw,nosuid - ext4 /dev/loop0 rw,prjquota\n");
         let tool = XfsQuota::on(table.iter().next().unwrap());
         assert_eq!(tool.line, b"/dev/loop0 /var/lib/a\\040b ext4 rw,prjquota 0 0\n");
         assert_eq!(tool.point(), Path::new("/var/lib/a b"));

@@ -50,10 +50,7 @@ impl Files {
     /// Changes what is in them. Nobody else who locks them does so meanwhile; a program that has locked them is not waited
     /// for. Each file is replaced as a whole: a crash leaves it as it was. Between the two, a project can have a directory
     /// and no name, and no name alone.
-    pub(super) fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Projects) -> T,
-    ) -> Result<T, PathError> {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Projects) -> T) -> Result<T, PathError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (directories, names) = (Locked::at(&self.directories)?, Locked::at(&self.names)?);
         let before = Projects {
@@ -144,7 +141,8 @@ fn replace(path: &Path, old: &File, content: &[u8]) -> Result<(), PathError> {
         _ => {}
     }
     let failed = || PathError::on("write", &unfinished);
-    let mut file = File::options().write(true).create_new(true).mode(MODE).open(&unfinished).map_err(failed())?;
+    let mut file =
+        File::options().write(true).create_new(true).mode(MODE).open(&unfinished).map_err(failed())?;
     file.write_all(content).map_err(failed())?;
     file.set_permissions(fs::Permissions::from_mode(meta.mode() & 0o7777)).map_err(failed())?;
     file.sync_all().map_err(failed())?;

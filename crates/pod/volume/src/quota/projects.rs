@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use linux::projectquota::ProjectId;
 
@@ -70,7 +70,7 @@ impl Projects {
 pub(super) fn volumes_in(projects: &Projects, pods: &Path, plugin: &str) -> Vec<(ProjectId, PathBuf)> {
     let is_one = |dir: &Path| {
         let rest = dir.strip_prefix(pods).ok();
-        let parts: Vec<_> = rest.into_iter().flat_map(Path::components).map(|part| part.as_os_str()).collect();
+        let parts: Vec<_> = rest.into_iter().flat_map(Path::components).map(Component::as_os_str).collect();
         let plain = parts.iter().all(|part| *part != ".." && *part != ".");
         plain && matches!(parts[..], [_, volumes, of, _] if volumes == "volumes" && of == plugin)
     };
@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn one_directory_has_one_project() {
-        let found = projects("# mine\n7:/data\n8:/a\n8:/b\n9:/c\n10:/c\nx:/d\n-1:/e\n99999999999:/f\n11:/g", "");
+        let found =
+            projects("# mine\n7:/data\n8:/a\n8:/b\n9:/c\n10:/c\nx:/d\n-1:/e\n99999999999:/f\n11:/g", "");
         for (dir, project) in [
             ("/data", Some(7)),
             ("/a", None),
@@ -160,7 +161,10 @@ mod tests {
         let before = projects("# mine\n7:/data", "# mine\ndata:7");
         let mut now = before.clone();
         assert!(now.add(Path::new("/v/a b"), ProjectId(FIRST)));
-        assert_eq!(now, projects("# mine\n7:/data\n1048577:/v/a b\n", "# mine\ndata:7\nvolume1048577:1048577\n"));
+        assert_eq!(
+            now,
+            projects("# mine\n7:/data\n1048577:/v/a b\n", "# mine\ndata:7\nvolume1048577:1048577\n")
+        );
         assert_eq!(now.remove(Path::new("/v/a b")), [ProjectId(FIRST)]);
         assert_eq!(now, projects("# mine\n7:/data\n", "# mine\ndata:7\n"));
         assert_eq!(now.remove(Path::new("/v/a b")), []);

@@ -22,9 +22,10 @@ struct Fake {
 
 impl Counter for Fake {
     fn used(&self) -> Result<BTreeMap<ProjectId, DiskUse>, QuotaError> {
-        let all = self.directories.lock().unwrap().values().copied().collect::<BTreeSet<_>>();
-        let all = all.into_iter().chain(self.held.lock().unwrap().iter().copied());
-        Ok(all.map(|id| (id, DiskUse { bytes: 0, inodes: 1 })).chain([(ProjectId(7), DiskUse::default())]).collect())
+        let mut all = self.held.lock().unwrap().clone();
+        all.extend(self.directories.lock().unwrap().values());
+        let used = all.into_iter().map(|id| (id, DiskUse { bytes: 0, inodes: 1 }));
+        Ok(used.chain([(ProjectId(7), DiskUse::default())]).collect())
     }
 
     fn project_of(&self, dir: &OwnedFd, path: &Path) -> Result<Option<ProjectId>, QuotaError> {
@@ -174,7 +175,11 @@ fn lines_of_others_and_links_are_left_alone() {
         node.path("link").display()
     );
     std::fs::write(node.dir.path().join("projects"), &lines).unwrap();
-    node.disk.directories.lock().unwrap().insert(std::fs::metadata(&outside).unwrap().ino(), ProjectId(FIRST));
+    node.disk
+        .directories
+        .lock()
+        .unwrap()
+        .insert(std::fs::metadata(&outside).unwrap().ino(), ProjectId(FIRST));
     quotas.settle();
     assert_eq!((node.noted(), quotas.project(&node.path("link"))), (lines, None));
 }
