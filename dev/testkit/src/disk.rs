@@ -60,6 +60,17 @@ impl CountingDisk {
         Ok(Self { point: point.to_owned(), _disk: disk })
     }
 
+    /// Bounds `dir` as an administrator does: what is in it belongs to `project`, which may take so many bytes.
+    ///
+    /// # Errors
+    /// What xfs_quota(8) says.
+    pub fn bound(&self, dir: &Path, project: u32, bytes: u64) -> Result<(), String> {
+        let setup = format!("project -s -p {} {project}", dir.display());
+        let limit = format!("limit -p bhard={bytes} {project}");
+        let args = ["-x", "-f", "-c", &setup, "-c", &limit].map(OsStr::new);
+        run("xfs_quota", &[&args[..], &[self.point.as_os_str()]].concat())
+    }
+
     /// Where it is mounted.
     #[must_use]
     pub fn point(&self) -> &Path {

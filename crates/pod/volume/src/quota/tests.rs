@@ -228,6 +228,15 @@ async fn a_file_system_counts(fs_type: &str) {
         Ok(disk) => disk,
         Err(why) => return println!("skipped project quotas of {fs_type}: {why}"),
     };
+    // A directory that an administrator has bounded, as for a `local` volume, is as full as its file system says.
+    let local = disk.point().join("local");
+    std::fs::create_dir(&local).unwrap();
+    disk.bound(&local, 7, 8 << 20).unwrap();
+    std::fs::write(local.join("data"), vec![1; 1 << 20]).unwrap();
+    let usage = linux::statfs::usage(&local).unwrap();
+    assert_eq!(usage.capacity_bytes, 8 << 20);
+    assert!((1 << 20..2 << 20).contains(&usage.used_bytes), "{usage:?}");
+
     let root_dir = disk.point();
     let files = Files::at(dir.path().join("projects"), dir.path().join("projid"));
     let node = Counted::start(root_dir, &files);
