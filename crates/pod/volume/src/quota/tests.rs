@@ -1,5 +1,4 @@
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use linux::projectquota;
 use serde_json::json;
@@ -16,12 +15,30 @@ struct Fake {
     directories: Arc<Mutex<HashMap<u64, ProjectId>>>,
     /// Projects that something counts as although no directory does.
     held: Arc<Mutex<BTreeSet<ProjectId>>>,
-    /// Whether directories are not put into projects.
-    broken: Arc<AtomicBool>,
+    /// After so many steps nothing works any more.
+    steps: Arc<Mutex<Option<usize>>>,
+}
+
+impl Fake {
+    fn step(&self, path: &Path) -> Result<(), QuotaError> {
+        match &mut *self.steps.lock().unwrap() {
+            Some(0) => Err(QuotaError::NotPut { path: path.to_owned(), project: ProjectId(0) }),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn works_for(&self, steps: Option<usize>) {
+        *self.steps.lock().unwrap() = steps;
+    }
 }
 
 impl Counter for Fake {
     fn used(&self) -> Result<BTreeMap<ProjectId, DiskUse>, QuotaError> {
+        self.step(Path::new("/"))?;
         let mut all = self.held.lock().unwrap().clone();
         all.extend(self.directories.lock().unwrap().values());
         let used = all.into_iter().map(|id| (id, DiskUse { bytes: 0, inodes: 1 }));
@@ -29,21 +46,20 @@ impl Counter for Fake {
     }
 
     fn project_of(&self, dir: &OwnedFd, path: &Path) -> Result<Option<ProjectId>, QuotaError> {
+        self.step(path)?;
         let inode = std::fs::metadata(fd_path(dir)).map_err(PathError::on("stat", path))?.ino();
         Ok(self.directories.lock().unwrap().get(&inode).copied())
     }
 
     fn put(&self, dir: &OwnedFd, path: &Path, project: ProjectId) -> Result<(), QuotaError> {
-        if self.broken.load(Ordering::Relaxed) {
-            return Err(QuotaError::NotPut { path: path.to_owned(), project });
-        }
+        self.step(path)?;
         let inode = std::fs::metadata(fd_path(dir)).map_err(PathError::on("stat", path))?.ino();
         self.directories.lock().unwrap().insert(inode, project);
-        Ok(())
+        self.step(path)
     }
 
     fn forget(&self, _: ProjectId) -> Result<(), QuotaError> {
-        Ok(())
+        self.step(Path::new("/"))
     }
 }
 
@@ -127,16 +143,29 @@ fn after_a_restart_it_is_known_from_disk() {
 }
 
 #[test]
-fn a_project_that_was_noted_and_not_given_is_given() {
-    let node = Node::new();
-    node.disk.broken.store(true, Ordering::Relaxed);
-    assert_eq!(node.count(&node.start(), "a"), None, "it is looked through");
-    node.disk.broken.store(false, Ordering::Relaxed);
-    let quotas = node.start();
-    quotas.settle();
-    assert_eq!(quotas.project(&node.path("a")), None, "nothing counts it");
-    assert_eq!(node.count(&quotas, "b"), Some(FIRST + 1), "the first is noted");
-    assert_eq!(node.count(&quotas, "a"), Some(FIRST));
+fn after_an_end_between_any_two_steps_no_two_volumes_share_a_project() {
+    for steps in 0..8 {
+        let node = Node::new();
+        node.disk.works_for(Some(steps));
+        let begun = node.start();
+        let first = node.count(&begun, "a");
+        begun.settle();
+        node.disk.works_for(None);
+        let quotas = node.start();
+        quotas.settle();
+        let [b, a] = ["b", "a"].map(|volume| node.count(&quotas, volume).expect("it is counted"));
+        assert_ne!(a, b, "{steps} steps");
+        assert!(first.is_none_or(|first| first == a), "{steps} steps");
+        assert_eq!(node.noted().lines().count(), 2, "{steps} steps");
+        node.disk.works_for(Some(steps));
+        for volume in ["a", "b"] {
+            node.remove(volume);
+        }
+        quotas.settle();
+        node.disk.works_for(None);
+        node.start().settle();
+        assert_eq!(node.noted(), "", "{steps} steps");
+    }
 }
 
 #[test]
