@@ -144,11 +144,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("runtime doubt", doubt_runtime(pleg.health(), doubt));
     let cgroups = watch::Sender::new(cgroups::awaited());
     let cgroups_seen = cgroups.subscribe();
+    let quotas = settings::quotas(loaded);
     let volumes = Volumes::new(VolumesConfig {
         root_dir: flags.root_dir.clone(),
         allocatable: here.allocatable.clone(),
         deadline: VOLUME_DEADLINE,
         metrics: volume::Metrics::register(&registry),
+        quotas: quotas.clone(),
     });
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
@@ -305,6 +307,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         pod_logs_dir: config.pod_logs_dir.clone(),
         system: system_cgroups(loaded),
         volumes: driver_volumes,
+        quotas,
     };
     let usage = usage_needs.into_stats(loaded, &here, &stats::Metrics::register(&registry))?;
     let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::paths::{PROJECTED, PodPaths, UnusableUid};
 use crate::prepared::{Mounted, Prepared};
 use crate::projected;
+use crate::quota::Quotas;
 use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
 use crate::teardown::{self, NotTornDown, TeardownError};
 
@@ -34,6 +35,8 @@ pub struct VolumesConfig {
     pub deadline: Duration,
     /// Where operations are counted.
     pub metrics: Metrics,
+    /// Who has file systems count volumes; nobody, and they are looked through.
+    pub quotas: Option<Quotas>,
 }
 
 /// The volumes of all pods. Cheap to clone. Keeps nothing in memory but which attempts are still under
@@ -261,7 +264,8 @@ impl Volumes {
         let prepared = self
             .blocking("prepare volume", move || {
                 let _busy = busy;
-                crate::prepare::prepare(&config.root_dir, &config.allocatable, &pod, &volume, &objects)
+                let VolumesConfig { root_dir, allocatable, quotas, .. } = &*config;
+                crate::prepare::prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
             })
             .await;
         prepared.unwrap_or_else(|source| Err(Problem::Hung { path, source }))
@@ -360,6 +364,17 @@ impl Volumes {
     pub async fn orphans(&self, known: HashSet<PodUid>) -> Result<Vec<PodUid>, TeardownError> {
         let config = Arc::clone(&self.config);
         self.blocking("list pod dirs", move || teardown::orphans(&config.root_dir, &known)).await?
+    }
+
+    /// Learns which volumes their file systems count, and releases what counted volumes that are gone.
+    ///
+    /// # Errors
+    /// If a file system does not answer in time.
+    pub async fn settle_quotas(&self) -> Result<(), Abandoned> {
+        match self.config.quotas.clone() {
+            Some(quotas) => self.blocking("quotas", move || quotas.settle()).await,
+            None => Ok(()),
+        }
     }
 
     /// Marks an attempt as under way; `None` if one is already.

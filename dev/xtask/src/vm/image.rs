@@ -17,6 +17,7 @@ const SUITE: &str = "forky";
 const MIRROR: &str = "http://deb.debian.org/debian";
 
 const PACKAGES: &str = "systemd-sysv,dbus,udev,kmod,iproute2,iptables,\
+                        e2fsprogs,xfsprogs,\
                         linux-image-cloud-amd64,containerd,runc,containernetworking-plugins,busybox-static";
 
 /// Services of a machine that lives for longer than some minutes, and udev, which has no device to wait for here and
