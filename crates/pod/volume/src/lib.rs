@@ -1,15 +1,10 @@
 //! The volumes of pods: made before the first container starts, kept while the pod lives, taken away after it.
 //!
 //! Decides: which volumes a pod needs, whether a host path is what the pod says it is, what is in a file of the
-<<<<<<< HEAD
-//! downward API, how large a tmpfs may grow, and what may safely be removed. Everything is decided from the pod and
-//! from what is on disk and mounted; nothing is remembered between calls but what failed and until when it is not tried
-//! again (`backoff`), so that a restart changes nothing.
-=======
 //! downward API, how large a tmpfs may grow, as what a file system counts a volume, and what may safely be removed.
 //! Everything is decided from the pod and from what is on disk and mounted; nothing is remembered between calls but which
-//! volumes are counted, which is on disk too, so that a restart changes nothing.
->>>>>>> quota
+//! volumes are counted, which is on disk too, and what failed and until when it is not tried again (`backoff`), so that a
+//! restart changes nothing.
 //!
 //! Tasks: none of its own. [`Volumes`] is called by the pod's worker. Each volume is prepared on a thread of its own with
 //! a deadline, since a path of the host can hang (a dead NFS server); a volume whose last attempt still hangs is
@@ -54,12 +49,8 @@ pub use measured::{Measurable, MeasuredBy, measurable};
 pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};
-<<<<<<< HEAD
-pub use teardown::{NotTornDown, TeardownError};
-=======
 pub use quota::Quotas;
-pub use teardown::TeardownError;
->>>>>>> quota
+pub use teardown::{NotTornDown, TeardownError};
 pub use volumes::{Volumes, VolumesConfig};
 
 #[cfg(test)]
