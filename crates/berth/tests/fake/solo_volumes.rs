@@ -14,7 +14,7 @@ use crate::api_server::Server;
 use crate::csi::{DRIVER, by_claim};
 use crate::rig::{DEADLINE, Rig};
 
-/// What whoever attaches a volume puts on its VolumeAttachment, until it is detached.
+/// What whoever attaches a volume puts on its VolumeAttachment until it is detached.
 const ATTACHER: &str = "external-attacher/d-example";
 
 /// A machine of its own with a driver that attaches.
@@ -72,7 +72,12 @@ impl Machine {
         }
     }
 
-    async fn until<K: Object>(&self, namespace: Option<&str>, name: &str, seen: impl Fn(&Value) -> bool) -> Value {
+    async fn until<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        seen: impl Fn(&Value) -> bool,
+    ) -> Value {
         self.rig.until(name, DEADLINE, || self.object::<K>(namespace, name), seen).await
     }
 
@@ -86,19 +91,20 @@ impl Machine {
             listed.map(|one| one["name"].clone()).collect()
         };
         let wanted: Vec<Value> = volumes.iter().map(|volume| id(volume).unique_name().into()).collect();
-        self.rig.until("what is attached", DEADLINE, || self.server.node(), |node| names(node) == wanted).await;
+        self.rig
+            .until("what is attached", DEADLINE, || self.server.node(), |node| names(node) == wanted)
+            .await;
     }
 
     /// Attaches the volume that is to be attached, or detaches it.
     async fn attach(&self, volume: &str, attached: bool) {
         let (client, name) = (&self.server.client, attachment(volume));
-        let finalizers = json!({"metadata": {"finalizers": if attached { vec![ATTACHER] } else { vec![] }}});
-        let status = json!({"status": {"attached": attached}});
+        let finalizers = if attached { json!([ATTACHER]) } else { Value::Null };
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        client.patch::<VolumeAttachment>(None, &name, None, &patch).await.unwrap();
         if attached {
-            client.patch::<VolumeAttachment>(None, &name, None, &finalizers).await.unwrap();
-            client.patch::<VolumeAttachment>(None, &name, Some("status"), &status).await.unwrap();
-        } else {
-            client.patch::<VolumeAttachment>(None, &name, None, &finalizers).await.unwrap();
+            let patch = json!({"status": {"attached": true}});
+            client.patch::<VolumeAttachment>(None, &name, Some("status"), &patch).await.unwrap();
         }
     }
 }
@@ -146,7 +152,9 @@ async fn volumes_are_attached_before_pods_get_them_and_until_they_are_through_wi
     machine.server.delete("web", Some(0)).await;
     driver.wait(DEADLINE, |calls| calls.iter().any(|call| call.name == "NodeUnstageVolume")).await.unwrap();
     // Nobody has the pod's own claim any more. Its volume is on the node still.
-    machine.until::<PersistentVolume>(None, "scratch", |volume| volume["status"]["phase"] == "Released").await;
+    machine
+        .until::<PersistentVolume>(None, "scratch", |volume| volume["status"]["phase"] == "Released")
+        .await;
     for volume in ["disk", "scratch"] {
         let attachment = machine.object::<VolumeAttachment>(None, &attachment(volume)).await;
         assert!(attachment["metadata"]["deletionTimestamp"].is_null(), "{attachment}");
@@ -154,7 +162,9 @@ async fn volumes_are_attached_before_pods_get_them_and_until_they_are_through_wi
     machine.crash();
     drop(hang);
     for volume in ["disk", "scratch"] {
-        machine.until_attachment(volume, |attachment| attachment["metadata"]["deletionTimestamp"].is_string()).await;
+        machine
+            .until_attachment(volume, |attachment| attachment["metadata"]["deletionTimestamp"].is_string())
+            .await;
     }
     machine.until_listed(&[]).await;
     assert!(driver.staged().is_empty());
@@ -162,7 +172,11 @@ async fn volumes_are_attached_before_pods_get_them_and_until_they_are_through_wi
     // A pod that comes while the volume is being detached waits until it is, and attached again.
     machine.server.create(&by_claim("next")).await;
     machine.attach("disk", false).await;
-    machine.until_attachment("disk", |attachment| attachment["metadata"]["deletionTimestamp"].is_null() && !attachment.is_null()).await;
+    machine
+        .until_attachment("disk", |attachment| {
+            attachment["metadata"]["deletionTimestamp"].is_null() && !attachment.is_null()
+        })
+        .await;
     assert!(driver.staged().is_empty());
     machine.attach("disk", true).await;
     machine.server.until_ready("next").await;

@@ -127,7 +127,7 @@ fn step(objects: &Snapshot, claim: &Value, now: Timestamp) -> Option<Step> {
 }
 
 /// The node of a pod that is to start with the claim.
-fn node_of<'a>(objects: &'a Snapshot, claim: &Value) -> Option<&'a str> {
+fn node_of<'a>(objects: &'a Snapshot, claim: &'a Value) -> Option<&'a str> {
     objects
         .list("pods", Some(object::namespace(claim)))
         .filter(|(_, pod)| !object::is_deleting(pod) && !rules::is_terminal(pod) && claim::has(pod, claim))
