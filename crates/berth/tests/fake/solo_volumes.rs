@@ -143,11 +143,6 @@ async fn volumes_are_attached_before_pods_get_them_and_until_they_are_through_wi
     machine.server.until_ready("web").await;
     machine.until_listed(&["scratch", "disk"]).await;
 
-    // What is mounted outlives a crash, and so does that it is attached.
-    machine.crash();
-    machine.rig.until_why("web", "runs", |why| why["step"] == "Running").await;
-    machine.until_listed(&["scratch", "disk"]).await;
-
     let hang = driver.raise(Strike::new("NodeUnstageVolume", Moment::Before, Fault::Hang));
     machine.server.delete("web", Some(0)).await;
     driver.wait(DEADLINE, |calls| calls.iter().any(|call| call.name == "NodeUnstageVolume")).await.unwrap();

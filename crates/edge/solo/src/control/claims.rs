@@ -2,13 +2,14 @@
 //! which claims wait for one. Nothing is ever reclaimed: a volume whose claim is gone is released, and stays.
 
 mod fit;
+mod wait;
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::Scope;
+use super::{Scope, told};
 use crate::claim;
 use crate::object::{self, text};
 use crate::rules;
@@ -16,6 +17,7 @@ use crate::store::{Snapshot, Txn};
 
 const VOLUMES: &str = "persistentvolumes";
 const CLAIMS: &str = "persistentvolumeclaims";
+const CLASSES: &str = "storageclasses.storage.k8s.io";
 
 /// The annotations of claims by which a provisioner knows those that it is to make a volume for.
 const PROVISIONER: [&str; 2] =
@@ -45,6 +47,7 @@ pub(super) fn wanted(objects: &Snapshot, _: &Scope) -> bool {
     let now = Timestamp::now();
     claims(objects).any(|claim| step(objects, claim, now).is_some())
         || volumes(objects).any(|volume| phase(volume, objects) != text(volume, "/status/phase"))
+        || news(objects).next().is_some()
 }
 
 pub(super) fn work(txn: &mut Txn, _: &Scope) {
@@ -76,6 +79,15 @@ pub(super) fn work(txn: &mut Txn, _: &Scope) {
             txn.put(VOLUMES, changed);
         }
     }
+    let all: Vec<Value> = news(txn).collect();
+    for event in all {
+        txn.put(told::STORE, event);
+    }
+}
+
+/// The events that tell users for what their claims wait.
+fn news(objects: &Snapshot) -> impl Iterator<Item = Value> {
+    claims(objects).filter_map(|claim| told::event(objects, claim, &wait::why(objects, claim)?))
 }
 
 fn volumes(objects: &Snapshot) -> impl Iterator<Item = &Arc<Value>> {
@@ -112,8 +124,7 @@ fn step(objects: &Snapshot, claim: &Value, now: Timestamp) -> Option<Step> {
             _ => (phase == "Bound").then_some(Step::Lose),
         },
         _ => {
-            let class =
-                objects.get("storageclasses.storage.k8s.io", "", text(claim, "/spec/storageClassName"));
+            let class = objects.get(CLASSES, "", text(claim, "/spec/storageClassName"));
             let waits =
                 class.is_some_and(|class| text(class, "/volumeBindingMode") == "WaitForFirstConsumer");
             let node = waits.then(|| node_of(objects, claim)).flatten();

@@ -10,6 +10,7 @@ mod namespaces;
 mod protection;
 mod requests;
 mod scheduling;
+mod told;
 
 use std::sync::Arc;
 

@@ -201,7 +201,7 @@ fn nothing_is_detached_that_a_pod_has_or_that_is_in_use() {
     let free = || Scene::new().without_pod().attachment(true);
     let of_former_node = || {
         free().with(|scene| {
-            scene.attachments[0]["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z")
+            scene.attachments[0]["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
         })
     };
     let ended = Scene::new().attachment(true).with(|scene| {

@@ -1,6 +1,5 @@
 use super::*;
 
-const CLASSES: &str = "storageclasses.storage.k8s.io";
 const NOW: &str = "2026-01-01T00:01:00Z";
 
 fn volume(name: &str, size: &str, more: Value) -> (&'static str, Value) {
@@ -238,5 +237,32 @@ fn a_volume_says_whom_it_belongs_to() {
             expected,
             "{name} {claim_ref}"
         );
+    }
+}
+
+#[test]
+fn users_are_told_what_a_claim_waits_for() {
+    let (now, later) = ("Immediate", "WaitForFirstConsumer");
+    for (objects, expected) in [
+        (vec![claim(json!({}))], "FailedBinding"),
+        (vec![claim(of_class())], "ProvisioningFailed"),
+        (vec![claim(of_class()), class(now, "d")], "ExternalProvisioning"),
+        (vec![claim(of_class()), class(now, NOBODY)], "FailedBinding"),
+        (vec![claim(of_class()), class(later, "d")], "WaitForFirstConsumer"),
+        (vec![claim(of_class()), class(later, "d"), pod("n")], "ExternalProvisioning"),
+        (vec![claim(json!({"spec": {"volumeName": "v"}}))], "FailedBinding"),
+        (vec![claim(json!({"spec": {"volumeName": "v"}, "status": {"phase": "Lost"}}))], "ClaimLost"),
+        (vec![claim(json!({"spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}))], ""),
+    ] {
+        let mut objects = Snapshot::of(objects);
+        let event = news(&objects).next();
+        let reason = event.as_ref().map_or("", |event| text(event, "/reason"));
+        assert_eq!(reason, expected);
+        if let Some(event) = event {
+            let before = objects.list(CLAIMS, None).map(|(_, claim)| (CLAIMS, (**claim).clone()));
+            objects = Snapshot::of(before.chain([(told::STORE, event)]).collect::<Vec<_>>());
+            let again = news(&objects).filter(|event| text(event, "/reason") == expected).count();
+            assert_eq!(again, 0, "{expected} is told once");
+        }
     }
 }
