@@ -141,6 +141,9 @@ async fn a_local_volume_by_a_claim() {
     let mut api = ApiRig::start().await;
     let source = api.rig.file("source");
     claim_local(&api, &source, "Filesystem").await;
+    let client = &api.server.client;
+    let larger = json!({"spec": {"capacity": {"storage": "2Gi"}}});
+    client.patch::<PersistentVolume>(None, "pv-1", None, &larger).await.unwrap();
     api.server.create(&by_claim("web")).await;
     let missing = |why: &Value| why.to_string().contains("where the local volume is to be");
     api.rig.until_why("web", "says that there is nothing", missing).await;
@@ -151,6 +154,9 @@ async fn a_local_volume_by_a_claim() {
     let path = mounted(&api.rig, "web");
     assert!(path.ends_with("volumes/kubernetes.io~local-volume/pv-1"), "{}", path.display());
     assert_eq!(fs::read_to_string(path.join(CANARY)).unwrap(), "source");
+    let claim: PersistentVolumeClaim = client.get(Some("default"), "data").await.unwrap();
+    let size = &claim.status.unwrap().capacity.unwrap()["storage"].0;
+    assert_eq!(size, "2Gi", "there is nothing to do for a directory, and the claim is told");
     api.rig.kill();
     api.server.delete("web", Some(0)).await;
     api.rig.launch();

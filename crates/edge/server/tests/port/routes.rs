@@ -60,8 +60,9 @@ async fn answers_of_the_port() {
         ("POST", "/checkpoint/default/web/app?timeout=x", 404, "cannot parse value of timeout parameter"),
         ("POST", "/checkpoint/default/none/app", 404, "pod does not exist"),
         ("GET", "/debug/pprof/cmdline", 200, "port-"),
-        ("GET", "/debug/pprof/", 200, "perf"),
-        ("GET", "/debug/pprof/heap", 501, "perf"),
+        ("GET", "/debug/pprof/", 200, "profile"),
+        ("GET", "/debug/pprof/heap", 501, "/debug/pprof/profile"),
+        ("GET", "/debug/pprof/profile?seconds=3601", 400, "3600"),
         ("GET", "/debug/pprof/nothing", 404, "nothing"),
         ("GET", "/debug/flags/v", 406, ""),
     ] {
