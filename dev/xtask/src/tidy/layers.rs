@@ -20,11 +20,12 @@ const LAYERS: [&str; 8] = [
 ];
 
 /// Dependencies inside a layer that are meant to be: from, to, why. `*` stands for every crate of the layer.
-const EXCEPTIONS: [(&str, &str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str, &str); 12] = [
     ("*", "types", "the words that the other base crates speak"),
     ("config", "document", "a configuration file is a document with positions"),
     ("schema", "document", "a manifest is a document with positions"),
     ("cgroup", "linux", "cgroups are files and mounts; system calls live in one crate"),
+    ("profile", "linux", "which processors there are, and what is in memory, are files of the kernel"),
     ("cri", "linux", "sockets and log files; system calls live in one crate"),
     ("sync", "image", "the executor pulls images while it starts a pod"),
     ("sync", "volume", "the executor prepares volumes before the first container"),
