@@ -87,6 +87,15 @@ pub enum VolumeError {
         /// Where it is mounted.
         point: PathBuf,
     },
+    /// The same, and it is not seen where.
+    #[error(
+        "disk {disk} is in use and is not detached: it is mounted in another mount namespace, or belongs to a device mapper or \
+         RAID device, or to a swap area; `lsblk` and `grep {disk} /proc/*/mountinfo` show which"
+    )]
+    Claimed {
+        /// The disk.
+        disk: String,
+    },
     /// It is mounted, and the files could not be given to the pod's group.
     #[error("the volume is mounted, and its files cannot be given to group {group}")]
     Ownership {

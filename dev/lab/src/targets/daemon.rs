@@ -1,0 +1,67 @@
+//! Daemons that end with whoever has started them.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a daemon may take until it listens, in an emulated machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often is looked whether it does: nothing tells.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How it shows that a daemon listens.
+pub(super) enum Sign {
+    /// By a unix socket whose name ends so.
+    Socket(&'static str),
+    /// By an open file whose name ends so.
+    File(&'static str),
+}
+
+/// A daemon in the foreground.
+#[derive(Debug)]
+pub(super) struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it, and waits until it listens.
+    pub(super) fn start(command: &mut Command, sign: &Sign) -> Result<Self> {
+        // What it says is on the console of the machine.
+        command.stdin(Stdio::null());
+        let mut daemon = Self(command.spawn().with_context(|| format!("start {command:?}"))?);
+        let give_up = Instant::now() + PATIENCE;
+        while !daemon.listens(sign) {
+            if let Some(status) = daemon.0.try_wait().context("look for a daemon")? {
+                bail!("{command:?} ended with {status}");
+            }
+            if Instant::now() > give_up {
+                bail!("{command:?} does not listen");
+            }
+            sleep(PAUSE);
+        }
+        Ok(daemon)
+    }
+
+    fn listens(&self, sign: &Sign) -> bool {
+        match sign {
+            Sign::Socket(name) => {
+                let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+                sockets.lines().any(|line| line.ends_with(name))
+            }
+            Sign::File(name) => {
+                let files = fs::read_dir(format!("/proc/{}/fd", self.0.id())).into_iter().flatten().flatten();
+                let mut paths = files.filter_map(|file| fs::read_link(file.path()).ok());
+                paths.any(|path| path.ends_with(name))
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
