@@ -1,6 +1,7 @@
 //! Daemons that end with whoever has started them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often is looked whether it does: nothing tells.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where what they say goes.
+const LOGS: &str = "/run";
 
 /// How it shows that a daemon listens.
 pub(super) enum Sign {
@@ -28,16 +32,18 @@ pub(super) struct Daemon(Child);
 impl Daemon {
     /// Starts it, and waits until it listens.
     pub(super) fn start(command: &mut Command, sign: &Sign) -> Result<Self> {
-        // What it says is on the console of the machine.
-        command.stdin(Stdio::null());
+        // Not to this process' output: whoever reads that waits until nobody can write any more.
+        let said = Path::new(LOGS).join(Path::new(command.get_program()).file_name().unwrap_or_default());
+        let said = fs::File::create(said.with_extension("log")).context("make the log of a daemon")?;
+        command.stdin(Stdio::null()).stderr(said.try_clone().context("copy a descriptor")?).stdout(said);
         let mut daemon = Self(command.spawn().with_context(|| format!("start {command:?}"))?);
         let give_up = Instant::now() + PATIENCE;
         while !daemon.listens(sign) {
             if let Some(status) = daemon.0.try_wait().context("look for a daemon")? {
-                bail!("{command:?} ended with {status}");
+                bail!("{command:?} ended with {status}; see {LOGS}");
             }
             if Instant::now() > give_up {
-                bail!("{command:?} does not listen");
+                bail!("{command:?} does not listen; see {LOGS}");
             }
             sleep(PAUSE);
         }

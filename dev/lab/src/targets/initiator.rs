@@ -48,7 +48,7 @@ impl Initiator {
             fs::write(CONFIG, settings + IMPATIENT).with_context(|| format!("write {CONFIG}"))?;
         }
         fs::write(NAME, "InitiatorName=iqn.2026-01.dev.berth:initiator\n").with_context(|| format!("write {NAME}"))?;
-        let udevd = Daemon::start(&mut Command::new("/usr/lib/systemd/systemd-udevd"), &Sign::Socket("/run/udev/control"))?;
+        let udevd = Daemon::start(&mut Command::new("/usr/lib/systemd/systemd-udevd"), &Sign::Socket("/run/udev/io.systemd.Udev"))?;
         let multipathd = if multipath {
             for module in ["dm_multipath", "dm_service_time", "dm_round_robin"] {
                 load(module);

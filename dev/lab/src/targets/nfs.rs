@@ -28,8 +28,8 @@ impl NfsServer {
         // Nobody has state from before that would have to be waited for.
         tell(Path::new(CONTROL).join("nfsv4leasetime"), "10")?;
         tell(Path::new(CONTROL).join("nfsv4gracetime"), "10")?;
-        let asked = Sign::File("nfsd.fh/channel");
-        let mountd = Daemon::start(Command::new("rpc.mountd").args(["-F", "-N", "3"]), &asked)?;
+        let asked = Sign::File("nfs/etab");
+        let mountd = Daemon::start(Command::new("rpc.mountd").args(["-F", "-N", "2", "-N", "3"]), &asked)?;
         let options = "rw,no_root_squash,no_subtree_check,insecure,fsid=77";
         run(Command::new("exportfs").args(["-o", options]).arg(export(dir)))?;
         let server = Self { dir: dir.to_owned(), _mountd: mountd };

@@ -61,8 +61,9 @@ impl Volumes {
         if let Some(attached) = attached {
             // Until the directory is gone: it counts.
             let _session = self.sessions.turn(&attached.iqn).await;
-            turns = self.detach_disk(device, &attached, turns).await?;
-            turns = self.end_sessions(device, &attached, turns).await?;
+            let is_gone;
+            (is_gone, turns) = self.detach_disk(device, &attached, turns).await?;
+            turns = self.end_sessions(device, &attached, is_gone, turns).await?;
             return self.forget_disk(device, turns).await;
         }
         self.forget_disk(device, turns).await
@@ -78,19 +79,19 @@ impl Volumes {
     }
 
     /// Has the kernel forget the disk, unless others have it, by whichever portal and in whichever mode: whoever comes last
-    /// detaches it.
+    /// detaches it. Returns whether it is gone.
     async fn detach_disk(
         &self,
         device: &Device,
         attached: &Attached,
         turns: Turns,
-    ) -> Result<Turns, VolumeError> {
-        let (Some(lun), Some(same)) = (attached.lun, attached.same_disk()) else { return Ok(turns) };
+    ) -> Result<(bool, Turns), VolumeError> {
+        let (Some(lun), Some(same)) = (attached.lun, attached.same_disk()) else { return Ok((false, turns)) };
         let layout = self.config.layout.clone();
         let count = move || Ok(disk::count_of_disk(&layout, &same)?);
         let (count, mut turns) = self.blocking("count disks", device, turns, count).await?;
         if count > 1 {
-            return Ok(turns);
+            return Ok((false, turns));
         }
         let (machine, of) = (self.config.machine.clone(), attached.clone());
         let find = move || {
@@ -114,7 +115,7 @@ impl Volumes {
             // While the device that joins them is there, its paths are not taken away.
             self.commands.run(&key, &fc::flush_multipath(&joined), self.config.deadline).await?;
         }
-        self.delete(device, devices, turns).await
+        Ok((true, self.delete(device, devices, turns).await?))
     }
 
     /// Has the kernel forget these disks, if nobody has claimed one.
@@ -129,11 +130,12 @@ impl Volumes {
         Ok(self.blocking("delete disk", device, turns, delete).await?.1)
     }
 
-    /// Ends the sessions of a disk that were begun for volumes, and in which there is no disk of others.
+    /// Ends the sessions of a disk, which is gone or not, that were begun for volumes, and in which there is no other disk.
     async fn end_sessions(
         &self,
         device: &Device,
         attached: &Attached,
+        is_gone: bool,
         mut turns: Turns,
     ) -> Result<Turns, VolumeError> {
         let (layout, session) = (self.config.layout.clone(), attached.session());
@@ -154,7 +156,12 @@ impl Volumes {
                 let sessions = of.sessions(&machine)?.into_iter().filter(|session| session.is_with([&at].into_iter()));
                 let mut disks = Vec::new();
                 for session in sessions {
-                    disks.extend(machine.iscsi_disks(&session)?);
+                    let gone = match of.lun.filter(|_| is_gone) {
+                        Some(lun) => machine.iscsi_disk(&session, lun)?,
+                        None => None,
+                    };
+                    let left = machine.iscsi_disks(&session)?.into_iter();
+                    disks.extend(left.filter(|name| gone.as_ref() != Some(name)));
                 }
                 Ok(disks)
             };

@@ -66,11 +66,15 @@ async fn real_nfs_of_a_server() {
 
     // The server is away. One that writes waits, and what it has written is there once the server is back.
     let path = world.prepare(&nfs("a", false, &["hard", "timeo=10"])).await.unwrap();
+    world.prepare(&nfs("e", false, &["hard", "timeo=10"])).await.unwrap();
     let mut file = fs::File::create(path.join("late")).unwrap();
     server.fall_silent().unwrap();
     let writing = tokio::task::spawn_blocking(move || file.write_all(b"late").and_then(|()| file.sync_all()));
-    // A pod of that server hangs as it goes, and none of another.
+    // One that shares the file system goes without disturbing it.
     world.restart_impatient(Duration::from_secs(20));
+    world.take_down("e").await.unwrap();
+    assert!(!writing.is_finished());
+    // A pod with the server's file system alone hangs as it goes, and none of another.
     let directory = world.directory("local");
     let local = claimed("d", "local", json!({"local": {"path": directory}}), false, None);
     let mut hanging = std::pin::pin!(world.take_down("b"));
