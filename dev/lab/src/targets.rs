@@ -47,10 +47,13 @@ impl Turn {
     pub fn take() -> Result<Result<Self, String>> {
         let name = fs::read_to_string("/proc/sys/kernel/hostname").context("read the host's name")?;
         if name.trim() != MACHINE {
-            return Ok(Err("they change settings of the whole machine: `cargo xtask vm` has one for them".to_owned()));
+            return Ok(Err(
+                "they change settings of the whole machine: `cargo xtask vm` has one for them".to_owned()
+            ));
         }
         for (what, shown_by) in NEEDED {
-            let is_there = if shown_by.starts_with('/') { Path::new(shown_by).exists() } else { load(shown_by) };
+            let is_there =
+                if shown_by.starts_with('/') { Path::new(shown_by).exists() } else { load(shown_by) };
             if !is_there {
                 return Ok(Err(format!("this machine lacks {what}")));
             }
@@ -87,6 +90,11 @@ fn tell(path: impl AsRef<Path>, text: &str) -> Result<()> {
 fn run(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("start {command:?}"))?;
     let said = [output.stdout, output.stderr].concat();
-    ensure!(output.status.success(), "{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&said));
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&said)
+    );
     Ok(())
 }

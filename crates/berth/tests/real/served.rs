@@ -23,9 +23,9 @@ async fn real_volumes_of_servers_in_a_container() {
     let mut rig = Rig::start().await;
     let export = rig.dir().join("export");
     fs::create_dir(&export).unwrap();
-    let server = NfsServer::start(&turn, &export).unwrap();
+    let server = NfsServer::start(&turn, &export).await.unwrap();
     let target = Target::start(&turn, &export, IQN, &[AT], &[24], None).unwrap();
-    let initiator = Initiator::start(&turn, false).unwrap();
+    let initiator = Initiator::start(&turn, false).await.unwrap();
     let spec = json!({"securityContext": {"fsGroup": 2000}, "volumes": [
         {"name": "share", "nfs": {"server": server.address(), "path": export}},
         {"name": "disk", "iscsi": {"targetPortal": AT, "iqn": IQN, "lun": 0}},
@@ -33,8 +33,11 @@ async fn real_volumes_of_servers_in_a_container() {
     let mounts = json!({"volumeMounts": [
         {"name": "share", "mountPath": "/share"}, {"name": "disk", "mountPath": "/disk"},
     ]});
-    let served =
-        pod("served").grace_period(1).container("main", &FOREVER).with_container("main", &mounts).with_spec(&spec);
+    let served = pod("served")
+        .grace_period(1)
+        .container("main", &FOREVER)
+        .with_container("main", &mounts)
+        .with_spec(&spec);
     rig.put("served", &served);
     let before = rig.until_ready("served").await;
     let written = "echo share > /share/canary; echo disk > /disk/canary; stat -c %g /disk";

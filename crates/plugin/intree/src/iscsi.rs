@@ -198,9 +198,10 @@ impl Disk {
         self.authenticate(self.chap_discovery, update, method, &DISCOVERY_KEYS)
     }
 
-    /// Discovers what `portal` has.
+    /// Discovers what `portal` has. What is set for targets that are known already stays: without `new`, all of it would be
+    /// made anew from the defaults, for each portal of the target, also for sessions of others.
     pub(crate) fn discover(&self, portal: &str) -> Command {
-        self.discovery(portal).arg("--discover")
+        self.discovery(portal).args(["-o", "new", "--discover"])
     }
 
     /// Forgets what was discovered.

@@ -210,7 +210,8 @@ impl Machine {
         let real = |path: &Path| std::fs::canonicalize(path).ok();
         let found = real(&link);
         let disk = self.dev.join(disk);
-        found.is_some() && (found == real(&disk) || self.multipath_of(&disk).is_some_and(|joined| found == real(&joined)))
+        found.is_some()
+            && (found == real(&disk) || self.multipath_of(&disk).is_some_and(|joined| found == real(&joined)))
     }
 
     /// The first link below `/dev/disk/DIR` whose name `fits`.
@@ -252,7 +253,10 @@ mod tests {
         let [session] = &sessions[..] else { panic!("{sessions:?}") };
         assert_eq!(machine.iscsi_sessions("iqn.a", None).unwrap(), sessions);
         assert_eq!(machine.iscsi_sessions("iqn.a", Some("10.0.0.1:3260:pv")).unwrap(), []);
-        assert_eq!((session.host, &session.portals[..]), (2, &["[fd00::1]:3260".into(), "10.0.0.1:3260".into()][..]));
+        assert_eq!(
+            (session.host, &session.portals[..]),
+            (2, &["[fd00::1]:3260".into(), "10.0.0.1:3260".into()][..])
+        );
         assert!(session.is_with(["x".to_owned(), "10.0.0.1:3260".to_owned()].iter()));
         assert!(!session.is_with(["10.0.0.1:860".to_owned()].iter()));
         assert_eq!(machine.iscsi_disk(session, 7).unwrap().as_deref(), Some("sd2"));

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::time::{Instant, sleep};
 
 /// How long a daemon may take until it listens, in an emulated machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(super) struct Daemon(Child);
 
 impl Daemon {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(command: &mut Command, sign: &Sign) -> Result<Self> {
+    pub(super) async fn start(command: &mut Command, sign: &Sign) -> Result<Self> {
         // Not to this process' output: whoever reads that waits until nobody can write any more.
         let said = Path::new(LOGS).join(Path::new(command.get_program()).file_name().unwrap_or_default());
         let said = fs::File::create(said.with_extension("log")).context("make the log of a daemon")?;
@@ -45,7 +45,7 @@ impl Daemon {
             if Instant::now() > give_up {
                 bail!("{command:?} does not listen; see {LOGS}");
             }
-            sleep(PAUSE);
+            sleep(PAUSE).await;
         }
         Ok(daemon)
     }

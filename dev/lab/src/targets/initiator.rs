@@ -39,7 +39,7 @@ impl Initiator {
     ///
     /// # Errors
     /// What could not be done.
-    pub fn start(_turn: &Turn, multipath: bool) -> Result<Self> {
+    pub async fn start(_turn: &Turn, multipath: bool) -> Result<Self> {
         for module in ["iscsi_tcp", "sd_mod"] {
             load(module);
         }
@@ -47,19 +47,26 @@ impl Initiator {
         if !settings.ends_with(IMPATIENT) {
             fs::write(CONFIG, settings + IMPATIENT).with_context(|| format!("write {CONFIG}"))?;
         }
-        fs::write(NAME, "InitiatorName=iqn.2026-01.dev.berth:initiator\n").with_context(|| format!("write {NAME}"))?;
-        let udevd = Daemon::start(&mut Command::new("/usr/lib/systemd/systemd-udevd"), &Sign::Socket("/run/udev/io.systemd.Udev"))?;
+        fs::write(NAME, "InitiatorName=iqn.2026-01.dev.berth:initiator\n")
+            .with_context(|| format!("write {NAME}"))?;
+        let udevd = Daemon::start(
+            &mut Command::new("/usr/lib/systemd/systemd-udevd"),
+            &Sign::Socket("/run/udev/io.systemd.Udev"),
+        )
+        .await?;
         let multipathd = if multipath {
             for module in ["dm_multipath", "dm_service_time", "dm_round_robin"] {
                 load(module);
             }
             fs::write("/etc/multipath.conf", MULTIPATH).context("write multipath.conf")?;
             let listening = Sign::Socket("/org/kernel/linux/storage/multipathd");
-            Some(Daemon::start(Command::new("multipathd").args(["-d", "-s"]), &listening)?)
+            Some(Daemon::start(Command::new("multipathd").args(["-d", "-s"]), &listening).await?)
         } else {
             None
         };
-        let iscsid = Daemon::start(Command::new("iscsid").arg("-f"), &Sign::Socket("ISCSIADM_ABSTRACT_NAMESPACE"))?;
+        let iscsid =
+            Daemon::start(Command::new("iscsid").arg("-f"), &Sign::Socket("ISCSIADM_ABSTRACT_NAMESPACE"))
+                .await?;
         Ok(Self { _iscsid: iscsid, _multipathd: multipathd, _udevd: udevd })
     }
 
@@ -94,7 +101,8 @@ pub fn sessions() -> Result<Vec<String>> {
     for entry in fs::read_dir(dir).into_iter().flatten() {
         let session = entry.context("list sessions")?.path();
         // One that ends meanwhile has none.
-        targets.extend(fs::read_to_string(session.join("targetname")).ok().map(|name| name.trim().to_owned()));
+        targets
+            .extend(fs::read_to_string(session.join("targetname")).ok().map(|name| name.trim().to_owned()));
     }
     targets.sort_unstable();
     Ok(targets)

@@ -55,7 +55,9 @@ impl Target {
             let name = format!("{}-{number}", iqn.replace([':', '.'], "-"));
             let (file, bytes) = (dir.join(&name), mebibytes << 20);
             let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&file);
-            opened.and_then(|file| file.set_len(bytes)).with_context(|| format!("make {}", file.display()))?;
+            opened
+                .and_then(|file| file.set_len(bytes))
+                .with_context(|| format!("make {}", file.display()))?;
             target.disks.push(name.clone());
             let disk = core(&name);
             make(&disk)?;

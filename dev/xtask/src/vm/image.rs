@@ -146,7 +146,9 @@ fn build(folder: &Path) -> Result<()> {
     // The machine boots from an archive of our own: nobody needs those that would be made with each of these packages.
     sh::run(Command::new("ln").args(["-sf", "/bin/true"]).arg(tree.join("usr/bin/dracut")))?;
     let mut apt = Command::new("chroot");
-    apt.arg(&tree).args(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"]).args(OF_NETWORKS);
+    apt.arg(&tree)
+        .args(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(OF_NETWORKS);
     apt.env("DEBIAN_FRONTEND", "noninteractive");
     apt.stdout(fs::File::create(folder.join("apt.log")).context("create apt.log")?);
     sh::run(&mut apt)?;

@@ -64,7 +64,7 @@ fn the_commands_that_attach() {
     let expected = [
         "iscsiadm -m iface -I default -o show".to_owned(),
         format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new"),
-        format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default --discover"),
+        format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new --discover"),
         format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o delete"),
         format!("iscsiadm -m node -p {at} -T {IQN} -I default -o update -n node.session.scan -v manual"),
         format!("iscsiadm -m node -p {at} -T {IQN} -I default --login"),

@@ -153,7 +153,8 @@ impl Volumes {
             };
             let (machine, of, at) = (self.config.machine.clone(), attached.clone(), portal.clone());
             let look = move || {
-                let sessions = of.sessions(&machine)?.into_iter().filter(|session| session.is_with([&at].into_iter()));
+                let sessions =
+                    of.sessions(&machine)?.into_iter().filter(|session| session.is_with([&at].into_iter()));
                 let mut disks = Vec::new();
                 for session in sessions {
                     let gone = match of.lun.filter(|_| is_gone) {
@@ -418,8 +419,7 @@ impl Attaching<'_> {
         ((), turns) = self.volumes.blocking("scan for disk", self.on, turns, scan).await?;
         let (start, end) = self.disk.link(portal, &iface.transport);
         for look in 1..=iscsi::DISK_LOOKS {
-            let (machine, end, session) =
-                (self.volumes.config.machine.clone(), end.clone(), session.clone());
+            let (machine, end, session) = (self.volumes.config.machine.clone(), end.clone(), session.clone());
             let find = move || {
                 // The link may be another session's, where the number may be that of another disk.
                 let Some(disk) = machine.iscsi_disk(&session, lun)? else { return Ok(None) };
@@ -446,11 +446,7 @@ impl Attaching<'_> {
     }
 
     /// The session with the portal.
-    async fn session(
-        &self,
-        portal: &str,
-        turns: Turns,
-    ) -> Result<(Option<Session>, Turns), VolumeError> {
+    async fn session(&self, portal: &str, turns: Turns) -> Result<(Option<Session>, Turns), VolumeError> {
         let (machine, disk, portal) =
             (self.volumes.config.machine.clone(), self.disk.clone(), portal.to_owned());
         let find = move || {

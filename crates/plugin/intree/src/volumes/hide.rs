@@ -11,9 +11,9 @@ use super::{Turns, Volumes};
 use crate::disk::{self, Above, Note, Seen};
 use crate::error::VolumeError;
 use crate::layout::{Plugin, Target};
-use crate::{nfs, refs};
 use crate::plan::{self, Step, TargetShown};
 use crate::run::{CommandError, Key};
+use crate::{nfs, refs};
 
 /// After how long a file system of the network is unmounted by force.
 const PATIENCE: Duration = Duration::from_secs(60);

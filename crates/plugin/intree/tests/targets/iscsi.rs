@@ -33,10 +33,7 @@ fn as_device(pod: &str, name: &str, iscsi: &Value) -> Wanted {
 fn with_chap(pod: &str, password: &str) -> Wanted {
     let mut iscsi = volume(IQN, 0);
     (iscsi["chapAuthSession"], iscsi["secretRef"]) = (json!(true), json!({"name": "chap"}));
-    let data = [
-        ("node.session.auth.username", "me"),
-        ("node.session.auth.password", password),
-    ];
+    let data = [("node.session.auth.username", "me"), ("node.session.auth.password", password)];
     let data = data.map(|(key, value)| (key.to_owned(), ByteString(value.into())));
     let secret = Secret { data: Some(data.into()), ..Secret::default() };
     claimed(pod, "secured", json!({"iscsi": iscsi}), false, Some(&secret))
@@ -59,7 +56,7 @@ async fn real_iscsi_with_a_secret() {
     let mut world = World::new();
     let chap = Some(Chap { user: "me", password: RIGHT });
     let _target = Target::start(&turn, &world.root, IQN, &[AT], &[24], chap).unwrap();
-    let _initiator = Initiator::start(&turn, false).unwrap();
+    let _initiator = Initiator::start(&turn, false).await.unwrap();
 
     let error = world.prepare(&with_chap("a", WRONG)).await.unwrap_err();
     let text = telemetry::chain(&error);
@@ -83,7 +80,7 @@ async fn real_iscsi_of_two_targets() {
     let mut world = World::new();
     let target = Target::start(&turn, &world.root, IQN, &[AT, "127.0.0.1:3261"], &[24, 8], None).unwrap();
     let other_target = Target::start(&turn, &world.root, OTHER, &["127.0.0.1:3262"], &[24], None).unwrap();
-    let initiator = Initiator::start(&turn, false).unwrap();
+    let initiator = Initiator::start(&turn, false).await.unwrap();
     let mut other_volume = volume(OTHER, 0);
     other_volume["targetPortal"] = json!("127.0.0.1:3262");
 
@@ -142,7 +139,8 @@ async fn real_iscsi_of_two_targets() {
     fs::write(path.join("unwritten"), "lost with its target").unwrap();
     target.fall_silent().unwrap();
     world.restart();
-    let (gone, stays) = futures::future::join(world.take_down("a"), world.prepare(&on("e", "other", &other_volume))).await;
+    let (gone, stays) =
+        futures::future::join(world.take_down("a"), world.prepare(&on("e", "other", &other_volume))).await;
     assert_eq!(canary(&stays.unwrap()), "other");
     gone.unwrap();
     assert_eq!(sessions().unwrap(), [OTHER]);
@@ -163,7 +161,7 @@ async fn real_iscsi_by_several_paths() {
     let mut world = World::new();
     let portals = [AT, "127.0.0.1:3261"];
     let _target = Target::start(&turn, &world.root, IQN, &portals, &[24], None).unwrap();
-    let _initiator = Initiator::start(&turn, true).unwrap();
+    let _initiator = Initiator::start(&turn, true).await.unwrap();
     let mut two = volume(IQN, 0);
     two["portals"] = json!(["127.0.0.1:3261"]);
     let path = world.prepare(&on("a", "disk", &two)).await.unwrap();

@@ -17,7 +17,7 @@ async fn real_nfs_of_a_server() {
     let Some(turn) = turn() else { return };
     let mut world = World::new();
     let export = world.directory("export");
-    let server = NfsServer::start(&turn, &export).unwrap();
+    let server = NfsServer::start(&turn, &export).await.unwrap();
     let nfs = |pod: &str, read_only: bool, asked: &[&str]| -> Wanted {
         let spec = json!({
             "nfs": {"server": server.address(), "path": export}, "mountOptions": asked,

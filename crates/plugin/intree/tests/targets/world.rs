@@ -118,7 +118,13 @@ impl Drop for World {
 }
 
 /// What the pod `pod` has of the PersistentVolume `name`.
-pub(crate) fn claimed(pod: &str, name: &str, spec: Value, read_only: bool, secret: Option<&Secret>) -> Wanted {
+pub(crate) fn claimed(
+    pod: &str,
+    name: &str,
+    spec: Value,
+    read_only: bool,
+    secret: Option<&Secret>,
+) -> Wanted {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": pod, "namespace": "default", "uid": pod},
         "spec": {"containers": []},

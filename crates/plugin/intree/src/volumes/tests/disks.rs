@@ -84,7 +84,7 @@ async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
         [
             "iscsiadm -m iface -I default -o show".to_owned(),
             format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new"),
-            format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default --discover"),
+            format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new --discover"),
             format!("iscsiadm -m node -p {at} -T {IQN} -I default -o update -n node.session.scan -v manual"),
             format!("iscsiadm -m node -p {at} -T {IQN} -I default --login"),
             format!("iscsiadm -m node -p {at} -T {IQN} -o update -n node.startup -v manual"),
