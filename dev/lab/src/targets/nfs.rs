@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::daemon::{Daemon, Sign};
 use super::{Turn, load, mount_once, run, tell};
 
 const CONTROL: &str = "/proc/fs/nfsd";
+const PIPES: &str = "/run/rpc_pipefs";
 
 /// A server of NFS 4 that exports one directory to this machine. Dropping it ends it.
 #[derive(Debug)]
 pub struct NfsServer {
     dir: PathBuf,
     _mountd: Daemon,
+    _clients: Daemon,
 }
 
 impl NfsServer {
@@ -25,12 +27,17 @@ impl NfsServer {
     pub async fn start(_turn: &Turn, dir: &Path) -> Result<Self> {
         load("nfsd");
         mount_once("nfsd", CONTROL)?;
+        // Clients are remembered: otherwise the server waits for a time of grace before it lets anybody write.
+        std::fs::create_dir_all(PIPES).with_context(|| format!("make {PIPES}"))?;
+        mount_once("rpc_pipefs", PIPES)?;
+        let remembers = Sign::File("nfsdcld/main.sqlite");
+        let clients = Daemon::start(Command::new("nfsdcld").args(["-F", "-p", PIPES]), &remembers).await?;
         let asked = Sign::File("nfs/etab");
         let mountd =
             Daemon::start(Command::new("rpc.mountd").args(["-F", "-N", "2", "-N", "3"]), &asked).await?;
         let options = "rw,no_root_squash,no_subtree_check,insecure,fsid=77";
         run(Command::new("exportfs").args(["-o", options]).arg(export(dir)))?;
-        let server = Self { dir: dir.to_owned(), _mountd: mountd };
+        let server = Self { dir: dir.to_owned(), _mountd: mountd, _clients: clients };
         server.answer()?;
         Ok(server)
     }

@@ -129,10 +129,8 @@ async fn real_iscsi_of_two_targets() {
     assert_eq!(sessions().unwrap(), [IQN]);
     initiator.log_out(AT, IQN).unwrap();
 
-    // One of two portals is away; then a whole target is, with a pod on it, and the other one's goes on.
-    let mut two = volume(IQN, 0);
-    two["portals"] = json!(["127.0.0.1:3999"]);
-    let path = world.prepare(&on("a", "disk", &two)).await.unwrap();
+    // A whole target is away, with a pod on it, and the other one's goes on.
+    let path = world.prepare(&on("a", "disk", &volume(IQN, 0))).await.unwrap();
     let other = world.prepare(&on("d", "other", &other_volume)).await.unwrap();
     assert_eq!(sessions().unwrap(), with_both());
     fs::write(other.join(CANARY), "other").unwrap();

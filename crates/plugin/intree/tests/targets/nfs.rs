@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::future::poll_fn;
-use std::io::Write as _;
+use std::process::{Command as Process, Stdio};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,13 +67,19 @@ async fn real_nfs_of_a_server() {
     // The server is away. One that writes waits, and what it has written is there once the server is back.
     let path = world.prepare(&nfs("a", false, &["hard", "timeo=10"])).await.unwrap();
     world.prepare(&nfs("e", false, &["hard", "timeo=10"])).await.unwrap();
-    let mut file = fs::File::create(path.join("late")).unwrap();
     server.fall_silent().unwrap();
-    let writing = tokio::task::spawn_blocking(move || file.write_all(b"late").and_then(|()| file.sync_all()));
+    // Another process: what is open for writing is flushed as the programs that this one starts begin.
+    let mut writing = Process::new("sh");
+    writing
+        .args(["-c", "printf late > \"$0\""])
+        .arg(path.join("late"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut writing = writing.spawn().unwrap();
     // One that shares the file system goes without disturbing it.
     world.restart_impatient(Duration::from_secs(20));
     world.take_down("e").await.unwrap();
-    assert!(!writing.is_finished());
+    assert!(writing.try_wait().unwrap().is_none());
     // A pod with the server's file system alone hangs as it goes, and none of another.
     let directory = world.directory("local");
     let local = claimed("d", "local", json!({"local": {"path": directory}}), false, None);
@@ -85,7 +91,8 @@ async fn real_nfs_of_a_server() {
     world.take_down("d").await.unwrap();
     hanging.await.unwrap();
     server.answer().unwrap();
-    writing.await.unwrap().unwrap();
+    let written = tokio::task::spawn_blocking(move || writing.wait()).await.unwrap().unwrap();
+    assert!(written.success());
     assert_eq!(fs::read_to_string(export.join("late")).unwrap(), "late");
     world.take_down("a").await.unwrap();
     world.assert_nothing_left();
