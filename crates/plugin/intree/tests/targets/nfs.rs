@@ -77,7 +77,7 @@ async fn real_nfs_of_a_server() {
         .stderr(Stdio::null());
     let mut writing = writing.spawn().unwrap();
     // One that shares the file system goes without disturbing it.
-    world.restart_impatient(Duration::from_secs(20));
+    world.restart_impatient(Duration::from_secs(12));
     world.take_down("e").await.unwrap();
     assert!(writing.try_wait().unwrap().is_none());
     // A pod with the server's file system alone hangs as it goes, and none of another.
