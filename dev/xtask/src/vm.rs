@@ -17,7 +17,7 @@ use crate::test::{Count, nextest, tools};
 use payload::Work;
 
 /// The packages whose tests need a real machine.
-const PACKAGES: [&str; 4] = ["berth", "cgroup", "intree", "linux"];
+const PACKAGES: [&str; 5] = ["berth", "cgroup", "intree", "linux", "volume"];
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -76,6 +76,7 @@ pub const SWITCHES: &[Gate] = &[
     Gate::HostnameOverride,
     Gate::KubeletCrashLoopBackOffMax,
     Gate::KubeletEnsureSecretPulledImages,
+    Gate::LocalStorageCapacityIsolationFSQuotaMonitoring,
     Gate::LoggingAlphaOptions,
     Gate::NodeDeclaredFeatures,
     Gate::PodCertificateRequest,

@@ -24,24 +24,32 @@ impl EventKind {
     }
 }
 
-/// Which PersistentVolumeClaim.
+/// Which PersistentVolumeClaim or PersistentVolume.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ClaimRef {
-    /// Its namespace.
-    pub namespace: String,
+pub struct StorageRef {
+    /// The namespace of a claim; a volume is in none.
+    pub namespace: Option<String>,
     /// Its name.
     pub name: String,
     /// Its UID.
     pub uid: String,
 }
 
-/// One event about a pod or a claim, or about the node when both are `None`.
+impl StorageRef {
+    /// The API's kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        if self.namespace.is_some() { "PersistentVolumeClaim" } else { "PersistentVolume" }
+    }
+}
+
+/// One event about a pod, a claim or a volume, or about the node when both are `None`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// The pod it is about; `None` for the node, or a claim.
+    /// The pod it is about; `None` for the node, a claim or a volume.
     pub pod: Option<PodRef>,
-    /// The claim it is about, if it is about one.
-    pub claim: Option<ClaimRef>,
+    /// The claim or the volume it is about, if it is about one.
+    pub storage: Option<StorageRef>,
     /// The part of the pod it is about, such as `spec.containers{web}`.
     pub field_path: Option<String>,
     /// Normal or Warning.
@@ -58,7 +66,7 @@ impl Event {
     pub fn normal(pod: &PodRef, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             pod: Some(pod.clone()),
-            claim: None,
+            storage: None,
             field_path: None,
             kind: EventKind::Normal,
             reason: reason.into(),
@@ -77,7 +85,7 @@ impl Event {
     pub fn node(kind: EventKind, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             pod: None,
-            claim: None,
+            storage: None,
             field_path: None,
             kind,
             reason: reason.into(),
@@ -85,10 +93,10 @@ impl Event {
         }
     }
 
-    /// The same event about a claim.
+    /// The same event about a claim or a volume.
     #[must_use]
-    pub fn about_claim(self, claim: &ClaimRef) -> Self {
-        Self { pod: None, field_path: None, claim: Some(claim.clone()), ..self }
+    pub fn about_storage(self, storage: &StorageRef) -> Self {
+        Self { pod: None, field_path: None, storage: Some(storage.clone()), ..self }
     }
 
     /// The same event about one container, named as in `spec.containers{name}`.

@@ -29,7 +29,7 @@ pub use k8s_openapi::api::core::v1 as corev1;
 pub use k8s_openapi::api::core::v1::{Container, Pod};
 
 pub use change::{PodChange, SourceKind};
-pub use event::{ClaimRef, Event, EventKind};
+pub use event::{Event, EventKind, StorageRef};
 pub use ids::{ContainerId, PodName, PodRef, PodUid, SandboxId};
 pub use observed::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox, SandboxState};
 pub use pod::ContainerKind;

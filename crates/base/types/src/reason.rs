@@ -156,6 +156,10 @@ pub mod event {
         FAILED_ATTACH_VOLUME = "FailedAttachVolume";
         /// Volumes could not be prepared.
         FAILED_MOUNT = "FailedMount";
+        /// A volume could not be made a device of a pod.
+        FAILED_MAP_VOLUME = "FailedMapVolume";
+        /// The file system of a disk is not the one that its PersistentVolume asks for, and could not be mounted.
+        FAILED_MOUNT_ON_FILESYSTEM_MISMATCH = "FailedMountOnFilesystemMismatch";
         /// It takes long to give a volume to the pod's group.
         VOLUME_PERMISSION_CHANGE_IN_PROGRESS = "VolumePermissionChangeInProgress";
         /// The file system of a volume has its new size.
@@ -224,6 +228,8 @@ pub mod event {
         NODE_ALLOCATABLE_ENFORCED = "NodeAllocatableEnforced";
         /// They could not be.
         FAILED_NODE_ALLOCATABLE_ENFORCEMENT = "FailedNodeAllocatableEnforcement";
+        /// What volumes hold in memory may be swapped out.
+        POSSIBLE_MEMORY_BACKED_VOLUMES_ON_DISK = "PossibleMemoryBackedVolumesOnDisk";
         /// The node's cgroups are version 1.
         CGROUP_V1 = "CgroupV1";
     }

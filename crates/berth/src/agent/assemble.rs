@@ -31,7 +31,7 @@ use super::admission::Admission;
 use super::cgroups::{self, CgroupSetup, Negotiation};
 use super::cluster::Cluster;
 use super::collection::ImagesInUse;
-use super::drivers::{ClusterDrivers, NodeDrivers, Ties, mounted_volumes};
+use super::drivers::{ClusterDrivers, NodeDrivers, Ties, mounted_volumes, wake_after_commands};
 use super::events::EventLog;
 use super::here::{
     CONTAINER_LOGS_DIR, admission_node, node_facts, prepare_directories, prepare_node, tell_node_events,
@@ -123,7 +123,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         })
         .unzip();
     supervisor.spawn("events", events.clone().run(event_queue, published));
-    tell_node_events(&recorder, here.cgroup_version);
+    tell_node_events(&recorder, &here);
 
     let endpoint: Endpoint = config.container_runtime_endpoint.parse().context("containerRuntimeEndpoint")?;
     let image_endpoint = match config.image_service_endpoint.as_str() {
@@ -144,11 +144,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("runtime doubt", doubt_runtime(pleg.health(), doubt));
     let cgroups = watch::Sender::new(cgroups::awaited());
     let cgroups_seen = cgroups.subscribe();
+    let quotas = settings::quotas(loaded);
     let volumes = Volumes::new(VolumesConfig {
         root_dir: flags.root_dir.clone(),
         allocatable: here.allocatable.clone(),
         deadline: VOLUME_DEADLINE,
         metrics: volume::Metrics::register(&registry),
+        quotas: quotas.clone(),
     });
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
@@ -285,6 +287,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));
 
+    supervisor.spawn("commands of volumes", wake_after_commands(all_drivers.mounted.clone(), table.clone()));
     supervisor.spawn("mounted volumes", all_drivers.reclaim(table.clone()));
     let registered = drivers.as_ref().map(|drivers| drivers.registered());
     let driver_volumes =
@@ -304,6 +307,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         pod_logs_dir: config.pod_logs_dir.clone(),
         system: system_cgroups(loaded),
         volumes: driver_volumes,
+        quotas,
     };
     let usage = usage_needs.into_stats(loaded, &here, &stats::Metrics::register(&registry))?;
     let access = PodAccess { table: table.clone(), pleg: pleg.clone(), runtime: runtime.clone() };
@@ -327,11 +331,13 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     supervisor.spawn("image of sandboxes", image_told);
     let server_metrics = server::Metrics::register(&registry);
     podresources::serve(&flags.root_dir, table.clone(), server_metrics.pod_resources.clone(), supervisor)?;
+    let (answered, answers_seen) = watch::channel(());
     let answers = port::Answers {
         local: Arc::clone(&local),
         containers: Arc::new(access),
         usage: Arc::new(UsageAnswers::new(usage)),
         metrics: server_metrics,
+        answered,
         log,
         started,
     };
@@ -358,7 +364,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     };
     supervisor.spawn("housekeeping", housekeeping.run());
     spawn_rotation(loaded, runtime, pleg.clone(), supervisor)?;
-    supervisor.spawn("memory", memory::trim_at_rest(pleg.pods(), memory::forget_code));
+    supervisor.spawn("memory", memory::trim_at_rest(pleg.pods(), answers_seen, memory::forget_code));
     metrics::collect_logs(&registry, pleg);
     metrics::count_families(&registry);
     notify::ready();

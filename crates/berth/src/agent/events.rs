@@ -35,11 +35,18 @@ impl EventLog {
             if let Some(further) = &further {
                 further.record(event.clone());
             }
-            let Event { pod, claim, field_path, kind, reason, message } = event;
+            let Event { pod, storage, field_path, kind, reason, message } = event;
             let reason = &*reason;
-            if let Some(claim) = claim {
-                let (namespace, name) = (claim.namespace, claim.name);
-                tracing::debug!(namespace, claim = name, reason, message, "Event about a claim");
+            if let Some(of) = storage {
+                let kind = of.kind();
+                tracing::debug!(
+                    kind,
+                    namespace = of.namespace,
+                    name = of.name,
+                    reason,
+                    message,
+                    "Event about storage"
+                );
                 continue;
             }
             let Some(pod) = pod else {

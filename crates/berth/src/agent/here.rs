@@ -21,6 +21,7 @@ pub(super) struct NodeHere {
     pub(super) machine: Machine,
     pub(super) name: String,
     pub(super) cgroup_version: Version,
+    pub(super) swap_is_on: bool,
     pub(super) capacity: Amounts,
     pub(super) allocatable: Amounts,
     /// The limits of all pods together.
@@ -34,7 +35,7 @@ pub(super) fn prepare_node(loaded: &Loaded) -> anyhow::Result<NodeHere> {
         .context("cannot find out the version of cgroups")?;
     let limited_swap = config.memory_swap.swap_behavior == SwapBehavior::LimitedSwap;
     node::start::check_cgroup(cgroup_version, config.fail_cgroup_v1, limited_swap)?;
-    node::start::check_swap(config.fail_swap_on)?;
+    let swap_is_on = node::start::check_swap(config.fail_swap_on)?;
     node::start::prepare_process(config.oom_score_adj, u64::try_from(config.max_open_files).unwrap_or(0));
     for deviation in node::kernel::ensure_tunables(config.protect_kernel_defaults)? {
         tracing::warn!(
@@ -55,7 +56,7 @@ pub(super) fn prepare_node(loaded: &Loaded) -> anyhow::Result<NodeHere> {
     let allocatable = node::resources::allocatable(&capacity, &reservations);
     let enforced = config.enforce_node_allocatable.iter().any(|name| name == "pods");
     let together = node::resources::pods_together(&machine, &capacity, &reservations, enforced);
-    Ok(NodeHere { machine, name, cgroup_version, capacity, allocatable, together })
+    Ok(NodeHere { machine, name, cgroup_version, swap_is_on, capacity, allocatable, together })
 }
 
 /// Makes the directories of the state, and the root one from which containers' mounts come back.
@@ -73,11 +74,16 @@ pub(super) fn prepare_directories(loaded: &Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn tell_node_events(recorder: &Recorder, version: Version) {
+pub(super) fn tell_node_events(recorder: &Recorder, here: &NodeHere) {
     recorder.record(Event::node(EventKind::Normal, reason::event::STARTING, "Starting kubelet."));
-    if version == Version::V1 {
+    if here.cgroup_version == Version::V1 {
         let text = node::start::CGROUP_V1_MESSAGE;
         recorder.record(Event::node(EventKind::Warning, reason::event::CGROUP_V1, text));
+    }
+    if here.swap_is_on && !linux::mount::has_noswap() {
+        let (why, text) =
+            (reason::event::POSSIBLE_MEMORY_BACKED_VOLUMES_ON_DISK, node::start::NO_NOSWAP_MESSAGE);
+        recorder.record(Event::node(EventKind::Warning, why, text));
     }
 }
 

@@ -1,5 +1,6 @@
-//! What belongs to no pod any more: cgroups and directories. Looked for when the table of pods is first complete, whenever a
-//! pod has left it, and when a CSI driver comes, without which some directories could not be removed.
+//! What belongs to no pod any more: cgroups, directories, and projects of volumes. Looked for when the table of pods is
+//! first complete, whenever a pod has left it, and when a CSI driver comes, without which some directories could not be
+//! removed.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(super) struct Housekeeping {
 impl Housekeeping {
     /// Keeps house until dropped.
     pub(super) async fn run(mut self) {
+        // Volumes need not be looked through until all pods are known.
+        self.settle_quotas().await;
         let awaited = |cgroups: &PodCgroup| matches!(cgroups, PodCgroup::Awaited(_));
         let cgroups = match self.cgroups.wait_for(|cgroups| !awaited(cgroups)).await.as_deref() {
             Ok(PodCgroup::On(cgroups)) => Some(cgroups.clone()),
@@ -110,6 +113,13 @@ impl Housekeeping {
             Err(error) => {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
             }
+        }
+        self.settle_quotas().await;
+    }
+
+    async fn settle_quotas(&self) {
+        if let Err(error) = self.volumes.settle_quotas().await {
+            tracing::warn!(error = %telemetry::chain(&error), "The project quotas of volumes could not be looked at");
         }
     }
 }

@@ -5,20 +5,31 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// How long nothing has to come or go before what that needs is given back.
+/// How long nothing has to happen before what that needed is given back.
 const REST: Duration = Duration::from_secs(5);
 
-/// Calls `trim` once berth has started, and each time that pods have come or gone, when that has ended. `pods` changes
-/// with them. Ends when its sender is gone.
-pub(super) async fn trim_at_rest<T>(mut pods: watch::Receiver<T>, trim: impl Fn()) {
+/// Calls `trim` once berth has started, and each time that pods have come or gone or somebody has asked for something, when
+/// that has ended. `pods` changes with pods, `answered` with requests. Ends when the sender of `pods` is gone.
+pub(super) async fn trim_at_rest<T>(
+    mut pods: watch::Receiver<T>,
+    mut answered: watch::Receiver<()>,
+    trim: impl Fn(),
+) {
+    let mut happened = async || {
+        tokio::select! {
+            changed = pods.changed() => changed.is_ok(),
+            // A node need not have an API of its own.
+            Ok(()) = answered.changed() => true,
+        }
+    };
     loop {
-        while let Ok(changed) = timeout(REST, pods.changed()).await {
-            if changed.is_err() {
+        while let Ok(goes_on) = timeout(REST, happened()).await {
+            if !goes_on {
                 return;
             }
         }
         trim();
-        if pods.changed().await.is_err() {
+        if !happened().await {
             return;
         }
     }
@@ -40,8 +51,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn trims_when_pods_have_stopped_to_change() {
+    async fn trims_when_nothing_has_happened_for_a_while() {
         let (pods, seen) = watch::channel(0);
+        let (answered, answers) = watch::channel(());
         let (begun, trims) = (Instant::now(), Cell::new(Vec::new()));
         let trim = || {
             let mut times = trims.take();
@@ -55,9 +67,13 @@ mod tests {
                 sleep(Duration::from_secs(1)).await;
             }
             sleep(Duration::from_secs(100)).await;
+            answered.send_replace(());
+            sleep(Duration::from_secs(10)).await;
+            drop(answered);
+            sleep(Duration::from_secs(100)).await;
             drop(pods);
         };
-        tokio::join!(trim_at_rest(seen, trim), changes);
-        assert_eq!(trims.take(), [5, 114]);
+        tokio::join!(trim_at_rest(seen, answers, trim), changes);
+        assert_eq!(trims.take(), [5, 114, 215]);
     }
 }

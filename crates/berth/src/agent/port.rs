@@ -12,6 +12,7 @@ use server::auth::{Authenticator, Authorizer, Guard, Reviews};
 use server::{Containers, Local, Metrics, Needs, Process, Settings, Usage, port, read_only_port, serve_port};
 use task::supervisor::Supervisor;
 use telemetry::logging::LogHandle;
+use tokio::sync::watch;
 
 use super::cluster::Cluster;
 use super::reviews::ApiReviews;
@@ -26,6 +27,7 @@ pub(super) struct Answers {
     pub(super) containers: Arc<dyn Containers>,
     pub(super) usage: Arc<dyn Usage>,
     pub(super) metrics: Metrics,
+    pub(super) answered: watch::Sender<()>,
     pub(super) log: LogHandle,
     pub(super) started: Timestamp,
 }
@@ -83,6 +85,7 @@ fn needs(loaded: &Loaded, answers: &Answers) -> Needs {
             set_verbosity: Box::new(move |verbosity| log.set_verbosity(verbosity)),
         },
         metrics: answers.metrics.clone(),
+        answered: answers.answered.clone(),
         settings: Settings {
             debugging: config.enable_debugging_handlers,
             system_logs: config.enable_system_log_handler,

@@ -15,9 +15,16 @@ use sync::DeadContainers;
 use sync::crash::CrashDelays;
 use types::resources::Amounts;
 use types::{Quantity, corev1};
+use volume::Quotas;
 
 /// The version of Kubernetes whose kubelet this agent stands in for.
 pub(super) const KUBERNETES_VERSION: &str = "v1.36.0";
+
+/// Who has file systems count volumes, if that is wanted (KEP-1029).
+pub(super) fn quotas(loaded: &Loaded) -> Option<Quotas> {
+    let wanted = loaded.gates.enabled(Gate::LocalStorageCapacityIsolationFSQuotaMonitoring);
+    wanted.then(|| Quotas::new(loaded.flags.root_dir.clone()))
+}
 
 /// What is reserved for the node's daemons and kept free by eviction.
 pub(super) fn reservations(loaded: &Loaded) -> anyhow::Result<Reservations> {

@@ -19,7 +19,7 @@ use stats::{
 use sync::PodCgroup;
 use tokio::sync::watch;
 use types::{Pod, PodRef};
-use volume::{MeasuredBy, PodPaths, measurable};
+use volume::{MeasuredBy, PodPaths, Quotas, measurable};
 use worker::Table;
 
 use super::here::NodeHere;
@@ -42,6 +42,8 @@ pub(super) struct UsageNeeds {
     pub(super) system: Vec<(SystemContainer, String)>,
     /// Who makes volumes of claims; nobody without an API server.
     pub(super) volumes: Option<DriverVolumes>,
+    /// Who has file systems count volumes; nobody, and they are looked through.
+    pub(super) quotas: Option<Quotas>,
 }
 
 impl UsageNeeds {
@@ -58,20 +60,23 @@ impl UsageNeeds {
             cgroup,
             dir: paths.dir().to_owned(),
             logs: pod_log_dir(&self.pod_logs_dir, pod),
-            volumes: spec.map(|spec| volumes(&self.root_dir, spec)).unwrap_or_default(),
+            volumes: spec.map(|spec| self.volumes(spec)).unwrap_or_default(),
         })
     }
-}
 
-fn volumes(root_dir: &Path, pod: &Pod) -> Vec<VolumeView> {
-    let view = |found: volume::Measurable| VolumeView {
-        name: found.name,
-        room: match found.by {
-            MeasuredBy::Directory { path, ephemeral } => Room::Directory { path, ephemeral },
-            MeasuredBy::Driver { claim } => Room::Driver { claim },
-        },
-    };
-    measurable(root_dir, pod).into_iter().map(view).collect()
+    fn volumes(&self, pod: &Pod) -> Vec<VolumeView> {
+        let view = |found: volume::Measurable| VolumeView {
+            name: found.name,
+            room: match found.by {
+                MeasuredBy::Directory { path, ephemeral } => {
+                    let project = self.quotas.as_ref().and_then(|quotas| quotas.project(&path));
+                    Room::Directory { path, ephemeral, project }
+                }
+                MeasuredBy::Driver { claim } => Room::Driver { claim },
+            },
+        };
+        measurable(&self.root_dir, pod).into_iter().map(view).collect()
+    }
 }
 
 impl Needs for UsageNeeds {

@@ -68,7 +68,7 @@ impl World {
         assert_eq!(registration.wait_verdicts(1, DEADLINE).await.unwrap(), ["registered"]);
     }
 
-    /// Waits until the driver was asked `call`; a round that failed is tried again after ten seconds.
+    /// Waits until the driver was asked `call`.
     pub(crate) async fn asked(&self, call: &str) {
         let asked = |calls: &[Call]| calls.iter().any(|seen| seen.name == call);
         self.driver.wait(DEADLINE * 3, asked).await.unwrap();
@@ -259,6 +259,36 @@ async fn an_inline_volume() {
     world.api.server.delete("web", Some(0)).await;
     world.asked("NodeUnpublishVolume").await;
     assert_eq!(world.driver.changes(), ["NodePublishVolume", "NodeUnpublishVolume"]);
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_driver_did_not_do_is_tried_again_soon_and_less_and_less_often() {
+    let mut world = World::start().await;
+    world.register().await;
+    let fault = |text: &str| Fault::Fail(Code::Internal, text.into());
+    let stages = Strike::new("NodeStageVolume", Moment::Before, fault("not yet")).times(2);
+    let _twice = world.driver.raise(stages);
+    world.api.server.create(&by_claim("web")).await;
+    // Ten seconds after each failure this would be late.
+    world.api.server.until_ready("web").await;
+    let stages = "NodeStageVolume";
+    assert_eq!(world.driver.changes(), [stages, stages, stages, "NodePublishVolume"]);
+
+    let unpublishes = Strike::new("NodeUnpublishVolume", Moment::Before, fault("it is in use"));
+    let fails = world.driver.raise(unpublishes);
+    world.api.server.delete("web", Some(0)).await;
+    let rests = |why: &Value| {
+        let failures = why["failures"].as_array().into_iter().flatten();
+        let mut rests = failures.filter(|failure| failure["retryAt"].is_string());
+        rests.any(|failure| failure.to_string().contains("it is in use"))
+    };
+    world.api.rig.until_why("web", "is tried again", rests).await;
+    drop(fails);
+    // A driver that comes is asked at once.
+    world.driver.deregister().unwrap();
+    world.register().await;
+    world.api.server.until_gone("web").await;
     assert_eq!(world.driver.damage(), Vec::<String>::new());
 }
 

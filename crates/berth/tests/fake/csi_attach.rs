@@ -29,7 +29,8 @@ fn volume() -> VolumeId {
     VolumeId { driver: DRIVER.to_owned(), handle: "handle-1".to_owned() }
 }
 
-/// The control plane as far as it attaches volumes.
+/// The control plane as far as it attaches volumes: `solo` makes VolumeAttachments and lists what is attached by itself, where
+/// another API server leaves both to the test.
 impl World {
     async fn attaching() -> Self {
         Self::attaching_with(options()).await
@@ -62,6 +63,12 @@ impl World {
         let attached: Vec<_> = names.iter().map(|name| json!({"name": name, "devicePath": ""})).collect();
         let patch = json!({"status": {"volumesAttached": attached}});
         self.api.server.client.patch_node_status("node", &patch).await.unwrap();
+    }
+
+    /// Says that the volume is attached no longer.
+    async fn detached(&self) {
+        self.attachment(json!({"attached": false})).await;
+        self.attached(&[]).await;
     }
 
     async fn until_in_use(&self, is: bool) {
@@ -104,9 +111,9 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     let told = requests.iter().any(|request| request.contains("PATCH") && request.contains("/nodes/"));
     assert!(!told, "a restart takes nothing back: {requests:?}");
 
-    world.attachment(json!({"attached": true, "attachmentMetadata": {"lun": "7"}})).await;
     world.assert_unasked();
     let hang = world.driver.raise(Strike::new("NodeStageVolume", Moment::After, Fault::Hang));
+    world.attachment(json!({"attached": true, "attachmentMetadata": {"lun": "7"}})).await;
     world.attached(&[volume().unique_name()]).await;
     world.asked("NodeStageVolume").await;
     world.api.rig.kill();
@@ -119,7 +126,7 @@ async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     // What is mounted stays, whatever is said of it.
     world.driver.forget_calls();
     world.api.rig.kill();
-    world.attached(&[]).await;
+    world.detached().await;
     world.api.rig.launch();
     world.api.server.create(&by_claim("other")).await;
     world.until_waiting("other", "to be attached to this node").await;
@@ -153,7 +160,7 @@ async fn real_what_is_mounted_needs_neither_its_attachment_nor_the_api_server_no
     world.api.server.until_ready("web").await;
 
     world.api.rig.kill();
-    world.attached(&[]).await;
+    world.detached().await;
     world.driver.deregister().unwrap();
     world.driver.forget_calls();
     world.api.rig.launch();
@@ -198,7 +205,9 @@ async fn pods_that_wait_hold_up_no_others_and_are_told_why_a_volume_is_not_attac
         .await;
     world.assert_unasked();
 
-    // Said to be attached, and not attached: nothing is staged.
+    // Said to be attached, by a VolumeAttachment that is not to be seen: nothing is staged.
+    world.api.server.fail(Method::GET, "volumeattachments", 404, usize::MAX);
+    world.attachment(json!({"attached": true})).await;
     world.attached(&[volume().unique_name()]).await;
     world.api.server.until_event("Pod", "FailedMount").await;
     world.assert_unasked();

@@ -49,4 +49,5 @@ mod restart_safety;
 mod rig;
 mod runtime;
 mod solo;
+mod solo_volumes;
 mod url;

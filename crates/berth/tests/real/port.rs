@@ -9,15 +9,21 @@ use crate::rig::Rig;
 
 /// An agent that serves its API, and somebody who may do everything there.
 pub(crate) async fn served() -> (Rig, TlsClient) {
+    served_with("", |_| {}).await
+}
+
+/// The same, with YAML for the agent's configuration, and what is done before it starts.
+pub(crate) async fn served_with(yaml: &str, before: impl FnOnce(&Node)) -> (Rig, TlsClient) {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let more = format!(
         "enableServer: true\naddress: 127.0.0.1\nport: {port}\ntlsCertFile: tls.crt\ntlsPrivateKeyFile: tls.key\n\
          authentication: {{webhook: {{enabled: false}}, x509: {{clientCAFile: clients.crt}}}}\n\
-         authorization: {{mode: AlwaysAllow}}\n"
+         authorization: {{mode: AlwaysAllow}}\n{yaml}"
     );
     let authority = Authority::new("authority").unwrap();
     let server = authority.server().unwrap();
     let start = |node: &mut Node| {
+        before(node);
         let config = node.config();
         for (name, text) in [
             ("tls.crt", &server.certificate),

@@ -54,7 +54,7 @@ impl Machine {
         let memory = proc::memory().map_err(failed("the memory"))?;
         let cpus = proc::online_cpus().map_err(failed("the CPUs"))?;
         Ok(Self {
-            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            cpus: u32::try_from(cpus.len().max(1)).unwrap_or(u32::MAX),
             memory_bytes: memory.total_bytes,
             swap_bytes: memory.swap_total_bytes,
             hugepages: hugepages::sizes().map_err(failed("the huge pages"))?,

@@ -47,6 +47,9 @@ pub fn check_cgroup(version: Version, fail_cgroup_v1: bool, limited_swap: bool) 
     }
 }
 
+/// What is told of a node with swap whose kernel cannot keep a tmpfs out of it.
+pub const NO_NOSWAP_MESSAGE: &str = "The tmpfs noswap option is not supported. Memory-backed volumes (e.g. secrets, emptyDirs, etc.) might be swapped to disk and should no longer be considered secure.";
+
 /// Refuses a node with swap if `fail_swap_on`. Says whether swap is on. A kernel without swap has none.
 ///
 /// # Errors

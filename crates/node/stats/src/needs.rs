@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cri::{CriError, ImageFsInfo, v1};
+use linux::projectquota::ProjectId;
 use types::{ObservedPod, PodRef};
 
 /// Who knows the pods, and the runtime. It is asked at each scrape, and at no other time.
@@ -59,6 +60,8 @@ pub enum Room {
         path: PathBuf,
         /// Whether it counts towards the pod's ephemeral storage: it is an `emptyDir` on a disk, or a `configMap`.
         ephemeral: bool,
+        /// As what its file system counts it; none for one that has to be looked through.
+        project: Option<ProjectId>,
     },
     /// The driver that made it.
     Driver {

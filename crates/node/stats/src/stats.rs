@@ -108,7 +108,7 @@ impl<N: Needs> Stats<N> {
             needs,
             cgroups,
             machine: Machine::detect(),
-            disks: Disks::default(),
+            disks: Disks::new(metrics.clone()),
             told: Told::default(),
             rates: Mutex::default(),
             readings: Flights::default(),
@@ -268,7 +268,9 @@ impl<N: Needs> Shared<N> {
                 let volumes = reading.pods.iter().flat_map(|pod| &pod.view.volumes);
                 let volumes = self.settings.volume_period.into_iter().flat_map(|period| {
                     volumes.clone().filter_map(move |volume| match &volume.room {
-                        Room::Directory { path, .. } => Some(disks::volume(path, mounts, period)),
+                        Room::Directory { path, project, .. } => {
+                            Some(disks::volume(path, mounts, *project, period))
+                        }
                         Room::Driver { .. } => None,
                     })
                 });

@@ -149,7 +149,7 @@ pub(crate) fn pod_view(root: &Path) -> PodView {
     };
     let directory = |name: &str| VolumeView {
         name: name.to_owned(),
-        room: Room::Directory { path: dir.join("volumes").join(name), ephemeral: true },
+        room: Room::Directory { path: dir.join("volumes").join(name), ephemeral: true, project: None },
     };
     let claim = |name: &str, claim: &str| VolumeView {
         name: name.to_owned(),

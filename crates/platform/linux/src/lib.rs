@@ -24,6 +24,7 @@ pub mod netdev;
 pub mod openfiles;
 pub mod pressure;
 pub mod proc;
+pub mod projectquota;
 mod readable;
 pub mod statfs;
 pub mod sysctl;

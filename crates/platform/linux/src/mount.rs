@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{FsOpenFlags, MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::mountinfo::MountTable;
 
@@ -105,6 +105,13 @@ pub fn tmpfs(target: &Path, options: Tmpfs) -> Result<Swap, MountError> {
     mount_new("tmpfs", target, data.trim_end_matches(','))
         .map(|()| Swap::Possible)
         .map_err(MountError::on(doing, target))
+}
+
+/// Whether this kernel keeps the pages of a tmpfs in memory if it is asked to. Mounts nothing.
+#[must_use]
+pub fn has_noswap() -> bool {
+    let opened = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC);
+    opened.is_ok_and(|context| rustix::mount::fsconfig_set_flag(&context, "noswap").is_ok())
 }
 
 /// Mounts a hugetlbfs with pages of `page_bytes` on the directory `target`.

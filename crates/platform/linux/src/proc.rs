@@ -151,24 +151,33 @@ pub fn max_tasks() -> Result<u64, PathError> {
     Ok(number("/proc/sys/kernel/pid_max")?.min(number("/proc/sys/kernel/threads-max")?))
 }
 
-/// How many CPUs are online. At least 1.
+/// More CPUs than Linux can have.
+const MOST_CPUS: usize = 1 << 16;
+
+/// The CPUs that are online, by their numbers.
 ///
 /// # Errors
 /// If `/sys` is not mounted.
-pub fn online_cpus() -> Result<usize, PathError> {
-    read("/sys/devices/system/cpu/online").map(|text| count_cpu_list(&text).max(1))
+pub fn online_cpus() -> Result<Vec<usize>, PathError> {
+    read("/sys/devices/system/cpu/online").map(|text| cpu_list(&text))
 }
 
-/// The number of CPUs in a list such as `0-3,6`.
-fn count_cpu_list(list: &str) -> usize {
-    list.trim()
-        .split(',')
-        .filter_map(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-            last.checked_sub(first)?.checked_add(1)
-        })
-        .fold(0, usize::saturating_add)
+/// The CPUs of a list such as `0-3,6`.
+fn cpu_list(list: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let range = first.parse::<usize>().ok()?..=last.parse().ok()?;
+        (*range.end() < MOST_CPUS).then_some(range)
+    };
+    list.trim().split(',').filter_map(range).flatten().collect()
+}
+
+/// What this process has in its memory, the text of `/proc/self/maps` (proc_pid_maps(5)).
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn maps() -> Result<String, PathError> {
+    read("/proc/self/maps")
 }
 
 /// A UUID that is new with each boot (`status.nodeInfo.bootID`).
@@ -413,10 +422,15 @@ mod tests {
 
     #[test]
     fn cpu_lists() {
-        for (list, count) in
-            [("0\n", 1), ("0-3", 4), ("0-3,6,8-9\n", 7), ("", 0), ("3-1", 0), ("0-18446744073709551615", 0)]
-        {
-            assert_eq!(count_cpu_list(list), count, "{list}");
+        for (list, cpus) in [
+            ("0\n", &[0][..]),
+            ("0-3", &[0, 1, 2, 3]),
+            ("0-1,6,8-9\n", &[0, 1, 6, 8, 9]),
+            ("", &[]),
+            ("3-1", &[]),
+            ("0-18446744073709551615", &[]),
+        ] {
+            assert_eq!(cpu_list(list), cpus, "{list}");
         }
     }
 
@@ -438,7 +452,7 @@ mod tests {
     #[test]
     fn this_machine_answers() {
         assert!(memory().unwrap().total_bytes > 0);
-        assert!(online_cpus().unwrap() > 0);
+        assert!(!online_cpus().unwrap().is_empty());
         assert_eq!(boot_id().unwrap().len(), 36);
         assert!(!kernel_version().is_empty());
         let usage = self_usage().unwrap();

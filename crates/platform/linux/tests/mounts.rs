@@ -53,6 +53,7 @@ fn real_a_tmpfs_has_its_size_and_mode() {
     let options = mounted.super_options.to_str().unwrap();
     assert!(options.contains("size=1024k") && options.contains("mode=750"), "{options}");
     assert_eq!(options.contains("noswap"), swap == Swap::Never, "{options}");
+    assert_eq!(mount::has_noswap(), swap == Swap::Never);
     assert_eq!(linux::statfs::usage(&dir).unwrap().capacity_bytes, 1 << 20);
     assert_eq!(table.holding(&dir.join("x")).unwrap().id, mounted.id);
     mount::unmount(&dir).unwrap();

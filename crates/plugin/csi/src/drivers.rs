@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -23,6 +24,7 @@ pub struct Registered {
     endpoint: PathBuf,
     version: Version,
     capabilities: Arc<OnceCell<Capabilities>>,
+    instance: u64,
 }
 
 impl Registered {
@@ -42,7 +44,7 @@ impl Registered {
         let metrics = Metrics::register(&telemetry::metrics::Registry::new());
         let driver = Driver::new(name.to_owned(), PathBuf::new(), metrics);
         let version = Version::highest(&["1.0.0".to_owned()]).unwrap();
-        Self { driver, node, endpoint: PathBuf::new(), version, capabilities: Arc::default() }
+        Self { driver, node, endpoint: PathBuf::new(), version, capabilities: Arc::default(), instance: 0 }
     }
 }
 
@@ -55,6 +57,8 @@ pub struct Drivers {
     table: watch::Sender<Table>,
     /// The names of all that were ever registered since berth started.
     seen: Arc<Mutex<BTreeSet<String>>>,
+    /// How many registrations there were.
+    arrivals: Arc<AtomicU64>,
     metrics: Metrics,
 }
 
@@ -62,13 +66,30 @@ impl Drivers {
     /// No driver yet. Calls to drivers are counted in `metrics`.
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
-        Self { table: watch::Sender::new(Table::new()), seen: Arc::default(), metrics }
+        Self {
+            table: watch::Sender::new(Table::new()),
+            seen: Arc::default(),
+            arrivals: Arc::default(),
+            metrics,
+        }
     }
 
     /// The driver `name`, if it is registered.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Registered> {
         self.table.borrow().get(name).cloned()
+    }
+
+    /// How many registrations there were since berth started.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
+    }
+
+    /// Which of those the driver `name` is registered by, if it is.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<u64> {
+        Some(self.table.borrow().get(name)?.instance)
     }
 
     /// The table, and its changes: what the node's CSINode is written from, and what wakes pods that wait for a driver.
@@ -131,7 +152,9 @@ impl Handler for Drivers {
         // Another one may have come meanwhile.
         self.checked(plugin)?;
         let endpoint = plugin.endpoint.clone();
-        let registered = Registered { driver, node, endpoint, version, capabilities: Arc::default() };
+        let instance = self.arrivals.fetch_add(1, Ordering::Relaxed) + 1;
+        let registered =
+            Registered { driver, node, endpoint, version, capabilities: Arc::default(), instance };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin.name.clone());
         self.table.send_modify(|table| {
             table.insert(plugin.name.clone(), registered);
@@ -177,7 +200,9 @@ mod tests {
         drivers.register(&old).await.unwrap();
         let refused = drivers.register(&plugin("/elsewhere.sock".into(), "1.0.0")).await.unwrap_err();
         assert!(refused.to_string().contains("registered already"), "{refused}");
+        let before = (drivers.instance("d.example"), drivers.arrivals());
         drivers.register(&new).await.unwrap();
+        assert_ne!(before, (drivers.instance("d.example"), drivers.arrivals()), "what failed may work now");
         drivers.deregister(&old).await;
         assert_eq!(drivers.get("d.example").unwrap().endpoint, new.endpoint, "the new one stays");
         drivers.deregister(&new).await;

@@ -34,6 +34,9 @@ pub enum VolumeError {
     /// Its driver does not do it.
     #[error(transparent)]
     Driver(#[from] PluginError),
+    /// Its driver does not stage it, which is done once for all pods.
+    #[error(transparent)]
+    Stage(PluginError),
     /// Its directories are in a bad state.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -71,7 +74,7 @@ impl VolumeError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NotRegistered(_) | Self::Busy(_) | Self::Hung { .. } => true,
-            Self::Driver(error) => error.kind.is_uncertain(),
+            Self::Driver(error) | Self::Stage(error) => error.kind.is_uncertain(),
             _ => false,
         }
     }

@@ -41,7 +41,7 @@ pub enum Note {
 }
 
 /// How long a volume lives (`CSIDriver.spec.volumeLifecycleModes`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Lifecycle {
     /// As long as its PersistentVolume.
     Persistent,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use linux::mountinfo::MountTable;
 use pluginapi::csi::{Capabilities, Capability, Driver};
-use task::blocking;
+use task::blocking::{self, Abandoned};
 use task::events::Recorder;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use types::PodUid;
 use volume::claim::VolumeMode;
 use volume::giving;
@@ -268,7 +269,13 @@ impl Volumes {
     }
 
     async fn unstage_unused(&self, site: Site) -> Result<(), VolumeError> {
-        let turn = self.owners.turn(&site.volume).await;
+        // A thread that hangs keeps its volume, and must not hold up the others.
+        let (volume, deadline) = (&site.volume, self.config.deadline);
+        let late = |_| VolumeError::Hung {
+            volume: volume.clone(),
+            source: Abandoned::Late { what: "unstage volume", deadline },
+        };
+        let turn = timeout(deadline, self.owners.turn(volume)).await.map_err(late)?;
         let mut work = Work { volumes: self, site, wanted: None, done: Vec::new() };
         work.settle(turn, BTreeMap::new()).await
     }
@@ -462,7 +469,7 @@ impl Work<'_> {
                 let before = std::mem::replace(&mut turn.staged, Known::Asked);
                 let staged = driver.stage(&wanted.stage(&config.layout), capabilities).await;
                 turn.staged = after(before, &staged, Known::Done { mounted: false });
-                staged?;
+                staged.map_err(VolumeError::Stage)?;
                 Ok(turn)
             }
             (Step::Publish(target), Some(wanted), Some((driver, capabilities))) => {

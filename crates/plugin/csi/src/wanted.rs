@@ -7,13 +7,14 @@ use types::{PodName, PodRef, PodUid};
 use volume::claim::VolumeMode;
 use volume::ownership::ChangePolicy;
 use volume::selinux;
+use volume::{Attempt, digest};
 
 use crate::layout::{Layout, Site, VolumeId};
 use crate::note::{Lifecycle, Note};
 use crate::plan::Target;
 
 /// A volume that one pod is to have, with all that its driver is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Wanted {
     /// The volume.
     pub volume: VolumeId,
@@ -58,7 +59,7 @@ pub struct Wanted {
 }
 
 /// What a driver is told of a pod. Its `Debug` shows the keys alone: tokens may be among it.
-#[derive(Clone, Default)]
+#[derive(Clone, Hash, Default)]
 pub struct PodContext(
     /// By key.
     pub BTreeMap<String, String>,
@@ -71,7 +72,7 @@ impl std::fmt::Debug for PodContext {
 }
 
 /// The group of a pod (`securityContext.fsGroup`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Group {
     /// Its id.
     pub id: u32,
@@ -82,6 +83,15 @@ pub struct Group {
 }
 
 impl Wanted {
+    /// What showing it depends on: what its driver is told, and which registration of that it is (`instance`; see
+    /// [`Drivers::instance`](crate::Drivers::instance)).
+    #[must_use]
+    pub fn attempt(&self, layout: &Layout, instance: Option<u64>) -> Attempt {
+        let is_staged = self.lifecycle == Lifecycle::Persistent;
+        let shared = is_staged.then(|| (self.volume.to_string(), digest(&(self.stage(layout), instance))));
+        Attempt { shared, own: digest(&(self, instance)) }
+    }
+
     pub(crate) fn target(&self) -> Target {
         Target { pod: self.pod.clone(), mode: self.volume_mode, spec_name: self.spec_name.clone() }
     }

@@ -14,7 +14,7 @@ use linux::mountinfo::MountTable;
 use types::PodUid;
 use volume::claim::VolumeMode;
 use volume::paths::DIR_MODE;
-use volume::{PodPaths, UnusableUid};
+use volume::{PodPaths, UnusableUid, selinux};
 
 use crate::layout::{DEVICE_ROOTS, Device, Layout, Plugin, Target, is_name};
 use crate::plan::{DeviceShown, TargetShown};
@@ -25,8 +25,8 @@ pub(crate) mod devices;
 
 pub(crate) use beside::{count_of_disk, count_of_session, read_beside, remove_beside, write_beside};
 
-/// The note: a line with the device that the volume is on, if it is on one, and one with the name by which the control plane
-/// knows it, if it does.
+/// The note: a line with the device that the volume is on, if it is on one, one with the name by which the control plane
+/// knows it, if it does, and one with the SELinux label that the device is mounted with, if it is mounted with one.
 const NOTE: &str = "volume";
 /// The mark of what was made whole: how the pod calls the volume.
 const MARK: &str = "ready";
@@ -208,22 +208,26 @@ fn read(dir: &Root, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
 pub(crate) struct Note {
     pub(crate) device: Option<Device>,
     pub(crate) unique_name: Option<String>,
+    pub(crate) label: Option<String>,
 }
 
 /// The note in `dir`; `None` if there is none.
 fn read_note(dir: &Root) -> Result<Option<Note>, DiskError> {
     let Some(text) = read(dir, NOTE)? else { return Ok(None) };
     let mut lines = text.split(|byte| *byte == b'\n');
-    let (device, name) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    let name = String::from_utf8_lossy(name).into_owned();
-    let unique_name = Some(name).filter(|name| !name.is_empty());
+    let device = lines.next().unwrap_or_default();
+    let mut text_of_line = || {
+        let line = lines.next().filter(|line| !line.is_empty())?;
+        Some(String::from_utf8_lossy(line).into_owned())
+    };
+    let (unique_name, label) = (text_of_line(), text_of_line());
     if device.is_empty() {
-        return Ok(Some(Note { device: None, unique_name }));
+        return Ok(Some(Note { device: None, unique_name, label }));
     }
     let device = Device::parse(Path::new(std::ffi::OsStr::from_bytes(device)));
     let strange =
         || DiskError::Note { path: dir.path().join(NOTE), text: String::from_utf8_lossy(&text).into_owned() };
-    Ok(Some(Note { device: Some(device.ok_or_else(strange)?), unique_name }))
+    Ok(Some(Note { device: Some(device.ok_or_else(strange)?), unique_name, label }))
 }
 
 /// What is there of `target`.
@@ -301,7 +305,33 @@ pub(crate) fn is_noted(
     device: &Device,
     but_for: Option<&Target>,
 ) -> Result<bool, DiskError> {
-    let Some(plugin) = device.plugin() else { return Ok(false) };
+    Ok(other_note(layout, device, but_for)?.is_some())
+}
+
+/// The SELinux label that `device` is mounted with, by the note of any volume but for `but_for`; if there is none, by the
+/// mount table, which need not have it in the same words.
+pub(crate) fn label_of_device(
+    layout: &Layout,
+    device: &Device,
+    mounts: &MountTable,
+    but_for: &Target,
+) -> Result<Option<String>, DiskError> {
+    if let Some(note) = other_note(layout, device, Some(but_for))? {
+        return Ok(note.label);
+    }
+    let point = Above::device(layout, device)?.map(|above| above.point);
+    Ok(point.and_then(|point| mounted_label(mounts, &point)))
+}
+
+/// The SELinux label that the file system at `point` is mounted with, if it is mounted with one.
+pub(crate) fn mounted_label(mounts: &MountTable, point: &Path) -> Option<String> {
+    let options = mounts.at(point)?.super_options.to_string_lossy();
+    selinux::mounted_label(&options).map(str::to_owned)
+}
+
+/// The note of any volume, but for `but_for`, that names `device`.
+fn other_note(layout: &Layout, device: &Device, but_for: Option<&Target>) -> Result<Option<Note>, DiskError> {
+    let Some(plugin) = device.plugin() else { return Ok(None) };
     let mode = device.mode();
     let dir = plugin.files_dir(mode);
     for pod in names(&layout.pods_dir(), Path::new("."))? {
@@ -311,12 +341,12 @@ pub(crate) fn is_noted(
                 continue;
             }
             let Some(files) = open(&layout.pods_dir(), &files_below(&target))? else { continue };
-            if read_note(&files)?.and_then(|note| note.device).as_ref() == Some(device) {
-                return Ok(true);
+            if let Some(note) = read_note(&files)?.filter(|note| note.device.as_ref() == Some(device)) {
+                return Ok(Some(note));
             }
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 fn write(layout: &Layout, target: &Target, name: &str, text: &[u8]) -> Result<(), DiskError> {
@@ -334,7 +364,12 @@ fn write(layout: &Layout, target: &Target, name: &str, text: &[u8]) -> Result<()
 pub(crate) fn note(layout: &Layout, target: &Target, note: &Note) -> Result<(), DiskError> {
     let device = note.device.as_ref().map(|device| device.path().as_os_str().as_bytes());
     let name = note.unique_name.as_deref().unwrap_or_default();
-    write(layout, target, NOTE, &[device.unwrap_or_default(), name.as_bytes()].join(&b'\n'))
+    let mut text = [device.unwrap_or_default(), name.as_bytes()].join(&b'\n');
+    if let Some(label) = &note.label {
+        text.push(b'\n');
+        text.extend(label.as_bytes());
+    }
+    write(layout, target, NOTE, &text)
 }
 
 /// What is here of volumes that the control plane attaches.

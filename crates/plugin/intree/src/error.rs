@@ -96,6 +96,16 @@ pub enum VolumeError {
         /// The disk.
         disk: String,
     },
+    /// Its disk is mounted with another SELinux label, for another pod.
+    #[error("conflicting SELinux labels of volume {volume}: {found:?} and {wanted:?}")]
+    Label {
+        /// The volume.
+        volume: String,
+        /// With which one it is mounted; empty for none.
+        found: String,
+        /// Which one is wanted; empty for none.
+        wanted: String,
+    },
     /// It is mounted, and the files could not be given to the pod's group.
     #[error("the volume is mounted, and its files cannot be given to group {group}")]
     Ownership {
@@ -122,6 +132,24 @@ pub enum VolumeError {
         #[source]
         source: Abandoned,
     },
+}
+
+impl VolumeError {
+    /// Whether it happened to the device that the volume is on, if it is on one: to what is done once for all pods.
+    #[must_use]
+    pub fn is_of_device(&self) -> bool {
+        // Of the commands at a volume that has a device only those of FlexVolume drivers are run for one pod.
+        matches!(
+            self,
+            Self::Command(_)
+                | Self::Format(_)
+                | Self::Unreadable { .. }
+                | Self::Mismatch { .. }
+                | Self::Errors { .. }
+                | Self::Iscsi(_)
+                | Self::Fc(_)
+        )
+    }
 }
 
 impl From<PathError> for VolumeError {

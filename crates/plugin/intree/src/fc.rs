@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::layout::Device;
 
 /// How a disk is named.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Naming {
     /// By the ports that it is behind, and its number there.
     Targets {
@@ -26,7 +26,7 @@ pub enum Naming {
 }
 
 /// A disk.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Disk {
     /// How it is named.
     pub naming: Naming,

@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::layout::{Device, is_name};
 
 /// A volume of a driver.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Flex {
     /// The driver's name, such as `example.com/lvm`.
     pub driver: String,
@@ -26,7 +26,7 @@ pub struct Flex {
 }
 
 /// The keys and values of a Secret. Shown to nobody.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Secret(
     /// By key.
     pub BTreeMap<String, String>,
@@ -45,6 +45,8 @@ pub(crate) struct Capabilities {
     pub(crate) attach: bool,
     /// Whether files are given to the pod's group.
     pub(crate) fs_group: bool,
+    /// Whether the file systems of its volumes have to be made larger on nodes.
+    pub(crate) resizes: bool,
 }
 
 /// What a driver answers.
@@ -155,6 +157,21 @@ impl Flex {
         call(dir, &self.driver, "mountdevice").arg(point).arg(device).secret(told)
     }
 
+    /// Makes the file system of the volume, which is on `device` and mounted at `point`, as large as the first of `sizes`
+    /// says, which is not what it was: the second. In bytes.
+    pub(crate) fn expand(
+        &self,
+        dir: &Path,
+        spec_name: &str,
+        device: &Path,
+        point: &Path,
+        sizes: [u64; 2],
+    ) -> Command {
+        let told = self.told(spec_name, false, None);
+        let command = call(dir, &self.driver, "expandfs").secret(told).arg(device).arg(point);
+        command.args(sizes.map(|size| size.to_string()))
+    }
+
     /// Mounts the volume at `point`, for a pod whose group is `group`.
     pub(crate) fn mount(
         &self,
@@ -214,7 +231,8 @@ pub(crate) fn answer(call: &str, output: &str) -> Result<Answer, FlexError> {
         .as_object()
         .and_then(|all| all.iter().find(|(key, _)| key.eq_ignore_ascii_case("capabilities")));
     let can = |key: &str| said.and_then(|(_, said)| said[key].as_bool()).unwrap_or(true);
-    let capabilities = Capabilities { attach: can("attach"), fs_group: can("fsGroup") };
+    let capabilities =
+        Capabilities { attach: can("attach"), fs_group: can("fsGroup"), resizes: can("requiresFSResize") };
     Ok(Answer::Done { capabilities, device: text("device") })
 }
 
@@ -261,6 +279,10 @@ mod tests {
             line(&flex.mount_device(dir, "pv", false, Path::new("/m"), "/dev/x")),
             format!("{program} mountdevice /m /dev/x {told}")
         );
+        assert_eq!(
+            line(&flex.expand(dir, "pv", Path::new("/dev/x"), Path::new("/m"), [9, 8])),
+            format!("{program} expandfs {told} /dev/x /m 9 8")
+        );
         let told = r#"{"kubernetes.io/fsType":"ext4","kubernetes.io/mounterArgs.FsGroup":"7","kubernetes.io/pod.name":"web","kubernetes.io/pvOrVolumeName":"pv","kubernetes.io/readwrite":"ro","kubernetes.io/secret/password":"aHVudGVyMg==","volumeID":"v1"}"#;
         let mount = flex.mount(dir, "pv", true, Path::new("/v"), Some(7));
         assert_eq!(line(&mount), format!("{program} mount /v {told}"));
@@ -272,18 +294,18 @@ mod tests {
 
     #[test]
     fn answers() {
-        let all = Capabilities { attach: true, fs_group: true };
+        let all = Capabilities { attach: true, fs_group: true, resizes: true };
         let done = |capabilities, device: &str| Answer::Done { capabilities, device: device.into() };
         let table = [
             (r#"{"status": "Success"}"#, done(all, "")),
             ("\n{\"status\": \"Success\", \"device\": \"/dev/x\"}\n", done(all, "/dev/x")),
             (
                 r#"{"status": "Success", "capabilities": {"attach": false, "fsGroup": false}}"#,
-                done(Capabilities { attach: false, fs_group: false }, ""),
+                done(Capabilities { attach: false, fs_group: false, resizes: true }, ""),
             ),
             (
-                r#"{"status": "Success", "Capabilities": {"attach": false}}"#,
-                done(Capabilities { attach: false, fs_group: true }, ""),
+                r#"{"status": "Success", "Capabilities": {"attach": false, "requiresFSResize": false}}"#,
+                done(Capabilities { attach: false, fs_group: true, resizes: false }, ""),
             ),
             (r#"{"status": "Not supported"}"#, Answer::NotSupported),
         ];

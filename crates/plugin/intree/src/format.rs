@@ -25,6 +25,16 @@ pub enum FormatError {
         /// The disk.
         disk: String,
     },
+    /// It is of a kind that cannot be made larger.
+    #[error(
+        "ResizeFS.Resize - resize of format {found} is not supported for device {disk}: ext3, ext4, xfs and btrfs are"
+    )]
+    Fixed {
+        /// The disk.
+        disk: String,
+        /// What is on it.
+        found: String,
+    },
     /// The program that looks at disks says something unexpected.
     #[error("blkid returns invalid output: {0}")]
     Output(String),
@@ -119,6 +129,22 @@ pub(crate) fn was_corrected(status: Option<i32>) -> bool {
     status.is_some_and(|status| status & CORRECTED != 0)
 }
 
+/// Makes the file system of `disk`, which is mounted at `point`, as large as that. None without one.
+pub(crate) fn resize(disk: &Path, point: &Path, content: &Content) -> Result<Option<Command>, FormatError> {
+    let found = match content {
+        Content::Nothing => return Ok(None),
+        Content::FileSystem(found) | Content::Other(found) => found,
+    };
+    Ok(Some(match found.as_str() {
+        "ext3" | "ext4" => Command::new("resize2fs").arg(disk),
+        "xfs" => Command::new("xfs_growfs").arg("-d").arg(point),
+        "btrfs" => Command::new("btrfs").args(["filesystem", "resize", "max"]).arg(point),
+        _ => {
+            return Err(FormatError::Fixed { disk: disk.display().to_string(), found: found.clone() });
+        }
+    }))
+}
+
 /// Mounts `disk` at `point`.
 pub(crate) fn mount(disk: &Path, point: &Path, fs_type: &str, options: &[String]) -> Command {
     let options: Vec<String> = options.iter().cloned().chain(["defaults".to_owned()]).collect();
@@ -133,6 +159,24 @@ mod tests {
     fn names_of_file_systems() {
         assert!(["ext4", "xfs", "fuse.x-y_z", "9p"].into_iter().all(is_fs_type));
         assert!(!["", "-t", "../x", "ext4,ro", "a b", ".x"].into_iter().any(is_fs_type));
+    }
+
+    #[test]
+    fn what_makes_a_file_system_larger() {
+        let resized = |content| resize(Path::new("/dev/x"), Path::new("/m"), &content);
+        let of = |fs_type: &str| Content::FileSystem(fs_type.into());
+        for (content, expected) in [
+            (of("ext4"), "resize2fs /dev/x"),
+            (of("ext3"), "resize2fs /dev/x"),
+            (of("xfs"), "xfs_growfs -d /m"),
+            (of("btrfs"), "btrfs filesystem resize max /m"),
+        ] {
+            assert_eq!(resized(content).unwrap().unwrap().to_string(), expected);
+        }
+        assert!(resized(Content::Nothing).unwrap().is_none());
+        for content in [of("vfat"), Content::Other("unknown data, probably partitions".into())] {
+            assert!(matches!(resized(content), Err(FormatError::Fixed { .. })));
+        }
     }
 
     #[test]

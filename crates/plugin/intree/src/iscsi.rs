@@ -43,7 +43,7 @@ const SESSION_KEYS: [&str; 4] = [
 ];
 
 /// A disk, and how it is reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Disk {
     /// The name of the volume.
     pub volume: String,
@@ -70,7 +70,7 @@ pub struct Disk {
 }
 
 /// Names and passwords, by the settings of iscsiadm(8). Shown to nobody.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Credentials(
     /// By setting.
     pub BTreeMap<String, String>,

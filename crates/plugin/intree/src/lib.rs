@@ -47,5 +47,5 @@ pub use machine::Machine;
 pub use nfs::Nfs;
 pub use run::{CommandError, Said};
 pub use spec::{SecretName, Source, SpecError, is_read_only, wanted};
-pub use volumes::{Shown, Volumes, VolumesConfig};
+pub use volumes::{Growth, Shown, Volumes, VolumesConfig};
 pub use wanted::{Group, Kind, Wanted};

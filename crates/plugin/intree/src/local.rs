@@ -6,7 +6,7 @@ use linux::PathError;
 use linux::fs::FileKind;
 
 /// A directory, or a block device with a file system.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Local {
     /// Its path on the node.
     pub path: PathBuf,

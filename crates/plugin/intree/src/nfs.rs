@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::options;
 
 /// An export.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Nfs {
     /// The server's name or address.
     pub server: String,

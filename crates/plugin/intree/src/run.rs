@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::command::Command;
@@ -156,12 +156,19 @@ impl Key {
 pub(crate) struct Commands {
     dir: PathBuf,
     search_path: OsString,
+    /// How many ended that were waited for no longer.
+    late_ends: watch::Sender<u64>,
 }
 
 impl Commands {
     /// Commands that are looked for in `search_path`, and whose files are in `dir`.
     pub(crate) fn new(dir: PathBuf, search_path: OsString) -> Self {
-        Self { dir, search_path }
+        Self { dir, search_path, late_ends: watch::Sender::default() }
+    }
+
+    /// How many commands ended that were waited for no longer, as that changes.
+    pub(crate) fn late_ends(&self) -> watch::Receiver<u64> {
+        self.late_ends.subscribe()
     }
 
     /// What still runs for `key`; none if nothing does.
@@ -235,14 +242,16 @@ impl Commands {
         note.truncate(NOTE_LIMIT as usize);
         // Without it the lock still says that something runs.
         let _ = lock.write_all_at(&note, 0);
-        let (told, ended) = oneshot::channel();
+        let ((told, ended), late_ends) = (oneshot::channel(), self.late_ends.clone());
         // It goes on when nobody waits any more: a command whose output nobody reads would be killed by it.
         tokio::spawn(async move {
             let result = attend(child, reader, killed_after).await;
             // Nobody else waits for what it may have left behind.
             let _ = fs::remove_file(path);
             drop(lock);
-            let _ = told.send(result);
+            if told.send(result).is_err() {
+                late_ends.send_modify(|count| *count += 1);
+            }
         });
         let late = || CommandError::Late { command: command.clone(), deadline };
         let patience = if killed_after.is_some() { deadline + END } else { deadline };

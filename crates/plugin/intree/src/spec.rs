@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use types::corev1::{self, PersistentVolume, PersistentVolumeSpec, Volume};
-use types::{Pod, PodRef, pod};
+use types::{Pod, PodRef, StorageRef, pod};
 use volume::claim::VolumeMode;
 use volume::ownership::{self, ChangePolicy};
 
@@ -217,6 +217,14 @@ impl Source<'_> {
         }
     }
 
+    /// The PersistentVolume, for events about it.
+    fn reference(&self) -> Option<StorageRef> {
+        let Self::Persistent { volume, .. } = self else { return None };
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let meta = &volume.metadata;
+        Some(StorageRef { namespace: None, name: text(&meta.name), uid: text(&meta.uid) })
+    }
+
     fn persistent(&self) -> Option<&PersistentVolumeSpec> {
         match self {
             Self::Persistent { volume, .. } => volume.spec.as_ref(),
@@ -260,6 +268,8 @@ pub fn wanted(pod: &Pod, source: Source<'_>, secret: Option<&corev1::Secret>) ->
         group: group(pod),
         unique_name,
         device_path: None,
+        label: None,
+        persistent: source.reference(),
         kind,
     };
     if wanted.device().is_none() && !matches!(wanted.kind, Kind::Nfs(_)) {
@@ -269,7 +279,7 @@ pub fn wanted(pod: &Pod, source: Source<'_>, secret: Option<&corev1::Secret>) ->
 }
 
 /// What the volume is, and how the control plane calls it.
-fn kind(
+pub(crate) fn kind(
     pod: &Pod,
     source: Source<'_>,
     secret: Option<&corev1::Secret>,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use linux::mountinfo::MountTable;
 use task::blocking;
 use task::events::Recorder;
-use types::PodUid;
+use tokio::sync::watch;
+use types::reason::event;
+use types::{Event, PodUid};
 
 use crate::disk::{self, Here};
 use crate::error::{TakeDownError, VolumeError};
@@ -18,8 +20,11 @@ use crate::owner::{Owners, Turn};
 use crate::run::Commands;
 use crate::wanted::{Kind, Wanted};
 
+pub use grow::Growth;
+
 mod attach;
 mod driver;
+mod grow;
 mod hide;
 mod release;
 mod show;
@@ -64,6 +69,8 @@ pub struct Shown {
     pub target: Target,
     /// Its path on the node.
     pub path: PathBuf,
+    /// Whether it is mounted with an SELinux label.
+    pub labelled: bool,
 }
 
 /// The rights to work on a volume and on its device. They go along to threads that may outlive their caller. Taken in this
@@ -100,7 +107,9 @@ impl Volumes {
                 let seen = disk::look_target(&layout, &target, &mounts)?;
                 if seen.name.as_deref() == Some(&called) && seen.shown.mounted && seen.shown.noted {
                     let path = layout.target(&target)?;
-                    return Ok(Some(Shown { target, path }));
+                    let point = seen.point.as_deref();
+                    let labelled = point.is_some_and(|at| disk::mounted_label(&mounts, at).is_some());
+                    return Ok(Some(Shown { target, path, labelled }));
                 }
             }
             Ok(None)
@@ -114,6 +123,12 @@ impl Volumes {
         }
     }
 
+    /// How many commands ended that were waited for no longer, as that changes: what they held up may be tried again.
+    #[must_use]
+    pub fn late_ends(&self) -> watch::Receiver<u64> {
+        self.commands.late_ends()
+    }
+
     /// Shows a volume to a pod, and returns the path for its containers. One that is there already stays as it is: so this
     /// can be called before each start of a container and after a restart of berth. May be dropped at any time.
     ///
@@ -125,8 +140,17 @@ impl Volumes {
             None => None,
         };
         let target = Some(self.targets.turn(&wanted.target).await);
-        self.show(wanted, Turns { device, target }).await?;
+        let shown = self.show(wanted, Turns { device, target }).await;
+        shown.inspect_err(|error| self.tell_mismatch(wanted, error))?;
         Ok(self.config.layout.target(&wanted.target)?)
+    }
+
+    /// Tells whoever looks at the PersistentVolume that what it says of its file system is not so.
+    fn tell_mismatch(&self, wanted: &Wanted, error: &VolumeError) {
+        let (VolumeError::Mismatch { .. }, Some(volume)) = (error, &wanted.persistent) else { return };
+        let text = format!("MountVolume failed for volume {:?} {}", volume.name, telemetry::chain(error));
+        let reason = event::FAILED_MOUNT_ON_FILESYSTEM_MISMATCH;
+        self.config.recorder.record(Event::warning(&wanted.pod, reason, text).about_storage(volume));
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and releases the devices that no pod has then.
@@ -192,7 +216,7 @@ impl Volumes {
         match &wanted.kind {
             Kind::Local(_) | Kind::Nfs(_) => Ok(false),
             Kind::Iscsi(_) | Kind::Fc(_) => Ok(true),
-            Kind::Flex(flex) => Ok(self.capabilities(wanted, flex).await?.attach),
+            Kind::Flex(flex) => Ok(self.capabilities(&wanted.target, flex).await?.attach),
         }
     }
 

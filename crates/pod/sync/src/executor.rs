@@ -120,8 +120,8 @@ pub enum SyncError {
     #[error(transparent)]
     Volume(#[from] volume::VolumeError),
     /// Its volumes could not be taken down.
-    #[error("volumes of the pod could not be taken down")]
-    Teardown(#[from] volume::TeardownError),
+    #[error(transparent)]
+    Teardown(#[from] volume::NotTornDown),
     /// Its UID cannot be the name of a directory.
     #[error("the pod cannot have a directory")]
     Uid(#[from] volume::paths::UnusableUid),
@@ -157,7 +157,11 @@ impl SyncError {
         match self {
             Self::Runtime(call) | Self::Sandbox(call) => again_in(call),
             Self::Containers { again_in, .. } => *again_in,
-            Self::Volume(error) if error.is_transient() => Some(API_AWAY),
+            Self::Volume(error) => {
+                let api_away = error.is_transient().then_some(API_AWAY);
+                api_away.into_iter().chain(error.again_in()).min()
+            }
+            Self::Teardown(error) => Some(error.again_in),
             Self::RuntimeClass(error) if !error.is_not_found() => Some(API_AWAY),
             _ => None,
         }

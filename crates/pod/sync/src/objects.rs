@@ -102,9 +102,9 @@ impl Executor {
         Arc::new(finding.await)
     }
 
-    /// Says which volumes are not what they should be.
+    /// Says which volumes are not what they should be: each once for each time that it was tried.
     pub(crate) fn tell_mount_failures(&self, failures: &[VolumeFailure], cell: &PodCell) {
-        for failure in failures {
+        for failure in failures.iter().filter(|failure| failure.was_tried()) {
             let (reason, message) = (failure.event_reason(), failure.event_message());
             tracing::warn!(pod = %cell.pod, volume = failure.volume, error = message, "Volume is not up to date");
             self.needs.recorder.record(Event::warning(&cell.pod, reason, message));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use async_trait::async_trait;
 use types::corev1::Volume;
@@ -38,6 +39,9 @@ pub trait Drivers: Debug + Send + Sync + 'static {
     /// # Errors
     /// If some could not be taken away. The others were, and trying again continues.
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError>;
+
+    /// Another number than before once it may help to try again at once what failed: a driver has come.
+    fn arrivals(&self) -> u64;
 }
 
 /// A volume of which all is known that its driver is to be told.
@@ -47,7 +51,42 @@ pub trait FoundVolume: Debug + Send + Sync {
     ///
     /// # Errors
     /// If it cannot be done now.
-    async fn show(&self) -> Result<Mounted, DriverError>;
+    async fn show(&self) -> Result<Mounted, NotShown>;
+
+    /// What it depends on.
+    fn attempt(&self) -> Attempt;
+}
+
+/// What the showing of a volume depends on. Once it is something else, what failed is tried again at once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Attempt {
+    /// What is done once for all pods: the volume's name on the node, and a [`digest`] of all that has a say in that. None if
+    /// nothing is.
+    pub shared: Option<(String, u64)>,
+    /// A digest of all that has a say in the whole.
+    pub own: u64,
+}
+
+/// A number that stands for `value`, as long as berth runs. Nothing of it can be told from that.
+pub fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Why a volume was not shown.
+#[derive(Debug)]
+pub struct NotShown {
+    /// What happened.
+    pub error: DriverError,
+    /// Whether it happened to what is done once for all pods that have the volume.
+    pub of_all: bool,
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for NotShown {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), of_all: false }
+    }
 }
 
 /// Who is told how the finding of a pod's volumes goes.

@@ -11,6 +11,7 @@ use types::{Pod, Quantity, pod};
 use crate::Problem;
 use crate::ownership::{self, ChangePolicy};
 use crate::paths::{DIR_MODE, EMPTY_DIR, PodPaths};
+use crate::quota::Quotas;
 
 /// Mode of the directory, which any user of the pod may write to.
 const VOLUME_MODE: u32 = 0o777;
@@ -36,6 +37,8 @@ pub(crate) struct Directory<'a> {
     /// The name in the path of the ready mark.
     pub(crate) mark: &'a str,
     pub(crate) medium: Medium,
+    /// Who has its file system count it, if it is on a disk.
+    pub(crate) quotas: Option<&'a Quotas>,
 }
 
 /// The medium that the volume asks for.
@@ -167,6 +170,10 @@ pub(crate) fn set_up(
     }
     if let Some(group) = group {
         ownership::give(&path, group, false, ChangePolicy::Always)?;
+    }
+    if let (Medium::Disk, false, Some(quotas)) = (directory.medium, mounted, directory.quotas) {
+        // Before the mark: nobody has written to a volume without it.
+        quotas.count(&path, &dir);
     }
     if !is_ready {
         root.create_dir_all(&mark, DIR_MODE)?;

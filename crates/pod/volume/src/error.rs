@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use linux::PathError;
@@ -42,6 +43,12 @@ impl VolumeError {
         })
     }
 
+    /// When one of them is to be tried again; none if trying does not help.
+    #[must_use]
+    pub fn again_in(&self) -> Option<Duration> {
+        self.failures.iter().filter_map(|failure| failure.again_in).min()
+    }
+
     /// Whether the API server could not be asked for something that a volume shows: it may succeed soon, without
     /// anybody changing anything.
     #[must_use]
@@ -73,17 +80,56 @@ pub struct VolumeFailure {
     pub volume: String,
     /// Its field in the spec, such as `hostPath`.
     pub kind: &'static str,
+    /// What was done.
+    pub operation: Operation,
     /// What is wrong.
     #[source]
     pub problem: Problem,
+    /// When it is to be tried again; none if trying does not help, or nobody waits for it.
+    pub again_in: Option<Duration>,
+}
+
+/// What is done to show a volume, as events call it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// What is done once for all pods that have the volume.
+    MountDevice,
+    /// What is done for one pod.
+    SetUp,
+    /// The first of these, for a volume that is a device of the pod.
+    SetUpDevice,
+    /// The second.
+    MapPodDevice,
+}
+
+impl Operation {
+    fn is_of_device(self) -> bool {
+        matches!(self, Self::SetUpDevice | Self::MapPodDevice)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::MountDevice => "MountVolume.MountDevice",
+            Self::SetUp => "MountVolume.SetUp",
+            Self::SetUpDevice => "MapVolume.SetUpDevice",
+            Self::MapPodDevice => "MapVolume.MapPodDevice",
+        }
+    }
 }
 
 impl VolumeFailure {
+    /// Whether it was tried. If not, what is wrong was told when it was.
+    #[must_use]
+    pub fn was_tried(&self) -> bool {
+        !matches!(self.problem, Problem::Resting(_))
+    }
+
     /// The reason of the event.
     #[must_use]
     pub fn event_reason(&self) -> &'static str {
         match &self.problem {
             Problem::Rejected { reason, .. } => reason,
+            _ if self.operation.is_of_device() => types::reason::event::FAILED_MAP_VOLUME,
             _ => types::reason::event::FAILED_MOUNT,
         }
     }
@@ -93,15 +139,13 @@ impl VolumeFailure {
     pub fn event_message(&self) -> String {
         match &self.problem {
             Problem::NotAttached { volume, why } => {
-                format!("MountVolume.WaitForAttach failed for volume {volume:?} : {why}")
+                let of = if self.operation.is_of_device() { "MapVolume" } else { "MountVolume" };
+                format!("{of}.WaitForAttach failed for volume {volume:?} : {why}")
             }
             Problem::Rejected { message, .. } => message.clone(),
             problem => {
-                format!(
-                    "MountVolume.SetUp failed for volume {:?} : {}",
-                    self.volume,
-                    telemetry::chain(problem)
-                )
+                let (operation, chain) = (self.operation.as_str(), telemetry::chain(problem));
+                format!("{operation} failed for volume {:?} : {chain}", self.volume)
             }
         }
     }
@@ -211,6 +255,9 @@ pub enum Problem {
         /// What is told of it.
         message: String,
     },
+    /// It failed lately, as is said here, and is not tried again yet.
+    #[error("{0}")]
+    Resting(Arc<str>),
     /// Whoever makes it has not done so yet.
     #[error("its driver has not made it within {0:?}: look at the driver's log")]
     DriverLate(Duration),
@@ -242,11 +289,27 @@ mod tests {
 
     #[test]
     fn what_events_say() {
-        let failure =
-            |problem| VolumeFailure { volume: "data".into(), kind: "persistentVolumeClaim", problem };
+        let failure = |problem| VolumeFailure {
+            volume: "data".into(),
+            kind: "persistentVolumeClaim",
+            operation: Operation::SetUp,
+            problem,
+            again_in: None,
+        };
         let not_attached = failure(Problem::NotAttached { volume: "pv".into(), why: "no".into() });
         let rejected = failure(Problem::Rejected { reason: "NoRoom", message: "full".into() });
+        let device = |operation, problem| VolumeFailure { operation, ..failure(problem) };
+        let late = || Problem::DriverLate(Duration::from_secs(1));
+        let (staged, mapped) =
+            (device(Operation::MountDevice, late()), device(Operation::MapPodDevice, late()));
+        let unattached =
+            device(Operation::SetUpDevice, Problem::NotAttached { volume: "pv".into(), why: "no".into() });
+        let why =
+            "failed for volume \"data\" : its driver has not made it within 1s: look at the driver's log";
         for (failure, reason, message) in [
+            (&staged, "FailedMount", &*format!("MountVolume.MountDevice {why}")),
+            (&mapped, "FailedMapVolume", &*format!("MapVolume.MapPodDevice {why}")),
+            (&unattached, "FailedMapVolume", "MapVolume.WaitForAttach failed for volume \"pv\" : no"),
             (&not_attached, "FailedMount", "MountVolume.WaitForAttach failed for volume \"pv\" : no"),
             (&rejected, "NoRoom", "full"),
         ] {

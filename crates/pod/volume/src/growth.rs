@@ -65,6 +65,12 @@ fn amount(amounts: Option<&std::collections::BTreeMap<String, ApiQuantity>>) -> 
     amounts?.get(STORAGE).and_then(|quantity| Quantity::of(quantity).ok())
 }
 
+/// How large the claim says that its volume is.
+#[must_use]
+pub fn size_of(claim: &PersistentVolumeClaim) -> Option<Quantity> {
+    amount(claim.status.as_ref().and_then(|status| status.capacity.as_ref()))
+}
+
 /// What is to be done with the volume `volume` of `claim`, which a pod has.
 #[must_use]
 pub fn decide(
@@ -75,7 +81,7 @@ pub fn decide(
     on_node: OnNode,
 ) -> Decision {
     let (spec, status) = (claim.spec.as_ref(), claim.status.as_ref());
-    let has = amount(status.and_then(|status| status.capacity.as_ref()));
+    let has = size_of(claim);
     let wants = amount(volume.spec.as_ref().and_then(|spec| spec.capacity.as_ref()));
     let (Some(has), Some(wants)) = (has, wants) else { return Decision::Rest };
     let here = match when {

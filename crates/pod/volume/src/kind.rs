@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use types::corev1::{
-    ConfigMapVolumeSource, DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource,
+    ConfigMapVolumeSource, Container, DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource,
     ImageVolumeSource, ProjectedVolumeSource, SecretVolumeSource, Volume,
 };
 use types::objects::References;
@@ -142,6 +142,13 @@ pub(crate) fn used(pod: &Pod) -> Vec<&Volume> {
     pod::spec(pod).volumes.iter().flatten().filter(|volume| names.contains(&volume.name)).collect()
 }
 
+/// Whether a container of the pod has the volume `name` as a device.
+pub(crate) fn is_device(pod: &Pod, name: &str) -> bool {
+    let has =
+        |container: &Container| container.volume_devices.iter().flatten().any(|device| device.name == name);
+    pod::containers(pod).any(|(_, container)| has(&container))
+}
+
 /// The objects that the pod's volumes show, of those that are prepared.
 #[must_use]
 pub fn references(pod: &Pod) -> References {
@@ -166,5 +173,6 @@ mod tests {
         .unwrap();
         let found: Vec<_> = used(&pod).into_iter().map(|v| (v.name.as_str(), Kind::of(v).field())).collect();
         assert_eq!(found, [("dev", "persistentVolumeClaim"), ("init", "hostPath"), ("late", "emptyDir")]);
+        assert!(is_device(&pod, "dev") && !is_device(&pod, "init"));
     }
 }

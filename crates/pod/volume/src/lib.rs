@@ -1,8 +1,10 @@
 //! The volumes of pods: made before the first container starts, kept while the pod lives, taken away after it.
 //!
 //! Decides: which volumes a pod needs, whether a host path is what the pod says it is, what is in a file of the
-//! downward API, how large a tmpfs may grow, and what may safely be removed. Everything is decided from the pod and
-//! from what is on disk and mounted; nothing is remembered between calls, so that a restart changes nothing.
+//! downward API, how large a tmpfs may grow, as what a file system counts a volume, and what may safely be removed.
+//! Everything is decided from the pod and from what is on disk and mounted; nothing is remembered between calls but which
+//! volumes are counted, which is on disk too, and what failed and until when it is not tried again (`backoff`), so that a
+//! restart changes nothing.
 //!
 //! Tasks: none of its own. [`Volumes`] is called by the pod's worker. Each volume is prepared on a thread of its own with
 //! a deadline, since a path of the host can hang (a dead NFS server); a volume whose last attempt still hangs is
@@ -13,6 +15,8 @@
 //! [`Drivers`], and refused with a word on why without any.
 
 pub mod atomic;
+mod attempts;
+pub mod backoff;
 pub mod claim;
 mod downward;
 mod drivers;
@@ -32,19 +36,21 @@ pub mod paths;
 mod prepare;
 pub mod prepared;
 mod projected;
+mod quota;
 pub mod selinux;
 pub mod subpath;
 mod teardown;
 mod volumes;
 
-pub use drivers::{DriverError, Drivers, FoundVolume, FoundVolumes, Onlooker};
+pub use drivers::{Attempt, DriverError, Drivers, FoundVolume, FoundVolumes, NotShown, Onlooker, digest};
 pub use error::{Problem, VolumeError, VolumeFailure};
 pub use kind::references;
 pub use measured::{Measurable, MeasuredBy, measurable};
 pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};
-pub use teardown::TeardownError;
+pub use quota::Quotas;
+pub use teardown::{NotTornDown, TeardownError};
 pub use volumes::{Volumes, VolumesConfig};
 
 #[cfg(test)]

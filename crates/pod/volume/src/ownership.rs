@@ -15,7 +15,7 @@ const SET_GID: u32 = 0o2000;
 
 /// When the files of a volume are gone through (`fsGroupChangePolicy`). Has no effect on emptyDir, downwardAPI and
 /// projected volumes, which are always gone through, once: they are new.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ChangePolicy {
     /// Each time.
     Always,

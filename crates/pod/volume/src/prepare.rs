@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use types::corev1::Volume;
 use types::objects::Objects;
 use types::resources::{self, Amounts};
-use types::{Pod, PodUid};
+use types::{Pod, PodUid, pod};
 
 use crate::atomic::{self, Payload};
 use crate::emptydir::{self, Directory, Medium};
@@ -15,6 +15,7 @@ use crate::kind::Kind;
 use crate::ownership::{self, ChangePolicy};
 use crate::paths::{CONFIG_MAP, DOWNWARD_API, EMPTY_DIR, PROJECTED, PodPaths, SECRET};
 use crate::prepared::{MountSource, Mounted};
+use crate::quota::Quotas;
 use crate::{Problem, downward, hostpath, nested, projected};
 
 /// Prepares `volume`; one that is ready stays as it is. Blocks for as long as the file systems do. With the volume comes
@@ -22,6 +23,7 @@ use crate::{Problem, downward, hostpath, nested, projected};
 pub(crate) fn prepare(
     root_dir: &Path,
     allocatable: &Amounts,
+    quotas: Option<&Quotas>,
     pod: &Pod,
     volume: &Volume,
     objects: &Objects,
@@ -35,7 +37,10 @@ pub(crate) fn prepare(
         Kind::EmptyDir(source) => {
             let medium = emptydir::medium(pod, source, memory)?;
             paths.create()?;
-            let directory = Directory { plugin: EMPTY_DIR, volume: &volume.name, mark: &volume.name, medium };
+            // Users of the node can change what a file counts as.
+            let quotas = quotas.filter(|_| pod::spec(pod).host_users == Some(false));
+            let (volume, mark) = (&*volume.name, &*volume.name);
+            let directory = Directory { plugin: EMPTY_DIR, volume, mark, medium, quotas };
             let path = emptydir::set_up(&paths, directory, ownership::fs_group(pod))?;
             Ok((mounted(path, false, true), None))
         }
@@ -117,7 +122,8 @@ impl Shows<'_> {
         paths.create()?;
         let group = ownership::fs_group(pod);
         let mark = format!("wrapped_{volume}");
-        let dir = emptydir::set_up(paths, Directory { plugin, volume, mark: &mark, medium }, group)?;
+        let dir =
+            emptydir::set_up(paths, Directory { plugin, volume, mark: &mark, medium, quotas: None }, group)?;
         nested::create(pod, volume, &dir)?;
         atomic::write(&dir, &payload, Timestamp::now(), |dir| {
             group.map_or(Ok(()), |group| ownership::give(dir, group, true, ChangePolicy::Always))

@@ -45,6 +45,12 @@ pub enum Label {
 pub struct SeveralLabels(Vec<String>);
 
 impl FileLabel {
+    /// That of a user, a role and a type.
+    #[must_use]
+    pub fn new(user: &str, role: &str, kind: &str) -> Self {
+        Self { user: user.to_owned(), role: role.to_owned(), kind: kind.to_owned() }
+    }
+
     /// That of this node; `None` without SELinux. Reads some small files.
     #[must_use]
     pub fn of_node() -> Option<Self> {
@@ -127,6 +133,19 @@ pub fn mount_option(label: &str) -> String {
     format!("context=\"{label}\"")
 }
 
+/// The label in the options of a file system, as the mount table has them.
+#[must_use]
+pub fn mounted_label(options: &str) -> Option<&str> {
+    let at = match options.strip_prefix("context=") {
+        Some(value) => value,
+        None => options.split_once(",context=")?.1,
+    };
+    match at.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').map(|(label, _)| label),
+        None => at.split(',').next(),
+    }
+}
+
 /// Access modes in metrics: of several, the one that lets most.
 #[must_use]
 pub fn mode(access_modes: &[String]) -> &'static str {
@@ -156,6 +175,22 @@ mod tests {
             "securityContext": of_pod, "containers": [container("a", one), container("b", other), bystander],
         }}))
         .unwrap()
+    }
+
+    #[test]
+    fn labels_are_found_in_the_mount_table() {
+        let label = "system_u:object_r:container_file_t:s0:c1,c2";
+        for (options, expected) in [
+            (&*format!("rw,{},data=ordered", mount_option(label)), Some(label)),
+            (&*mount_option(label), Some(label)),
+            ("rw,context=u:r:t:s0", Some("u:r:t:s0")),
+            ("rw,context=u:r:t:s0,size=1k", Some("u:r:t:s0")),
+            ("rw,rootcontext=u:r:t:s0,seclabel", None),
+            ("rw", None),
+            ("", None),
+        ] {
+            assert_eq!(mounted_label(options), expected, "{options}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use linux::PathError;
@@ -44,6 +45,9 @@ pub enum TeardownError {
     /// A driver has not taken its volumes away yet.
     #[error("a driver has not taken its volumes away within {0:?}: look at the driver's log")]
     DriverLate(Duration),
+    /// A driver failed lately, as is said here, and is not asked again yet.
+    #[error("{0}")]
+    Resting(Arc<str>),
     /// Something cannot be unmounted.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -64,6 +68,17 @@ pub enum TeardownError {
         "an earlier attempt still waits for a file system in the pod's directory that does not answer: check its mounts"
     )]
     StillHung,
+}
+
+/// A pod's volumes could not be taken away, and when to try again.
+#[derive(Debug, thiserror::Error)]
+#[error("volumes of the pod could not be taken down")]
+pub struct NotTornDown {
+    /// Why.
+    #[source]
+    pub error: TeardownError,
+    /// When to try again.
+    pub again_in: Duration,
 }
 
 /// Unmounts and removes the volumes of the pod `uid`. One without any is fine.

@@ -73,12 +73,17 @@ impl Drop for Ground {
 }
 
 pub(crate) fn volumes(root_dir: &Path) -> Volumes {
-    Volumes::new(VolumesConfig {
+    Volumes::new(config(root_dir))
+}
+
+pub(crate) fn config(root_dir: &Path) -> VolumesConfig {
+    VolumesConfig {
         root_dir: root_dir.to_owned(),
         allocatable: Amounts::from([(resources::MEMORY.to_owned(), Quantity::bytes(64 << 20))]),
         deadline: Duration::from_secs(30),
         metrics: crate::Metrics::register(&telemetry::metrics::Registry::new()),
-    })
+        quotas: None,
+    }
 }
 
 pub(crate) fn uid() -> PodUid {

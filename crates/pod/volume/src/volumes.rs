@@ -12,15 +12,17 @@ use types::objects::{Objects, TokenRequest};
 use types::resources::Amounts;
 use types::{Pod, PodRef, PodUid};
 
-use crate::drivers::{DriverError, Drivers, FoundVolumes, Onlooker};
-use crate::error::{Problem, VolumeError, VolumeFailure};
+use crate::attempts::{Attempts, Key};
+use crate::drivers::{Drivers, FoundVolumes, Onlooker};
+use crate::error::{Operation, Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
 use crate::paths::{PROJECTED, PodPaths, UnusableUid};
 use crate::prepared::{Mounted, Prepared};
 use crate::projected;
+use crate::quota::Quotas;
 use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
-use crate::teardown::{self, TeardownError};
+use crate::teardown::{self, NotTornDown, TeardownError};
 
 /// What [`Volumes`] has to know about the node.
 #[derive(Clone, Debug)]
@@ -33,14 +35,18 @@ pub struct VolumesConfig {
     pub deadline: Duration,
     /// Where operations are counted.
     pub metrics: Metrics,
+    /// Who has file systems count volumes; nobody, and they are looked through.
+    pub quotas: Option<Quotas>,
 }
 
-/// The volumes of all pods. Cheap to clone. Keeps nothing in memory but which attempts are still under way.
+/// The volumes of all pods. Cheap to clone. Keeps nothing in memory but which attempts are still under
+/// way, and which failed.
 #[derive(Clone, Debug)]
 pub struct Volumes {
-    config: Arc<VolumesConfig>,
+    pub(crate) config: Arc<VolumesConfig>,
     drivers: Option<Arc<dyn Drivers>>,
     busy: Arc<Mutex<HashSet<(PodUid, String)>>>,
+    pub(crate) attempts: Arc<Attempts>,
 }
 
 /// Marks an attempt as under way for as long as its thread is in it.
@@ -59,7 +65,7 @@ impl Volumes {
     /// The volumes of the node that `config` describes.
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
-        Self { config: Arc::new(config), drivers: None, busy: Arc::default() }
+        Self { config: Arc::new(config), drivers: None, busy: Arc::default(), attempts: Arc::default() }
     }
 
     /// The same with drivers for claims and inline volumes.
@@ -84,12 +90,16 @@ impl Volumes {
     pub async fn find(&self, pod: &Arc<Pod>, onlooker: &dyn Onlooker) -> Result<FoundVolumes, VolumeError> {
         let Some(drivers) = &self.drivers else { return Ok(FoundVolumes::default()) };
         let theirs = kind::used(pod).into_iter().filter(|volume| Kind::of(volume).is_of_driver());
-        let found = theirs.map(async |volume| (volume, drivers.find(pod, volume, onlooker).await));
+        let found = theirs.map(async |volume| {
+            let began = Instant::now();
+            let found = drivers.find(pod, volume, onlooker).await;
+            (volume, self.noted(pod, volume, began, found))
+        });
         let (mut all, mut failures) = (FoundVolumes::default(), Vec::new());
         for (volume, found) in futures::future::join_all(found).await {
             match found {
                 Ok(found) => drop(all.0.insert(volume.name.clone(), found)),
-                Err(problem) => failures.push(failure(volume, problem)),
+                Err(failure) => failures.push(*failure),
             }
         }
         if failures.is_empty() { Ok(all) } else { Err(VolumeError { pod: PodRef::of(pod), failures }) }
@@ -168,13 +178,29 @@ impl Volumes {
         objects: &Arc<Objects>,
         found: &FoundVolumes,
     ) -> Result<Prepared, VolumeError> {
+        let uid = PodRef::of(pod).uid;
         let attempts = volumes.into_iter().map(async |volume| {
             let start = Instant::now();
             let result = match found.0.get(&volume.name) {
-                Some(found) => self.in_time(found.show()).await.map(|mounted| (mounted, None)),
-                None => self.attempt(pod, volume, objects).await,
+                Some(found) => {
+                    let shown = self.show(&uid, &volume.name, &**found).await;
+                    shown.map(|mounted| (mounted, None)).map_err(|failed| {
+                        let operation = match (kind::is_device(pod, &volume.name), failed.of_all) {
+                            (false, true) => Operation::MountDevice,
+                            (false, false) => Operation::SetUp,
+                            (true, true) => Operation::SetUpDevice,
+                            (true, false) => Operation::MapPodDevice,
+                        };
+                        Box::new(VolumeFailure {
+                            operation,
+                            ..failure(volume, failed.problem, failed.again_in)
+                        })
+                    })
+                }
+                None => self.noted(pod, volume, start, self.attempt(pod, volume, objects).await),
             };
-            if let Some(plugin) = Kind::of(volume).plugin() {
+            let was_tried = result.as_ref().err().is_none_or(|failure| failure.was_tried());
+            if let Some(plugin) = Kind::of(volume).plugin().filter(|_| was_tried) {
                 let succeeded = matches!(&result, Ok((_, None)));
                 self.config.metrics.mounted(plugin, start.elapsed(), succeeded);
             }
@@ -187,9 +213,9 @@ impl Volumes {
             match result {
                 Ok((mounted, problem)) => {
                     ready.push((volume.name.clone(), mounted));
-                    behind.extend(problem.map(|problem| failure(volume, problem)));
+                    behind.extend(problem.map(|problem| failure(volume, problem, None)));
                 }
-                Err(problem) => failures.push(failure(volume, problem)),
+                Err(failure) => failures.push(*failure),
             }
         }
         if failures.is_empty() {
@@ -201,10 +227,24 @@ impl Volumes {
         }
     }
 
-    /// Waits for a driver no longer than for a file system. It may be dropped at any time.
-    async fn in_time<T>(&self, made: impl Future<Output = Result<T, DriverError>>) -> Result<T, Problem> {
-        let deadline = self.config.deadline;
-        timeout(deadline, made).await.map_err(|_| Problem::DriverLate(deadline))?.map_err(Problem::Driver)
+    /// Takes note of how it went to find out what `volume` is, or to make it without a driver.
+    fn noted<T>(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        began: Instant,
+        result: Result<T, Problem>,
+    ) -> Result<T, Box<VolumeFailure>> {
+        let why = result.as_ref().err().map(|problem| telemetry::chain(problem));
+        let key = Key::Find(PodRef::of(pod).uid, volume.name.clone());
+        let again_in = self.attempts.ended(key, began, why.as_deref());
+        result.map_err(|problem| {
+            let is_over = matches!(problem, Problem::Rejected { .. });
+            let is_mapped =
+                matches!(problem, Problem::NotAttached { .. }) && kind::is_device(pod, &volume.name);
+            let operation = if is_mapped { Operation::SetUpDevice } else { Operation::SetUp };
+            Box::new(VolumeFailure { operation, ..failure(volume, problem, again_in.filter(|_| !is_over)) })
+        })
     }
 
     async fn attempt(
@@ -224,7 +264,8 @@ impl Volumes {
         let prepared = self
             .blocking("prepare volume", move || {
                 let _busy = busy;
-                crate::prepare::prepare(&config.root_dir, &config.allocatable, &pod, &volume, &objects)
+                let VolumesConfig { root_dir, allocatable, quotas, .. } = &*config;
+                crate::prepare::prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
             })
             .await;
         prepared.unwrap_or_else(|source| Err(Problem::Hung { path, source }))
@@ -250,20 +291,49 @@ impl Volumes {
     /// below a mount point, and never follows a link.
     ///
     /// # Errors
-    /// If something is in the way. What was done stays done, and trying again continues.
-    pub async fn teardown(&self, uid: &PodUid) -> Result<(), TeardownError> {
-        self.take_down_drivers(uid).await?;
-        self.take_away("remove volumes", uid, teardown::volumes).await
+    /// If something is in the way, or was a moment ago. What was done stays done, and trying again continues.
+    pub async fn teardown(&self, uid: &PodUid) -> Result<(), NotTornDown> {
+        let arrivals = self.arrivals();
+        if let Some(rest) = self.attempts.rest(&Key::TakeDown(uid.clone(), arrivals)) {
+            return Err(NotTornDown { error: TeardownError::Resting(rest.why), again_in: rest.left });
+        }
+        self.tear_down(uid, arrivals, "remove volumes", teardown::volumes).await?;
+        self.attempts.forget(uid);
+        Ok(())
     }
 
     /// Removes the whole directory of the pod `uid`, its volumes first: the last step of a pod, and what is done with
-    /// orphans.
+    /// orphans, at once.
     ///
     /// # Errors
     /// As [`Volumes::teardown`].
-    pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), TeardownError> {
-        self.take_down_drivers(uid).await?;
-        self.take_away("remove pod dir", uid, teardown::pod_dir).await
+    pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), NotTornDown> {
+        self.tear_down(uid, self.arrivals(), "remove pod dir", teardown::pod_dir).await?;
+        self.attempts.forget(uid);
+        Ok(())
+    }
+
+    fn arrivals(&self) -> u64 {
+        self.drivers.as_ref().map_or(0, |drivers| drivers.arrivals())
+    }
+
+    async fn tear_down(
+        &self,
+        uid: &PodUid,
+        arrivals: u64,
+        what: &'static str,
+        call: fn(&Path, &PodUid) -> Result<(), TeardownError>,
+    ) -> Result<(), NotTornDown> {
+        let began = Instant::now();
+        let failed = |error: TeardownError, key| {
+            let again_in = self.attempts.ended(key, began, Some(&telemetry::chain(&error)));
+            NotTornDown { error, again_in: again_in.unwrap_or_default() }
+        };
+        let of_drivers = Key::TakeDown(uid.clone(), arrivals);
+        self.take_down_drivers(uid).await.map_err(|error| failed(error, of_drivers))?;
+        // No volume has an empty name.
+        let of_rest = Key::Find(uid.clone(), String::new());
+        self.take_away(what, uid, call).await.map_err(|error| failed(error, of_rest))
     }
 
     /// Has drivers take away what is theirs. Parts of their volumes that containers had are in their way, and go first.
@@ -296,6 +366,17 @@ impl Volumes {
         self.blocking("list pod dirs", move || teardown::orphans(&config.root_dir, &known)).await?
     }
 
+    /// Learns which volumes their file systems count, and releases what counted volumes that are gone.
+    ///
+    /// # Errors
+    /// If a file system does not answer in time.
+    pub async fn settle_quotas(&self) -> Result<(), Abandoned> {
+        match self.config.quotas.clone() {
+            Some(quotas) => self.blocking("quotas", move || quotas.settle()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Marks an attempt as under way; `None` if one is already.
     fn begin(&self, key: (PodUid, String)) -> Option<Busy> {
         let is_first = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
@@ -311,8 +392,9 @@ impl Volumes {
     }
 }
 
-fn failure(volume: &Volume, problem: Problem) -> VolumeFailure {
-    VolumeFailure { volume: volume.name.clone(), kind: Kind::of(volume).field(), problem }
+fn failure(volume: &Volume, problem: Problem, again_in: Option<Duration>) -> VolumeFailure {
+    let (operation, kind) = (Operation::SetUp, Kind::of(volume).field());
+    VolumeFailure { volume: volume.name.clone(), kind, operation, problem, again_in }
 }
 
 #[cfg(test)]

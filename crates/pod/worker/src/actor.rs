@@ -133,6 +133,7 @@ impl<L: Lifecycle> Actor<L> {
             tokio::select! {
                 changed = self.orders.changed() => if changed.is_err() { return },
                 _ = observed.changed() => {}
+                () = self.cell.woken() => {}
                 () = sleep_until(Instant::now() + wake) => {}
             }
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use types::{Ended, ObservedPod, Pod, PodChange, PodRef, SourceKind};
+use types::{Ended, ObservedPod, Pod, PodChange, PodRef, PodUid, SourceKind};
 use worker::{Job, Lifecycle, Metrics, Phase, Round, RoundError, Table, Verdict, Workers};
 
 #[derive(Default)]
@@ -26,6 +26,8 @@ struct Script {
     unsure: HashSet<String>,
     /// Pods whose containers take as long as the test likes to stop.
     slow: HashSet<String>,
+    /// Pods whose volumes cannot be taken away, until somebody comes.
+    dirty: HashSet<String>,
 }
 
 struct Fake {
@@ -97,6 +99,10 @@ impl Lifecycle for Fake {
 
     async fn clean_up(&self, job: &Job, removed: bool) -> Result<(), RoundError> {
         self.note(if removed { "remove" } else { "clean" }, job);
+        if self.script.lock().unwrap().dirty.contains(job.cell.pod.uid.as_str()) {
+            let again_in = Some(Duration::from_secs(3600));
+            return Err(RoundError { reason: "FailedKillPod", message: "a driver is away".into(), again_in });
+        }
         Ok(())
     }
 
@@ -203,6 +209,19 @@ async fn waking_one_pod_syncs_it_at_once_and_no_other() {
     bed.table.borrow().pods["1"].cell.wake();
     bed.until(&["sync 1", "sync 1"]).await;
     assert_eq!((begun.elapsed(), bed.count("sync 2")), (Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waking_a_pod_that_is_cleaned_up_tries_that_again_at_once() {
+    let mut bed = Bed::new(Script { dirty: ["u1".to_owned()].into(), ..Script::default() });
+    let one = pod("one", "u1");
+    bed.set(one.clone()).await;
+    bed.until(&["sync u1"]).await;
+    bed.remove(&one).await;
+    bed.until(&["remove u1"]).await;
+    bed.fake.script.lock().unwrap().dirty.clear();
+    bed.table.borrow().pods[&PodUid::from("u1")].cell.wake();
+    bed.until(&["remove u1", "remove u1", "forget u1"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ const SUITE: &str = "forky";
 const MIRROR: &str = "http://deb.debian.org/debian";
 
 const PACKAGES: &str = "systemd-sysv,dbus,udev,kmod,iproute2,iptables,\
+                        e2fsprogs,xfsprogs,\
                         linux-image-cloud-amd64,containerd,runc,containernetworking-plugins,busybox-static";
 
 /// Servers and clients of volumes of networks, by apt: debootstrap takes the first of several packages that would do, and

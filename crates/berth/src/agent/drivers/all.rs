@@ -14,10 +14,12 @@ use tokio::sync::watch;
 use types::corev1::Volume;
 use types::{Pod, PodRef, PodUid};
 use volume::claim::VolumeMode;
-use volume::{DriverError, FoundVolume, MountSource, Mounted, Onlooker, Problem};
+use volume::{Attempt, DriverError, FoundVolume, MountSource, Mounted, NotShown, Onlooker, Problem};
 use worker::Table;
 
-use super::{ClusterDrivers, Shown, is_read_only};
+use super::grow::{Grower, Id, OfClaim};
+use super::label::Conflicts;
+use super::{ClusterDrivers, Shown, is_of_claim, is_read_only, wake_waiting};
 
 /// Where programs are looked for if the environment does not say.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -80,6 +82,15 @@ impl NodeDrivers {
     }
 }
 
+/// Wakes the workers of the pods in `table` that may wait for a command of `volumes` when one ends that was waited for no longer.
+pub(crate) async fn wake_after_commands(volumes: intree::Volumes, table: watch::Receiver<Arc<Table>>) {
+    let mut ends = volumes.late_ends();
+    // The sender lives as long as the agent.
+    while ends.changed().await.is_ok() {
+        wake_waiting(&table.borrow(), |volume| is_of_claim(volume) || Source::Inline(volume).is_ours());
+    }
+}
+
 #[async_trait]
 impl volume::Drivers for NodeDrivers {
     /// A volume that is there needs nobody.
@@ -89,29 +100,33 @@ impl volume::Drivers for NodeDrivers {
         volume: &Volume,
         onlooker: &dyn Onlooker,
     ) -> Result<Box<dyn FoundVolume>, Problem> {
-        if let Some(shown) = self.mounted.shown(&PodRef::of(pod).uid, &volume.name).await {
+        let uid = PodRef::of(pod).uid;
+        let is_owed = self.cluster.as_ref().is_some_and(|cluster| cluster.is_owed(&uid, &volume.name));
+        if !is_owed && let Some(shown) = self.mounted.shown(&uid, &volume.name).await {
             let read_only = is_read_only(pod, volume);
-            let selinux_relabel = !read_only && shown.target.plugin != intree::Plugin::Nfs;
+            let selinux_relabel = !read_only && !shown.labelled && shown.target.plugin != intree::Plugin::Nfs;
             let source = source(shown.path, shown.target.mode);
             return Ok(Box::new(Shown(Mounted { source, read_only, selinux_relabel })));
         }
         let source = Source::Inline(volume);
         if source.is_ours() {
-            let wanted = match (&self.cluster, source.secret(pod)) {
+            let to_mount = match (&self.cluster, source.secret(pod)) {
                 (Some(cluster), _) => {
-                    let wanted = cluster.mounted_here(pod, &volume.name, source, onlooker).await;
+                    let to_mount = cluster.mounted_here(pod, volume, source, onlooker).await;
                     onlooker.waits_for(&volume.name, None);
-                    wanted?
+                    to_mount?
                 }
                 (None, Some(secret)) => {
                     let what = format!("secret {}/{} of the volume", secret.namespace, secret.name);
                     return Err(Problem::Unsupported { what, needs: NO_SERVER });
                 }
                 (None, None) => {
-                    intree::wanted(pod, source, None).map_err(|error| Problem::Driver(error.into()))?
+                    let wanted = intree::wanted(pod, source, None);
+                    let wanted = wanted.map_err(|error| Problem::Driver(error.into()))?;
+                    ToMount { volumes: self.mounted.clone(), wanted, conflicts: None, grower: None }
                 }
             };
-            return Ok(Box::new(ToMount { volumes: self.mounted.clone(), wanted }));
+            return Ok(Box::new(to_mount));
         }
         match &self.cluster {
             Some(cluster) => cluster.find(pod, volume, onlooker).await,
@@ -144,6 +159,11 @@ impl volume::Drivers for NodeDrivers {
         ours?;
         theirs
     }
+
+    fn arrivals(&self) -> u64 {
+        let registrations = self.cluster.as_ref().map_or(0, |cluster| cluster.arrivals());
+        registrations + *self.mounted.late_ends().borrow()
+    }
 }
 
 /// What is at `path` on the node.
@@ -159,16 +179,33 @@ pub(super) fn source(path: PathBuf, mode: VolumeMode) -> MountSource {
 pub(super) struct ToMount {
     pub(super) volumes: intree::Volumes,
     pub(super) wanted: intree::Wanted,
+    /// None for a volume that cannot be mounted with a label.
+    pub(super) conflicts: Option<Conflicts>,
+    /// Who has it grow before a container gets it, if it may have to.
+    pub(super) grower: Option<(Grower, OfClaim)>,
 }
 
 #[async_trait]
 impl FoundVolume for ToMount {
-    async fn show(&self) -> Result<Mounted, DriverError> {
-        let path = self.volumes.prepare(&self.wanted).await?;
+    async fn show(&self) -> Result<Mounted, NotShown> {
+        let path = self.volumes.prepare(&self.wanted).await.map_err(|error| {
+            if let (intree::VolumeError::Label { .. }, Some(conflicts)) = (&error, &self.conflicts) {
+                conflicts.add();
+            }
+            let of_all = error.is_of_device();
+            NotShown { error: error.into(), of_all }
+        })?;
+        if let Some((grower, of_claim)) = &self.grower {
+            grower.grow_at_mount(of_claim, &Id::Mounted(self.wanted.target.spec_name.clone())).await?;
+        }
         Ok(Mounted {
             source: source(path, self.wanted.target.mode),
             read_only: self.wanted.read_only,
             selinux_relabel: self.wanted.is_relabeled(),
         })
+    }
+
+    fn attempt(&self) -> Attempt {
+        self.wanted.attempt(*self.volumes.late_ends().borrow())
     }
 }

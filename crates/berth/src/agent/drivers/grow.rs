@@ -6,25 +6,26 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use csi::{ExpandError, Growth, SecretName, SpecError, VolumeId, expand_secret};
+use csi::{Growth, SecretName, VolumeId, expand_secret};
 use jiff::Timestamp;
 use kubeapi::{ApiError, ApiErrorKind, Client, Object};
 use serde_json::Value;
 use task::events::Recorder;
 use tokio::sync::Mutex as Turn;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
-use types::{ClaimRef, Event, Pod, PodRef, PodUid, pod, reason};
+use types::{Event, Pod, PodRef, PodUid, Quantity, StorageRef, pod, reason};
+use volume::backoff;
 use volume::claim::{self, ClaimName};
 use volume::growth::{self, Decision, Growing, OnNode, When};
 
 use super::DEADLINE;
 use super::error::AskError;
 
-/// How soon a volume is tried again that could not grow; this doubles.
-const RETRY: Duration = Duration::from_millis(500);
-/// The longest such time.
-const LONGEST_RETRY: Duration = Duration::from_secs(122);
+mod error;
+
+use error::{GrowError, NotExpanded, NotGrown};
+
 /// How often a claim is told again that its volume has grown, if it was changed meanwhile.
 const TELLS: usize = 3;
 
@@ -33,7 +34,27 @@ const TELLS: usize = 3;
 pub(in crate::agent) struct Grower {
     client: Client,
     volumes: csi::Volumes,
+    /// Those that berth mounts itself.
+    mounted: intree::Volumes,
     sizes: Arc<Sizes>,
+}
+
+/// A volume of a claim.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Id {
+    /// Of a CSI driver.
+    Csi(VolumeId),
+    /// One that berth mounts itself, by the name of its PersistentVolume.
+    Mounted(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Csi(id) => write!(f, "{id}"),
+            Self::Mounted(name) => f.write_str(name),
+        }
+    }
 }
 
 /// A volume that a pod has by a claim.
@@ -66,13 +87,13 @@ pub(super) struct Sizes {
 #[derive(Default)]
 struct State {
     pods: HashMap<PodUid, OfPod>,
-    volumes: HashMap<VolumeId, Arc<Turn<Here>>>,
+    volumes: HashMap<Id, Arc<Turn<Here>>>,
 }
 
 #[derive(Default)]
 struct OfPod {
     looked: Option<Instant>,
-    volumes: HashSet<VolumeId>,
+    volumes: HashSet<Id>,
     /// Those that have to grow before a container gets them, by their names in the pod.
     owed: HashSet<String>,
 }
@@ -92,40 +113,11 @@ impl Here {
         self.in_use || self.failed.is_some_and(|(at, delay)| now < at + delay)
     }
 
-    fn fails(&mut self, now: Instant) {
-        let delay = self.failed.map_or(RETRY, |(_, delay)| (delay * 2).min(LONGEST_RETRY));
+    fn fails(&mut self, now: Instant) -> Duration {
+        let delay = self.failed.map_or(backoff::FIRST, |(_, delay)| (delay * 2).min(backoff::LONGEST));
         self.failed = Some((now, delay));
+        delay
     }
-}
-
-/// A volume has not grown.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum GrowError {
-    /// What has to be known of it could not be read.
-    #[error("failed to fetch {what} from API server")]
-    Fetch {
-        what: String,
-        #[source]
-        source: AskError,
-    },
-    /// The claim could not be told.
-    #[error("update of the status of the claim failed")]
-    Tell(#[source] AskError),
-    /// It is not one of a CSI driver, or its Secret is no text.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// The driver did not do it.
-    #[error(transparent)]
-    Driver(#[from] ExpandError),
-}
-
-/// A volume had to grow before a pod gets it, or may have had to, and did not.
-#[derive(Debug, thiserror::Error)]
-#[error("MountVolume.Setup failed while expanding volume for volume {volume:?}")]
-pub(super) struct NotGrown {
-    volume: String,
-    #[source]
-    source: GrowError,
 }
 
 impl fmt::Debug for Grower {
@@ -155,7 +147,7 @@ impl Sizes {
         due
     }
 
-    fn here(&self, pod: &PodUid, volume: &VolumeId) -> Arc<Turn<Here>> {
+    fn here(&self, pod: &PodUid, volume: &Id) -> Arc<Turn<Here>> {
         let mut state = self.lock();
         state.pods.entry(pod.clone()).or_default().volumes.insert(volume.clone());
         Arc::clone(state.volumes.entry(volume.clone()).or_default())
@@ -170,6 +162,11 @@ impl Sizes {
         let mut state = self.lock();
         let all = &mut state.pods.entry(pod.clone()).or_default().owed;
         let _ = if owed { all.insert(name.to_owned()) } else { all.remove(name) };
+    }
+
+    /// Whether the pod has volumes that are looked at.
+    fn has(&self, pod: &PodUid) -> bool {
+        self.lock().pods.contains_key(pod)
     }
 
     /// Forgets the pod, and the volumes that no other pod has.
@@ -188,9 +185,9 @@ impl Sizes {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let meta = &claim.metadata;
         let claim =
-            ClaimRef { namespace: text(&meta.namespace), name: text(&meta.name), uid: text(&meta.uid) };
+            StorageRef { namespace: meta.namespace.clone(), name: text(&meta.name), uid: text(&meta.uid) };
         let event = event(pod);
-        self.recorder.record(event.clone().about_claim(&claim));
+        self.recorder.record(event.clone().about_storage(&claim));
         self.recorder.record(event);
     }
 }
@@ -212,12 +209,13 @@ impl Grower {
     pub(super) fn new(
         client: Client,
         volumes: csi::Volumes,
+        mounted: intree::Volumes,
         node: &str,
         recorder: Recorder,
         metrics: volume::Metrics,
         every: Duration,
     ) -> Self {
-        Self { client, volumes, sizes: Arc::new(Sizes::new(recorder, node, metrics, every)) }
+        Self { client, volumes, mounted, sizes: Arc::new(Sizes::new(recorder, node, metrics, every)) }
     }
 
     /// Looks whether volumes of `pod`, which its containers have, are to grow, and has them grow. Returns at once; what was
@@ -239,32 +237,46 @@ impl Grower {
     }
 
     async fn grow_online(&self, of_claim: &OfClaim) {
-        let OfClaim { pod, name, .. } = of_claim;
-        let Some(id) = self.volumes.expandable(&pod.uid, name).await else { return };
-        // Whoever has the turn looks at it now, for this pod or for another.
-        let here = self.sizes.here(&pod.uid, &id);
-        let Ok(mut here) = here.try_lock() else { return };
-        if here.rests(Instant::now()) {
-            return;
-        }
-        match Box::pin(self.grow(of_claim, &id, When::Online, &mut here)).await {
-            Ok(()) => here.failed = None,
-            Err((seen, error)) => {
-                here.fails(Instant::now());
-                let error = telemetry::chain(&error);
-                tracing::warn!(%pod, volume = %id, error, "A volume could not grow");
-                if let Some(seen) = seen {
-                    let name = seen.volume_name();
-                    let text =
-                        format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {error}");
-                    self.sizes.recorder.record(Event::warning(
-                        pod,
-                        reason::event::VOLUME_RESIZE_FAILED,
-                        text,
-                    ));
-                }
+        // What failed is tried again when it is due, for as long as the pod has it.
+        while let Some(delay) = self.try_online(of_claim).await {
+            sleep(delay).await;
+            if !self.sizes.has(&of_claim.pod.uid) {
+                return;
             }
         }
+    }
+
+    /// Returns when to try again, if it failed.
+    async fn try_online(&self, of_claim: &OfClaim) -> Option<Duration> {
+        let OfClaim { pod, name, .. } = of_claim;
+        let id = self.expandable(&pod.uid, name).await?;
+        // Whoever has the turn looks at it now, for this pod or for another.
+        let here = self.sizes.here(&pod.uid, &id);
+        let mut here = here.try_lock().ok()?;
+        if here.rests(Instant::now()) {
+            return None;
+        }
+        let Err((seen, error)) = Box::pin(self.grow(of_claim, &id, When::Online, &mut here)).await else {
+            here.failed = None;
+            return None;
+        };
+        let delay = here.fails(Instant::now());
+        let error = telemetry::chain(&error);
+        tracing::warn!(%pod, volume = %id, error, "A volume could not grow");
+        if let Some(seen) = seen {
+            let name = seen.volume_name();
+            let text = format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {error}");
+            self.sizes.recorder.record(Event::warning(pod, reason::event::VOLUME_RESIZE_FAILED, text));
+        }
+        Some(delay)
+    }
+
+    /// The volume that the pod calls `name`, if something has to be done on nodes when it grows.
+    async fn expandable(&self, pod: &PodUid, name: &str) -> Option<Id> {
+        if let Some(id) = self.volumes.expandable(pod, name).await {
+            return Some(Id::Csi(id));
+        }
+        self.mounted.expandable(pod, name).await.map(Id::Mounted)
     }
 
     /// Whether the volume that the pod calls `name` has to grow before a container gets it.
@@ -276,8 +288,10 @@ impl Grower {
     ///
     /// # Errors
     /// If it has to, or may have to, and could not. No container may have it yet.
-    pub(super) async fn grow_at_mount(&self, of_claim: &OfClaim, id: &VolumeId) -> Result<(), NotGrown> {
-        if !self.volumes.expands(&id.driver).await {
+    pub(super) async fn grow_at_mount(&self, of_claim: &OfClaim, id: &Id) -> Result<(), NotGrown> {
+        if let Id::Csi(id) = id
+            && !self.volumes.expands(&id.driver).await
+        {
             return Ok(());
         }
         let OfClaim { pod, name, .. } = of_claim;
@@ -298,7 +312,7 @@ impl Grower {
     async fn grow(
         &self,
         of_claim: &OfClaim,
-        id: &VolumeId,
+        id: &Id,
         when: When,
         here: &mut Here,
     ) -> Result<(), (Option<Seen>, GrowError)> {
@@ -331,7 +345,7 @@ impl Grower {
     }
 
     /// The claim and its volume; none if the volume is not (any more) the claim's, or not `id`, or not one of files.
-    async fn see(&self, of_claim: &OfClaim, id: &VolumeId) -> Result<Option<Seen>, GrowError> {
+    async fn see(&self, of_claim: &OfClaim, id: &Id) -> Result<Option<Seen>, GrowError> {
         let (namespace, name) = (&*of_claim.pod.name.namespace, &of_claim.claim.name);
         let what = || format!("PVC {namespace}/{name}");
         let claim: PersistentVolumeClaim = self.get(Some(namespace), name, what).await?;
@@ -342,9 +356,11 @@ impl Grower {
         let volume: PersistentVolume = self.get(None, pv, || format!("PV {pv}")).await?;
         let spec = volume.spec.as_ref();
         let bound = spec.and_then(|spec| spec.claim_ref.as_ref()).and_then(|claim| claim.uid.as_ref());
-        let is_it = spec
-            .and_then(|spec| spec.csi.as_ref())
-            .is_some_and(|csi| csi.driver == id.driver && csi.volume_handle == id.handle);
+        let csi = spec.and_then(|spec| spec.csi.as_ref());
+        let is_it = match id {
+            Id::Csi(id) => csi.is_some_and(|csi| csi.driver == id.driver && csi.volume_handle == id.handle),
+            Id::Mounted(name) => pv == name && csi.is_none(),
+        };
         let is_of_files = spec.is_some_and(|spec| spec.volume_mode.as_deref() != Some("Block"));
         let is_bound = bound.is_some() && bound == claim.metadata.uid.as_ref();
         Ok((is_bound && is_it && is_of_files).then_some(Seen { claim, volume }))
@@ -363,19 +379,8 @@ impl Grower {
         {
             claim = self.tell_claim(&claim, &patch).await.map_err(GrowError::Tell)?;
         }
-        let secret = match expand_secret(&seen.volume) {
-            None => None,
-            Some(SecretName { namespace, name }) => {
-                let what = || format!("secret {namespace}/{name}");
-                Some(self.get::<Secret>(Some(&namespace), &name, what).await?)
-            }
-        };
-        let bytes = u64::try_from(growing.size.value()).unwrap_or_default();
-        let growth = Growth::of(&seen.volume, &pod.uid, bytes, secret.as_ref())?;
         let start = Instant::now();
-        let expanded = self.volumes.expand(&growth).await;
-        let driver = seen.volume.spec.as_ref().and_then(|spec| spec.csi.as_ref()).map(|csi| &*csi.driver);
-        let plugin = format!("kubernetes.io/csi:{}", driver.unwrap_or_default());
+        let (plugin, expanded) = self.expand(&pod.uid, seen, growing.size).await?;
         match expanded {
             Ok(()) => {
                 self.sizes.metrics.grown(&plugin, start.elapsed(), true);
@@ -389,8 +394,7 @@ impl Grower {
                 }
                 self.tell_until_heard(claim, |claim| Some(growth::grown(claim, growing.size))).await
             }
-            // The pod is about to go, or there is nothing to do on nodes.
-            Err(ExpandError::NotThere(_) | ExpandError::Unsupported(_)) => Ok(()),
+            Err(error) if error.is_nothing() => Ok(()),
             Err(error) => {
                 self.sizes.metrics.grown(&plugin, start.elapsed(), false);
                 if error.is_final() {
@@ -406,7 +410,38 @@ impl Grower {
         }
     }
 
-    async fn tell_failure(&self, claim: PersistentVolumeClaim, error: &ExpandError, for_good: bool) {
+    /// Has the volume grow, and returns the name of its plugin with how that went.
+    async fn expand(
+        &self,
+        pod: &PodUid,
+        seen: &Seen,
+        size: Quantity,
+    ) -> Result<(String, Result<(), NotExpanded>), GrowError> {
+        let bytes = |size: Quantity| u64::try_from(size.value()).unwrap_or_default();
+        let spec = seen.volume.spec.as_ref();
+        let Some(csi) = spec.and_then(|spec| spec.csi.as_ref()) else {
+            let before = growth::size_of(&seen.claim).map(bytes).unwrap_or_default();
+            let grows = intree::Growth::of(&seen.volume, pod, [bytes(size), before])?;
+            let flex = spec.and_then(|spec| spec.flex_volume.as_ref());
+            let plugin = flex.map_or_else(
+                || "kubernetes.io/local-volume".to_owned(),
+                |flex| format!("flexvolume-{}", flex.driver),
+            );
+            return Ok((plugin, self.mounted.expand(&grows).await.map_err(NotExpanded::from)));
+        };
+        let secret = match expand_secret(&seen.volume) {
+            None => None,
+            Some(SecretName { namespace, name }) => {
+                let what = || format!("secret {namespace}/{name}");
+                Some(self.get::<Secret>(Some(&namespace), &name, what).await?)
+            }
+        };
+        let grows = Growth::of(&seen.volume, pod, bytes(size), secret.as_ref())?;
+        let plugin = format!("kubernetes.io/csi:{}", csi.driver);
+        Ok((plugin, self.volumes.expand(&grows).await.map_err(NotExpanded::from)))
+    }
+
+    async fn tell_failure(&self, claim: PersistentVolumeClaim, error: &NotExpanded, for_good: bool) {
         let for_good = error.is_infeasible() || for_good;
         let (text, now) = (telemetry::chain(error), format!("{:.0}", Timestamp::now()));
         let told = self.tell_until_heard(claim, |claim| growth::failed(claim, &text, for_good, &now)).await;
@@ -485,14 +520,15 @@ mod tests {
     #[test]
     fn what_is_known_of_a_volume_goes_with_the_last_pod_that_has_it() {
         let sizes = sizes();
-        let volume = VolumeId { driver: "d".into(), handle: "v".into() };
+        let volume = Id::Csi(VolumeId { driver: "d".into(), handle: "v".into() });
         let (one, other) = (PodUid::from("one"), PodUid::from("other"));
         let here = sizes.here(&one, &volume);
         assert!(Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
         sizes.owe(&one, "data", true);
         assert!(sizes.is_owed(&one, "data") && !sizes.is_owed(&other, "data"));
+        assert!(sizes.has(&one));
         sizes.forget(&one);
-        assert!(!sizes.is_owed(&one, "data"));
+        assert!(!sizes.is_owed(&one, "data") && !sizes.has(&one));
         assert!(Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
         sizes.forget(&other);
         assert!(!Arc::ptr_eq(&here, &sizes.here(&other, &volume)));

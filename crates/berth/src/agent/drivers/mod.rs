@@ -33,12 +33,13 @@ use tokio::time::{Instant, sleep};
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::{Pod, PodRef, PodUid, pod};
+use volume::backoff::{self, BackOff};
 use volume::claim::{self, VolumeMode};
-use volume::{DriverError, FoundVolume, Mounted, Onlooker, Problem};
+use volume::{Attempt, DriverError, FoundVolume, Mounted, NotShown, Onlooker, Problem};
 use worker::Table;
 
-pub(super) use self::all::{NodeDrivers, mounted_volumes};
-use self::all::{ToMount, source};
+use self::all::source;
+pub(super) use self::all::{NodeDrivers, mounted_volumes, wake_after_commands};
 use self::announce::Announcer;
 use self::attach::Attaching;
 use self::inuse::{Kept, UsedVolumes, used_by};
@@ -46,7 +47,7 @@ use self::limits::Limits;
 use self::renewal::Renewals;
 use self::wanted::Made;
 use super::cluster::Cluster;
-use grow::{Grower, OfClaim};
+use grow::{Grower, Id, OfClaim};
 use label::Labels;
 #[cfg(test)]
 pub(super) use label::Metrics as LabelMetrics;
@@ -56,10 +57,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When it is looked again which volumes are here, after that could not be seen.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-
-/// When a volume that could not be unstaged is tried again, and how long that gets. A driver that comes is asked at once.
-const RECLAIM_AGAIN: Duration = Duration::from_secs(10);
-const RECLAIM_LONGEST: Duration = Duration::from_mins(2);
 
 /// Drivers that are to be asked how much room they have.
 const DOUBTS: usize = 16;
@@ -153,6 +150,7 @@ impl ClusterDrivers {
         let grower = Grower::new(
             cluster.client.clone(),
             volumes.clone(),
+            mounted.clone(),
             node,
             recorder.clone(),
             volume::Metrics::register(metrics),
@@ -188,35 +186,56 @@ impl ClusterDrivers {
         self.registered.subscribe()
     }
 
-    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes. Has drivers unstage what is staged
-    /// for nobody: when one comes, and when a pod has left something that could not be unstaged with it.
+    /// Serves the pods in `table` and what they have left behind, each without waiting for the other.
     pub(super) async fn serve(self: Arc<Self>, mut table: watch::Receiver<Arc<Table>>) {
         // Before all pods are known, none waits for a driver, and nothing is staged for nobody.
         if table.wait_for(|table| table.complete).await.is_err() {
             return;
         }
+        tokio::join!(self.wake(table), self.reclaim());
+    }
+
+    /// Wakes the workers of the pods in `table` that may wait for a driver when one comes.
+    async fn wake(&self, table: watch::Receiver<Arc<Table>>) {
         let mut registered = self.registered();
         registered.mark_changed();
-        let mut retry: Option<Duration> = None;
+        while registered.changed().await.is_ok() {
+            wake_waiting(&table.borrow(), is_of_driver);
+        }
+    }
+
+    /// Has drivers unstage what is staged for nobody: when one comes, when a pod has left something that could not be unstaged
+    /// with it, and when what failed is due.
+    async fn reclaim(&self) {
+        let mut registered = self.registered();
+        registered.mark_changed();
+        let mut failed = BackOff::default();
         loop {
+            let (_, retry) = failed.resting(Instant::now());
             tokio::select! {
                 changed = registered.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    wake_waiting(&table.borrow());
+                    // A driver that comes is asked at once.
+                    failed = BackOff::default();
                 }
                 () = self.left.notified() => {}
                 () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
             // What a pod wants is published to it, or is about to be, and then its worker says so.
-            let mut again = false;
-            for (volume, error) in self.volumes.reclaim(&BTreeSet::new()).await {
-                again |= !matches!(error, csi::VolumeError::NotRegistered(_));
+            let began = Instant::now();
+            let resting: BTreeSet<_> = failed.resting(began).0.into_iter().cloned().collect();
+            let left = self.volumes.reclaim(&resting).await;
+            failed.forget(|of| !resting.contains(of) && !left.iter().any(|(volume, _)| volume == of));
+            for (volume, error) in left {
+                let is_awaited = matches!(error, csi::VolumeError::NotRegistered(_));
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
+                if !is_awaited {
+                    failed.failed(volume, &error, [began, Instant::now()], backoff::LONGEST);
+                }
             }
-            retry = again.then(|| retry.map_or(RECLAIM_AGAIN, |last| (last * 2).min(RECLAIM_LONGEST)));
             self.attaching.used.doubt();
         }
     }
@@ -273,8 +292,12 @@ struct Shown(Mounted);
 
 #[async_trait]
 impl FoundVolume for Shown {
-    async fn show(&self) -> Result<Mounted, DriverError> {
+    async fn show(&self) -> Result<Mounted, NotShown> {
         Ok(self.0.clone())
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt::default()
     }
 }
 
@@ -286,6 +309,8 @@ struct ToMake {
     renewals: Arc<Renewals>,
     /// The claim that the pod has it by.
     of_claim: Option<OfClaim>,
+    /// Which registration of its driver there was.
+    instance: Option<u64>,
     wanted: Wanted,
 }
 
@@ -297,19 +322,26 @@ impl fmt::Debug for ToMake {
 
 #[async_trait]
 impl FoundVolume for ToMake {
-    async fn show(&self) -> Result<Mounted, DriverError> {
+    async fn show(&self) -> Result<Mounted, NotShown> {
         let wanted = &self.wanted;
-        let path = self.volumes.prepare(wanted).await.inspect_err(|error| {
+        let path = self.volumes.prepare(wanted).await.map_err(|error| {
             if matches!(error, csi::VolumeError::Label { .. }) {
-                self.labels.conflict(&wanted.volume.driver, wanted.by_one_pod);
+                let plugin = format!("kubernetes.io/csi:{}", wanted.volume.driver);
+                self.labels.conflict(&plugin, wanted.by_one_pod);
             }
+            let of_all = matches!(error, csi::VolumeError::Stage(_));
+            NotShown { error: error.into(), of_all }
         })?;
         // It was published just now.
         drop(self.renewals.begin(&wanted.pod, &wanted.name, Instant::now()));
         if let Some(of_claim) = &self.of_claim {
-            self.grower.grow_at_mount(of_claim, &wanted.volume).await?;
+            self.grower.grow_at_mount(of_claim, &Id::Csi(wanted.volume.clone())).await?;
         }
         Ok(mounted(path, wanted.volume_mode, wanted.read_only, wanted.label.is_some()))
+    }
+
+    fn attempt(&self) -> Attempt {
+        self.wanted.attempt(self.volumes.layout(), self.instance)
     }
 }
 
@@ -319,6 +351,11 @@ fn mounted(path: PathBuf, mode: VolumeMode, read_only: bool, labelled: bool) -> 
 }
 
 impl ClusterDrivers {
+    /// Whether the volume that the pod calls `name` has to grow before a container gets it.
+    pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
+        self.grower.is_owed(pod, name)
+    }
+
     /// Finds a volume of a claim or of a CSI driver. One that is there needs neither the API server nor its driver.
     pub(super) async fn find(
         &self,
@@ -342,10 +379,16 @@ impl ClusterDrivers {
                 labels: Arc::clone(&self.labels),
                 renewals: Arc::clone(&self.renewals),
                 of_claim: OfClaim::of(pod, volume),
+                instance: self.registered.instance(&wanted.volume.driver),
                 wanted: *wanted,
             }),
-            Made::Here(wanted) => Box::new(ToMount { volumes: self.mounted.clone(), wanted: *wanted }),
+            Made::Here(to_mount) => to_mount,
         })
+    }
+
+    /// How many registrations of drivers there were.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.registered.arrivals()
     }
 
     /// The groups that all processes of the pod are in because of its volumes.
@@ -379,16 +422,20 @@ impl Drop for TellAtEnd<'_> {
     }
 }
 
-/// Wakes the workers of pods that may wait for a driver.
-fn wake_waiting(table: &Table) {
-    let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(is_of_driver);
+/// Wakes the workers of pods that have a volume for which they may wait, as `is_waited_for` says.
+fn wake_waiting(table: &Table, is_waited_for: impl Fn(&Volume) -> bool) {
+    let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(&is_waited_for);
     for entry in table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
         entry.cell.wake();
     }
 }
 
 fn is_of_driver(volume: &Volume) -> bool {
-    volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() || volume.csi.is_some()
+    is_of_claim(volume) || volume.csi.is_some()
+}
+
+fn is_of_claim(volume: &Volume) -> bool {
+    volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some()
 }
 
 /// Whether the pod may only read the volume, by its spec.

@@ -1,23 +1,29 @@
 //! Volumes that berth mounts itself, as far as the API server has a say in them.
 
-use intree::Source;
+use intree::{Plugin, Source};
+use types::corev1::Volume;
 use types::{Pod, PodRef, PodUid, pod};
+use volume::claim::VolumeMode;
 use volume::{Onlooker, Problem};
 
 use super::ClusterDrivers;
+use super::all::ToMount;
 use super::attach::{Stage, stage, waits_for};
 use super::error::DriversError;
+use super::grow::OfClaim;
+use super::label::Conflicts;
 
 impl ClusterDrivers {
-    /// What `pod` is to have of the volume that it calls `name`: with its Secret, and after it was attached if it is one that
+    /// What `pod` is to have of its volume `volume`: with its Secret, and after it was attached if it is one that
     /// the control plane attaches. A static pod does not wait for that.
     pub(super) async fn mounted_here(
         &self,
         pod: &Pod,
-        name: &str,
+        volume: &Volume,
         source: Source<'_>,
         onlooker: &dyn Onlooker,
-    ) -> Result<intree::Wanted, Problem> {
+    ) -> Result<ToMount, Problem> {
+        let name = volume.name.as_str();
         let secret = match source.secret(pod) {
             Some(secret) => {
                 onlooker.waits_for(name, Some(format!("the API server: Secret {:?}", secret.name)));
@@ -26,17 +32,30 @@ impl ClusterDrivers {
             None => None,
         };
         let mut wanted = intree::wanted(pod, source, secret.as_ref()).map_err(DriversError::from)?;
+        let mut conflicts = None;
+        if let Source::Persistent { volume: found, .. } = source
+            && wanted.target.mode == VolumeMode::Filesystem
+        {
+            wanted.label = self.labels.of(pod, name, found, None).map_err(DriversError::from)?;
+            conflicts = Some(Conflicts::of(&self.labels, found));
+        }
         if !self.attaching.by_controller {
             wanted.unique_name = None;
         }
-        let Some(unique) = wanted.unique_name.take() else { return Ok(wanted) };
-        let is_attached = self.mounted.is_attached(&wanted).await;
-        if is_attached.map_err(|error| Problem::Driver(error.into()))? && !pod::is_static(pod) {
-            let uid = PodRef::of(pod).uid;
-            let device = self.attached_here(&uid, name, &wanted.target.spec_name, &unique, onlooker).await;
-            (wanted.device_path, wanted.unique_name) = (Some(device), Some(unique));
+        if let Some(unique) = wanted.unique_name.take() {
+            let is_attached = self.mounted.is_attached(&wanted).await;
+            if is_attached.map_err(|error| Problem::Driver(error.into()))? && !pod::is_static(pod) {
+                let uid = PodRef::of(pod).uid;
+                let spec_name = &wanted.target.spec_name;
+                let device = self.attached_here(&uid, name, spec_name, &unique, onlooker).await;
+                (wanted.device_path, wanted.unique_name) = (Some(device), Some(unique));
+            }
         }
-        Ok(wanted)
+        let grows = matches!(wanted.target.plugin, Plugin::Local | Plugin::Flex(_))
+            && wanted.target.mode == VolumeMode::Filesystem;
+        let of_claim = OfClaim::of(pod, volume).filter(|_| grows);
+        let grower = of_claim.map(|of_claim| (self.grower.clone(), of_claim));
+        Ok(ToMount { volumes: self.mounted.clone(), wanted, conflicts, grower })
     }
 
     /// Waits until the control plane says that the volume with this unique name is attached, and returns the device that it

@@ -11,6 +11,7 @@ use types::{Pod, PodRef};
 use volume::claim;
 use volume::{Onlooker, Problem};
 
+use super::all::ToMount;
 use super::attach::Attachable;
 use super::error::{AskError, DriversError};
 use super::{ClusterDrivers, DEADLINE};
@@ -26,7 +27,7 @@ pub(super) enum Made {
     /// By a CSI driver, which is told this.
     ByDriver(Box<Wanted>),
     /// By berth itself.
-    Here(Box<intree::Wanted>),
+    Here(Box<ToMount>),
 }
 
 /// Where a pod has a volume of a driver from.
@@ -87,8 +88,8 @@ impl ClusterDrivers {
         onlooker.waits_for(&volume.name, Some(format!("the API server: {asked}")));
         let origin = self.origin(pod, volume).await?;
         if let Some(source) = origin.mounted(volume) {
-            let wanted = self.mounted_here(pod, &volume.name, source, onlooker).await?;
-            return Ok(Made::Here(Box::new(wanted)));
+            let to_mount = self.mounted_here(pod, volume, source, onlooker).await?;
+            return Ok(Made::Here(Box::new(to_mount)));
         }
         let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
         let context = match origin.persistent().filter(|_| policy.attach) {

@@ -7,7 +7,9 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::Method;
+use tokio::sync::watch;
 
+use super::Needs;
 use crate::Metrics;
 use crate::metrics::InFlight;
 
@@ -47,17 +49,34 @@ pub(crate) struct Counted {
     _request: Arc<InFlight>,
 }
 
-/// `router`, whose requests are counted until their answers are sent.
-pub(super) fn counted(router: Router, metrics: Metrics, read_only: bool) -> Router {
-    router.layer(from_fn(move |mut request: Request, next: Next| {
-        let counted = metrics.request(labels(request.method(), request.uri().path(), read_only));
-        let counted = Counted { _request: Arc::new(counted) };
-        async move {
-            request.extensions_mut().insert(counted.clone());
-            let response: Response = next.run(request).await;
-            response.map(|body| https::held(body, counted))
-        }
-    }))
+/// Counts requests until their answers are sent.
+#[derive(Clone)]
+pub(super) struct Counting {
+    metrics: Metrics,
+    answered: watch::Sender<()>,
+    read_only: bool,
+}
+
+impl Counting {
+    /// Those of a port.
+    pub(super) fn of(needs: &Needs, read_only: bool) -> Self {
+        Self { metrics: needs.metrics.clone(), answered: needs.answered.clone(), read_only }
+    }
+
+    /// `router`, whose requests are counted.
+    pub(super) fn around(self, router: Router) -> Router {
+        router.layer(from_fn(move |mut request: Request, next: Next| {
+            let Self { metrics, answered, read_only } = self.clone();
+            let counted = metrics.request(labels(request.method(), request.uri().path(), read_only));
+            let counted = Counted { _request: Arc::new(counted) };
+            async move {
+                request.extensions_mut().insert(counted.clone());
+                let response: Response = next.run(request).await;
+                answered.send_replace(());
+                response.map(|body| https::held(body, counted))
+            }
+        }))
+    }
 }
 
 fn labels(method: &Method, path: &str, read_only: bool) -> [&'static str; 4] {

@@ -21,6 +21,7 @@ use axum::routing::{any, get, on, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use telemetry::metrics::TEXT_FORMAT;
+use tokio::sync::watch;
 
 use crate::auth::Guard;
 use crate::pods::PodList;
@@ -72,6 +73,8 @@ pub struct Needs {
     pub process: Process,
     /// What is counted.
     pub metrics: Metrics,
+    /// Told each time that a request has been answered.
+    pub answered: watch::Sender<()>,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -93,18 +96,18 @@ pub fn port(needs: Needs, guard: Guard) -> Router {
             router = refused_below(router, path, "Debug endpoints are disabled.");
         }
     }
-    let metrics = shared.needs.metrics.clone();
-    count::counted(guard.before(router.with_state(shared)), metrics, false)
+    let counted = count::Counting::of(&shared.needs, false);
+    counted.around(guard.before(router.with_state(shared)))
 }
 
 /// The routes of the port without authentication (`readOnlyPort`).
 pub fn read_only_port(needs: Needs) -> Router {
-    let metrics = needs.metrics.clone();
+    let counted = count::Counting::of(&needs, true);
     let mut router = open();
     for path in DEBUGGING {
         router = refused_below(router, path, "Debug endpoints are disabled.");
     }
-    count::counted(router.with_state(Arc::new(Shared { needs })), metrics, true)
+    counted.around(router.with_state(Arc::new(Shared { needs })))
 }
 
 /// Paths that are told to be disabled where debugging is.
@@ -162,7 +165,8 @@ fn debugging(settings: &Settings) -> Router<Arc<Shared>> {
         true => router
             .route("/debug/pprof/", get(debug::index))
             .route("/debug/pprof/cmdline", get(debug::cmdline))
-            .route("/debug/pprof/{*profile}", get(debug::profile)),
+            .route("/debug/pprof/profile", get(debug::cpu))
+            .route("/debug/pprof/{*profile}", get(debug::other)),
         false => refused_below(router, "/debug/pprof", "profiling endpoint is disabled."),
     };
     match settings.debug_flags {

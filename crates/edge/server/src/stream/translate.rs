@@ -1,13 +1,14 @@
 //! Exec and attach over a WebSocket with the protocol `v5.channel.k8s.io`, which runtimes do not know: each message has its
 //! channel in the first byte, and is passed on over the SPDY stream of that kind (KEP-4006).
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::extract::ws::{Message, WebSocket};
 use axum::response::Response;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures::stream::SplitStream;
 use futures::{Sink, SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Method, StatusCode};
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use super::backend::Backend;
 use super::hold::Hold;
-use super::spdy::{self, Frame, Opener};
+use super::spdy::{self, Frame, Frames, Opener};
 use super::{Streams, tunnel, websocket};
 use crate::Refusal;
 
@@ -88,6 +89,7 @@ async fn session(socket: WebSocket, backend: Backend, streams: Streams, idle: Du
     let status = match opened(&backend).await {
         Ok(back) => {
             let (from_runtime, to_runtime) = split(TokioIo::new(back));
+            let from_runtime = Frames::of(from_runtime);
             let said = Said::new();
             let (taken, ready) = watch::channel(false);
             let mut down = pin!(down(from_runtime, &mut to_client, &lanes, &taken, &said));
@@ -138,6 +140,10 @@ fn failure(why: &str) -> Bytes {
     Bytes::from(status.to_string())
 }
 
+fn broken(error: &io::Error) -> Bytes {
+    failure(&format!("the runtime's stream broke: {error}"))
+}
+
 /// Opens the streams, and passes on what the client says once the runtime has taken them; not before, as it would drop it.
 /// Returns when the client is gone.
 async fn up(
@@ -157,30 +163,33 @@ async fn up(
     while let Some(Ok(message)) = from.next().await {
         said.now();
         // What nobody listens to is dropped: the end of the runtime is told by what it says last.
-        if let Some(frame) = websocket::payload(message).and_then(|message| frame(lanes, &message))
+        if let Some((head, bytes)) = websocket::payload(message).and_then(|message| frame(lanes, message))
             && listening
         {
-            listening = to.write_all(&frame).await.is_ok() && to.flush().await.is_ok();
+            let mut frame = head.chain(bytes);
+            listening = to.write_all_buf(&mut frame).await.is_ok() && to.flush().await.is_ok();
         }
     }
 }
 
-/// What a client's message is for the runtime; nothing if it is for no stream that is open.
-fn frame(lanes: &[Lane], message: &[u8]) -> Option<Vec<u8>> {
-    let (channel, bytes) = message.split_first()?;
+/// What a client's message is for the runtime, the head of a frame and its bytes; nothing if it is for no stream that is
+/// open.
+fn frame(lanes: &[Lane], mut message: Bytes) -> Option<(Bytes, Bytes)> {
     let lane =
         |channel: u8| lanes.iter().find(|lane| lane.channel == channel && [STDIN, RESIZE].contains(&channel));
-    match *channel {
-        CLOSE => Some(spdy::data(lane(*bytes.first()?)?.number, &[], true)),
-        channel if !bytes.is_empty() => Some(spdy::data(lane(channel)?.number, bytes, false)),
-        _ => None,
-    }
+    let channel = message.try_get_u8().ok()?;
+    let (lane, bytes, fin) = match channel {
+        CLOSE => (lane(message.try_get_u8().ok()?)?, Bytes::new(), true),
+        channel if !message.is_empty() => (lane(channel)?, message, false),
+        _ => return None,
+    };
+    Some((Bytes::copy_from_slice(&spdy::head(lane.number, bytes.len(), fin)), bytes))
 }
 
 /// Passes on what the runtime says, until all its streams have ended. Returns its last word, a `Status`; nothing if the
 /// client is gone.
 async fn down(
-    mut from: impl AsyncRead + Unpin,
+    mut from: Frames<impl AsyncRead + Unpin>,
     to: &mut (impl Sink<Message> + Unpin),
     lanes: &[Lane],
     taken: &watch::Sender<bool>,
@@ -192,25 +201,31 @@ async fn down(
     let outputs = lanes.iter().filter(|lane| [STDOUT, STDERR, ERROR].contains(&lane.channel));
     let mut open: Vec<u32> = outputs.map(|lane| lane.number).collect();
     while !open.is_empty() {
-        let frame = match spdy::read(&mut from).await {
+        let frame = match from.take() {
             Ok(Some(frame)) => frame,
-            // Without the end of its streams, as some runtimes do when a container has gone.
-            Ok(None) => break,
-            Err(error) => return Some(failure(&format!("the runtime's stream broke: {error}"))),
+            // What has been passed on goes out before more is waited for.
+            Ok(None) if to.flush().await.is_err() => return None,
+            Ok(None) => match from.more().await {
+                Ok(true) => {
+                    said.now();
+                    continue;
+                }
+                // Without the end of its streams, as some runtimes do when a container has gone.
+                Ok(false) => break,
+                Err(error) => return Some(broken(&error)),
+            },
+            Err(error) => return Some(broken(&error)),
         };
-        said.now();
         let (stream, ended) = match frame {
             Frame::Data { stream, fin, bytes } => {
                 let channel = lanes.iter().find(|lane| lane.number == stream).map(|lane| lane.channel);
                 match channel {
                     Some(ERROR) => {
                         let room = LAST_WORD.saturating_sub(last_word.len());
-                        last_word.put_slice(&bytes[..bytes.len().min(room)]);
+                        last_word.put_slice(&bytes.said()[..bytes.said().len().min(room)]);
                     }
-                    Some(channel)
-                        if !bytes.is_empty() && to.send(message(channel, &bytes)).await.is_err() =>
-                    {
-                        return None;
+                    Some(channel) if !bytes.said().is_empty() => {
+                        to.feed(Message::Binary(bytes.after(channel))).await.ok()?;
                     }
                     _ => {}
                 }
@@ -244,10 +259,15 @@ mod tests {
         let all = lanes(streams);
         let shown: Vec<_> = all.iter().map(|lane| (lane.channel, lane.kind, lane.number)).collect();
         assert_eq!(shown, [(3, "error", 1), (0, "stdin", 3), (1, "stdout", 5), (4, "resize", 7)]);
+        let framed = |message: &[u8]| {
+            frame(&all, Bytes::copy_from_slice(message)).map(|(head, bytes)| [head, bytes].concat())
+        };
+        let data =
+            |stream, bytes: &[u8], fin| Some([&spdy::head(stream, bytes.len(), fin)[..], bytes].concat());
         for (message, expected) in [
-            (&b"\x00hi"[..], Some(spdy::data(3, b"hi", false))),
-            (b"\x04{}", Some(spdy::data(7, b"{}", false))),
-            (b"\xff\x00", Some(spdy::data(3, b"", true))),
+            (&b"\x00hi"[..], data(3, b"hi", false)),
+            (b"\x04{}", data(7, b"{}", false)),
+            (b"\xff\x00", data(3, b"", true)),
             (b"\x00", None),
             (b"\x01no", None),
             (b"\x03no", None),
@@ -255,8 +275,9 @@ mod tests {
             (b"\xff", None),
             (b"", None),
         ] {
-            assert_eq!(frame(&all, message), expected, "{message:?}");
+            assert_eq!(framed(message), expected, "{message:?}");
         }
-        assert_eq!(frame(&lanes(Streams { stdout: true, ..Streams::default() }), b"\x00hi"), None);
+        let deaf = lanes(Streams { stdout: true, ..Streams::default() });
+        assert_eq!(frame(&deaf, Bytes::from_static(b"\x00hi")), None);
     }
 }

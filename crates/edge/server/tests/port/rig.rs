@@ -160,6 +160,7 @@ fn needs(
             started: jiff::Timestamp::now(),
             set_verbosity: Box::new(move |verbosity| *set.lock().unwrap() = Some(verbosity)),
         },
+        answered: tokio::sync::watch::Sender::new(()),
         metrics: metrics.clone(),
         settings,
     }

@@ -1,5 +1,6 @@
 //! The routes, and how they answer.
 
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -60,8 +61,9 @@ async fn answers_of_the_port() {
         ("POST", "/checkpoint/default/web/app?timeout=x", 404, "cannot parse value of timeout parameter"),
         ("POST", "/checkpoint/default/none/app", 404, "pod does not exist"),
         ("GET", "/debug/pprof/cmdline", 200, "port-"),
-        ("GET", "/debug/pprof/", 200, "perf"),
-        ("GET", "/debug/pprof/heap", 501, "perf"),
+        ("GET", "/debug/pprof/", 200, "profile"),
+        ("GET", "/debug/pprof/heap", 501, "/debug/pprof/profile"),
+        ("GET", "/debug/pprof/profile?seconds=3601", 400, "3600"),
         ("GET", "/debug/pprof/nothing", 404, "nothing"),
         ("GET", "/debug/flags/v", 406, ""),
     ] {
@@ -104,6 +106,27 @@ async fn what_is_used_is_told_as_json_and_as_text() {
     }
     *rig.agent.unread.lock().unwrap() = Some("the cgroups hang".to_owned());
     assert_eq!(client.get("/stats/summary").await.unwrap(), (500, "the cgroups hang".to_owned()));
+}
+
+#[tokio::test]
+async fn one_profile_of_cpu_time_at_once() {
+    let rig = Rig::start(Door::AlwaysAllow).await;
+    let ask = async || {
+        let path = "/debug/pprof/profile?seconds=1";
+        let request = http::Request::get(path).body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
+        let answer = rig.known("admin").send(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        (parts.status.as_u16(), body.collect().await.unwrap().to_bytes())
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    let ((status, profile), (refused, why)) = if one.0 == 200 { (one, other) } else { (other, one) };
+    let why = String::from_utf8_lossy(&why);
+    if status == 500 {
+        println!("left out: {why}");
+        return;
+    }
+    assert_eq!((status, &profile[..2]), (200, &b"\x1f\x8b"[..]), "it is compressed");
+    assert_eq!((refused, &*why), (500, "Could not enable CPU profiling: cpu profiling already in use"));
 }
 
 #[tokio::test]

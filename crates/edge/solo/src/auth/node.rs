@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::authorize::{Attributes, Decision};
 use super::references;
-use crate::object;
 use crate::store::Snapshot;
+use crate::{claim, object};
 
 /// The namespace of the leases of nodes.
 const LEASES: &str = "kube-node-lease";
@@ -28,10 +28,10 @@ pub(super) fn may(objects: &Snapshot, node: &str, asked: &Attributes<'_>) -> Dec
             Decision::of(reads && refers(&|pod| references::config_map(pod, asked.name)), &unrelated)
         }
         ("", "persistentvolumeclaims", "") => {
-            Decision::of(asked.verb == "get" && refers(&|pod| references::claim(pod, asked.name)), &unrelated)
+            Decision::of(asked.verb == "get" && refers(&|pod| claim::names(pod, asked.name)), &unrelated)
         }
         ("", "persistentvolumeclaims", "status") => {
-            Decision::of(changes && refers(&|pod| references::claim(pod, asked.name)), &unrelated)
+            Decision::of(changes && refers(&|pod| claim::names(pod, asked.name)), &unrelated)
         }
         ("", "persistentvolumes", "") => {
             Decision::of(asked.verb == "get" && has_volume(objects, node, asked.name), &unrelated)
@@ -140,9 +140,9 @@ fn has_account(pod: &Value, asked: &Attributes<'_>) -> bool {
 /// Whether a claim of one of the node's pods is bound to the volume.
 fn has_volume(objects: &Snapshot, node: &str, volume: &str) -> bool {
     let Some(volume) = objects.get("persistentvolumes", "", volume) else { return false };
-    let (namespace, claim) =
+    let (namespace, bound) =
         (object::text(volume, "/spec/claimRef/namespace"), object::text(volume, "/spec/claimRef/name"));
-    pods_of(objects, node).any(|pod| object::namespace(pod) == namespace && references::claim(pod, claim))
+    pods_of(objects, node).any(|pod| object::namespace(pod) == namespace && claim::names(pod, bound))
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::object;
-
 /// Whether the pod's spec refers to the Secret `name` of its namespace.
 pub(super) fn secret(pod: &Value, name: &str) -> bool {
     any(&pod["spec"], &|key, value| match key {
@@ -20,16 +18,6 @@ pub(super) fn secret(pod: &Value, name: &str) -> bool {
 pub(super) fn config_map(pod: &Value, name: &str) -> bool {
     any(&pod["spec"], &|key, value| {
         matches!(key, "configMapKeyRef" | "configMapRef" | "configMap") && value["name"] == name
-    })
-}
-
-/// Whether the pod has a volume of the claim `name` of its namespace.
-pub(super) fn claim(pod: &Value, name: &str) -> bool {
-    object::list(pod, "/spec/volumes").iter().any(|volume| {
-        volume["persistentVolumeClaim"]["claimName"] == name
-            || (volume.get("ephemeral").is_some()
-                && name.strip_prefix(object::name(pod)).and_then(|rest| rest.strip_prefix('-'))
-                    == Some(object::text(volume, "/name")))
     })
 }
 
@@ -56,12 +44,10 @@ mod tests {
                 "envFrom": [{"secretRef": {"name": "s3"}}, {"configMapRef": {"name": "c2"}}]}],
             "volumes": [{"name": "a", "secret": {"secretName": "s4"}}, {"name": "b", "configMap": {"name": "c3"}},
                 {"name": "c", "projected": {"sources": [{"secret": {"name": "s5"}}, {"configMap": {"name": "c4"}}]}},
-                {"name": "d", "csi": {"nodePublishSecretRef": {"name": "s6"}}},
-                {"name": "e", "persistentVolumeClaim": {"claimName": "v1"}}, {"name": "f", "ephemeral": {}}]}});
+                {"name": "d", "csi": {"nodePublishSecretRef": {"name": "s6"}}}]}});
         assert!(
             (1..=6).all(|n| secret(&pod, &format!("s{n}"))) && !secret(&pod, "s7") && !secret(&pod, "c1")
         );
         assert!((1..=4).all(|n| config_map(&pod, &format!("c{n}"))) && !config_map(&pod, "s1"));
-        assert!(claim(&pod, "v1") && claim(&pod, "p-f") && !claim(&pod, "p-e"));
     }
 }

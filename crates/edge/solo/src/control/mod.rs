@@ -1,15 +1,20 @@
 //! What a cluster's controllers do that a single machine needs too, level-triggered: from the objects that there are
 //! to the ones that there should be.
 
+mod attachments;
 mod claims;
 mod dependants;
+mod ephemeral;
 mod events;
 mod namespaces;
+mod protection;
 mod requests;
 mod scheduling;
+mod told;
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -35,11 +40,14 @@ pub(crate) struct Scope {
     authority: Authority,
 }
 
-const CONTROLLERS: [Controller; 5] = [
+const CONTROLLERS: [Controller; 8] = [
     Controller { name: "namespaces", wanted: namespaces::wanted, work: namespaces::work },
     Controller { name: "scheduling", wanted: scheduling::wanted, work: scheduling::work },
     Controller { name: "dependants", wanted: dependants::wanted, work: dependants::work },
+    Controller { name: "ephemeral volumes", wanted: ephemeral::wanted, work: ephemeral::work },
     Controller { name: "claims", wanted: claims::wanted, work: claims::work },
+    Controller { name: "attachments", wanted: attachments::wanted, work: attachments::work },
+    Controller { name: "protection", wanted: protection::wanted, work: protection::work },
     Controller { name: "requests", wanted: requests::wanted, work: requests::work },
 ];
 
@@ -75,4 +83,14 @@ async fn carry_out(api: &Api, controller: &Controller, scope: &Arc<Scope>) -> Re
             Ok(())
         })
         .await
+}
+
+/// The metadata of an object that a controller makes; `namespace` is empty for one of the cluster.
+fn new_meta(namespace: &str, name: &str) -> Value {
+    let mut meta =
+        json!({"name": name, "uid": crate::random::uid(), "creationTimestamp": crate::time::now()});
+    if !namespace.is_empty() {
+        meta["namespace"] = namespace.into();
+    }
+    meta
 }

@@ -294,6 +294,7 @@ pub(crate) const RESOURCES: &[Resource] = &[
         .printed(&printer::STORAGE_CLASSES),
     grouped!(storage::VolumeAttachment, "storage.k8s.io", "volumeattachment", "volumeattachments")
         .with(&["status"])
+        .ruled(&rules::ATTACHMENT)
         .printed(&printer::ATTACHMENTS),
     grouped!(
         certificates::CertificateSigningRequest,

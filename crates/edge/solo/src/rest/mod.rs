@@ -20,7 +20,7 @@ mod update;
 mod verb;
 mod watch;
 
-pub(crate) use delete::begin as begin_deletion;
+pub(crate) use delete::{begin as begin_deletion, is_over};
 pub(crate) use service::{Peer, router};
 
 #[cfg(test)]

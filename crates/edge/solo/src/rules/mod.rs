@@ -84,10 +84,12 @@ pub(crate) const SERVICE: Rules = Rules { create: service::create, update: servi
 pub(crate) const EVENT: Rules = Rules { create: event::create, update: any_change };
 pub(crate) const LEASE: Rules = Rules { create: lease::create, update: lease::update };
 pub(crate) const PRIORITY_CLASS: Rules = Rules { create: priority::create, update: priority::update };
-pub(crate) const VOLUME: Rules = Rules { create: storage::create_volume, update: any_change };
-pub(crate) const CLAIM: Rules = Rules { create: storage::create_claim, update: any_change };
+pub(crate) const VOLUME: Rules = Rules { create: storage::create_volume, update: storage::update_volume };
+pub(crate) const CLAIM: Rules = Rules { create: storage::create_claim, update: storage::update_claim };
 pub(crate) const CSI_DRIVER: Rules = Rules { create: storage::create_driver, update: any_change };
 pub(crate) const STORAGE_CLASS: Rules = Rules { create: storage::create_class, update: any_change };
+pub(crate) const ATTACHMENT: Rules =
+    Rules { create: storage::create_attachment, update: storage::update_attachment };
 pub(crate) const RUNTIME_CLASS: Rules = Rules { create: node::create_class, update: node::update_class };
 pub(crate) const SIGNING_REQUEST: Rules = Rules { create: certificate::create, update: certificate::update };
 

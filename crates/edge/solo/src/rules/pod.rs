@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use types::{Pod, QosClass};
 
-use super::{Outcome, Scene, account};
+use super::{Outcome, Scene, account, storage};
 use crate::error::ApiError;
 use crate::object;
 use crate::store::Snapshot;
@@ -12,6 +12,7 @@ pub(super) fn create(pod: &mut Value, scene: &Scene<'_>) -> Outcome {
     account::admit(pod, scene)?;
     priority(pod, scene)?;
     runtime_class(pod, scene)?;
+    templates(pod, scene)?;
     let defaulted = default_and_validate(pod, scene, schema::validate_pod)?;
     let qos = format!("{:?}", QosClass::of(&defaulted));
     let map = object::as_map(pod);
@@ -75,6 +76,19 @@ fn runtime_class(pod: &mut Value, scene: &Scene<'_>) -> Outcome {
         }
         (None, _) => Ok(()),
     }
+}
+
+/// The claims that are to be made for the pod have to be ones.
+fn templates(pod: &Value, scene: &Scene<'_>) -> Outcome {
+    let mut errors = Vec::new();
+    for (index, volume) in object::list(pod, "/spec/volumes").iter().enumerate() {
+        let Some(template) = volume.pointer("/ephemeral/volumeClaimTemplate") else { continue };
+        errors.extend(storage::claim_errors(template).into_iter().map(|mut error| {
+            error.path = format!("spec.volumes[{index}].ephemeral.volumeClaimTemplate.{}", error.path);
+            error
+        }));
+    }
+    scene.valid(pod, &errors)
 }
 
 /// The node on which the pod is to run, once there is one that takes pods. There is one node; the pod's affinity and

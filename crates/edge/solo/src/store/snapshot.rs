@@ -15,6 +15,16 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// These objects, each with its resource.
+    #[cfg(test)]
+    pub(crate) fn of(objects: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        let mut txn = super::Txn::new(Self::default());
+        for (resource, object) in objects {
+            txn.put(resource, object);
+        }
+        txn.snapshot
+    }
+
     /// The revision of the latest change in it.
     #[must_use]
     pub(crate) fn revision(&self) -> u64 {

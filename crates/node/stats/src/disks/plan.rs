@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linux::mountinfo::{Mount, MountTable};
+use linux::projectquota::ProjectId;
 
 use super::slots::Busy;
 
@@ -14,6 +15,8 @@ pub(crate) enum How {
     Full,
     /// That, and what lies below it.
     Below,
+    /// The same, of which the file system keeps count as this project.
+    Counted(ProjectId),
 }
 
 /// One question.
@@ -51,13 +54,13 @@ pub(crate) fn full(path: &Path, mounts: &MountTable) -> Ask {
 }
 
 /// The question about a volume: one that is a file system of its own is measured by that; what is a directory among
-/// others has to be looked through, once in `period`.
-pub(crate) fn volume(path: &Path, mounts: &MountTable, period: Duration) -> Ask {
+/// others is counted as its `project`, or has to be looked through, once in `period`.
+pub(crate) fn volume(path: &Path, mounts: &MountTable, project: Option<ProjectId>, period: Duration) -> Ask {
     let slow = |how| Ask { path: path.to_owned(), how, quick: false, max_age: period };
     match mounts.at(path) {
         Some(mount) if is_local(mount) => full(path, mounts),
         Some(_) => slow(How::Full),
-        None => slow(How::Below),
+        None => slow(project.map_or(How::Below, How::Counted)),
     }
 }
 
@@ -80,16 +83,26 @@ pub(super) struct Plan {
     pub(super) quick: Vec<Busy>,
     /// One thread for each of these.
     pub(super) each: Vec<Busy>,
+    /// One thread and one question for all of these.
+    pub(super) counted: Vec<Busy>,
     /// A few threads for these, from first to last.
     pub(super) walks: Vec<Busy>,
 }
 
 /// Those that took long the last time come last, so that they hold up no other.
 pub(super) fn group(due: Vec<Busy>) -> Plan {
-    let (mut walks, full): (Vec<_>, Vec<_>) = due.into_iter().partition(|busy| busy.ask.how == How::Below);
-    let (quick, each) = full.into_iter().partition(|busy| busy.ask.quick);
-    walks.sort_by_key(|busy| busy.took);
-    Plan { quick, each, walks }
+    let mut plan = Plan { quick: Vec::new(), each: Vec::new(), counted: Vec::new(), walks: Vec::new() };
+    for busy in due {
+        let group = match (busy.ask.how, busy.ask.quick) {
+            (How::Full, true) => &mut plan.quick,
+            (How::Full, false) => &mut plan.each,
+            (How::Counted(_), _) => &mut plan.counted,
+            (How::Below, _) => &mut plan.walks,
+        };
+        group.push(busy);
+    }
+    plan.walks.sort_by_key(|busy| busy.took);
+    plan
 }
 
 #[cfg(test)]
@@ -112,13 +125,15 @@ mod tests {
     fn volumes() {
         let mounts = MountTable::parse(TABLE.as_bytes());
         let period = Duration::from_secs(60);
-        for (path, how, quick, max_age) in [
-            ("/r/pods/u/volumes/e/mem", How::Full, true, FRESH),
-            ("/r/pods/u/volumes/n/nfs", How::Full, false, period),
-            ("/r/pods/u/volumes/e/disk", How::Below, false, period),
+        let project = ProjectId(7);
+        for (path, project, how, quick, max_age) in [
+            ("/r/pods/u/volumes/e/mem", Some(project), How::Full, true, FRESH),
+            ("/r/pods/u/volumes/n/nfs", None, How::Full, false, period),
+            ("/r/pods/u/volumes/e/disk", None, How::Below, false, period),
+            ("/r/pods/u/volumes/e/disk", Some(project), How::Counted(project), false, period),
         ] {
             let expected = Ask { path: path.into(), how, quick, max_age };
-            assert_eq!(volume(Path::new(path), &mounts, period), expected);
+            assert_eq!(volume(Path::new(path), &mounts, project, period), expected);
         }
     }
 

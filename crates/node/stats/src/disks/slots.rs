@@ -97,7 +97,7 @@ impl Slots {
         for ask in asks.iter().filter(|ask| answered.insert(&ask.path)) {
             let Some(last) = self.paths.get(&ask.path).and_then(|slot| slot.last) else { continue };
             // A file system that hangs is not shown as it was; a large directory is, with its time.
-            if ask.how == How::Below || will_do(&last, ask, begun) {
+            if ask.how != How::Full || will_do(&last, ask, begun) {
                 found.insert(ask.path.clone(), last);
             }
         }

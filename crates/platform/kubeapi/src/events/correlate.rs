@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use task::rate::TokenBucket;
 use tokio::time::Instant;
-use types::{ClaimRef, Event, EventKind, PodRef};
+use types::{Event, EventKind, PodRef, StorageRef};
 
 use super::recent::Recent;
 
@@ -23,7 +23,7 @@ const PER_SECOND: f64 = 1.0 / 300.0;
 
 /// Remembers what was told.
 pub(super) struct Correlator {
-    spam: Recent<(Option<PodRef>, Option<ClaimRef>), TokenBucket>,
+    spam: Recent<(Option<PodRef>, Option<StorageRef>), TokenBucket>,
     similar: Recent<Similar, Group>,
     told: Recent<Key, Told>,
     last_stamp: i128,
@@ -33,7 +33,7 @@ pub(super) struct Correlator {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Similar {
     pub(super) pod: Option<PodRef>,
-    pub(super) claim: Option<ClaimRef>,
+    pub(super) storage: Option<StorageRef>,
     pub(super) kind: EventKind,
     pub(super) reason: Cow<'static, str>,
 }
@@ -100,8 +100,8 @@ impl Correlator {
         at: Timestamp,
         now: Instant,
     ) -> Option<Outgoing> {
-        let Event { pod, claim, field_path, kind, reason, message } = event;
-        let similar = Similar { pod: pod.clone(), claim: claim.clone(), kind, reason };
+        let Event { pod, storage, field_path, kind, reason, message } = event;
+        let similar = Similar { pod: pod.clone(), storage: storage.clone(), kind, reason };
         let combined = self.is_one_of_many(&similar, &message, now);
         let (key, message, field_path) = if combined {
             // It is about several messages, and so about no part of the object.
@@ -126,7 +126,7 @@ impl Correlator {
             key,
         };
         // What is left out is counted all the same: the next one that is not tells of it.
-        let bucket = self.spam.entry(&(pod, claim), || TokenBucket::new(PER_SECOND, BURST));
+        let bucket = self.spam.entry(&(pod, storage), || TokenBucket::new(PER_SECOND, BURST));
         bucket.try_take(now).then_some(outgoing)
     }
 

@@ -52,8 +52,8 @@ impl EventPublisher {
             tokio::select! {
                 event = events.recv(), if open => match event {
                     Some(event) => {
-                        let claim = event.claim.as_ref().map_or(self.node.as_str(), |claim| &claim.name);
-                        let subject = event.pod.as_ref().map_or(claim, |pod| &pod.name.name).to_owned();
+                        let other = event.storage.as_ref().map_or(self.node.as_str(), |of| &of.name);
+                        let subject = event.pod.as_ref().map_or(other, |pod| &pod.name.name).to_owned();
                         let outgoing = correlator.correlate(event, &subject, Timestamp::now(), Instant::now());
                         if outgoing.is_some_and(|outgoing| queue.push(outgoing)) {
                             self.dropped.fetch_add(1, Relaxed);
@@ -114,18 +114,18 @@ impl EventPublisher {
     }
 }
 
-/// Events about nodes, which are in no namespace, are in `default`.
+/// Events about nodes and PersistentVolumes, which are in no namespace, are in `default`.
 fn namespace(outgoing: &Outgoing) -> &str {
     let similar = outgoing.key.similar();
-    let claim = similar.claim.as_ref().map_or("default", |claim| &claim.namespace);
-    similar.pod.as_ref().map_or(claim, |pod| &pod.name.namespace)
+    let of_claim = similar.storage.as_ref().and_then(|storage| storage.namespace.as_deref());
+    similar.pod.as_ref().map_or(of_claim.unwrap_or("default"), |pod| &pod.name.namespace)
 }
 
 /// The object of the API, as the kubelet writes it.
 fn object(outgoing: &Outgoing, node: &str) -> ApiEvent {
     const COMPONENT: &str = "kubelet";
     let similar = outgoing.key.similar();
-    let involved = match (&similar.pod, &similar.claim) {
+    let involved = match (&similar.pod, &similar.storage) {
         (Some(pod), _) => ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -135,12 +135,12 @@ fn object(outgoing: &Outgoing, node: &str) -> ApiEvent {
             field_path: outgoing.field_path.clone(),
             ..ObjectReference::default()
         },
-        (None, Some(claim)) => ObjectReference {
+        (None, Some(storage)) => ObjectReference {
             api_version: Some("v1".to_owned()),
-            kind: Some("PersistentVolumeClaim".to_owned()),
-            namespace: Some(claim.namespace.clone()),
-            name: Some(claim.name.clone()),
-            uid: Some(claim.uid.clone()),
+            kind: Some(storage.kind().to_owned()),
+            namespace: storage.namespace.clone(),
+            name: Some(storage.name.clone()),
+            uid: Some(storage.uid.clone()),
             ..ObjectReference::default()
         },
         // Kubelets give a node its name for a UID here, and `kubectl describe node` looks for that.

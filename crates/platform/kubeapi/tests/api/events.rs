@@ -7,7 +7,7 @@ use kubeapi::EventPublisher;
 use serde_json::{Value, json};
 use task::events::Recorder;
 use tokio::sync::mpsc;
-use types::{Event, EventKind, PodName, PodRef};
+use types::{Event, EventKind, PodName, PodRef, StorageRef};
 
 use crate::server::{Answer, Server, failure, within};
 
@@ -48,12 +48,16 @@ async fn told_counted_and_told_again_when_forgotten() {
     recorder.record(event);
     server.wait(|asked| asked.len() == 4).await;
     recorder.record(Event::node(EventKind::Normal, "Starting", "Starting kubelet."));
+    let volume = StorageRef { namespace: None, name: "pv".into(), uid: "4-5".into() };
+    let claim = StorageRef { namespace: Some("shop".into()), name: "data".into(), uid: "6-7".into() };
+    recorder.record(Event::warning(&pod(), "Odd", "so it is").about_storage(&volume));
+    recorder.record(Event::warning(&pod(), "Odd", "so it is").about_storage(&claim));
     drop(recorder);
     within(running).await.unwrap();
 
     let asked = server.asked();
     let methods: Vec<_> = asked.iter().map(|asked| asked.method.as_str()).collect();
-    assert_eq!(methods, ["POST", "PATCH", "PATCH", "POST", "POST"]);
+    assert_eq!(methods, ["POST", "PATCH", "PATCH", "POST", "POST", "POST", "POST"]);
     assert_eq!(asked[0].path, "/api/v1/namespaces/default/events");
     let body = &asked[0].body;
     assert_eq!(
@@ -80,6 +84,14 @@ async fn told_counted_and_told_again_when_forgotten() {
     let node = &asked[4].body;
     assert_eq!(node["involvedObject"], json!({"kind": "Node", "name": "worker", "uid": "worker"}));
     assert_eq!(node["metadata"]["namespace"], "default");
+    let (volume, claim) = (&asked[5].body, &asked[6].body);
+    assert_eq!(
+        volume["involvedObject"],
+        json!({"apiVersion": "v1", "kind": "PersistentVolume", "name": "pv", "uid": "4-5"})
+    );
+    assert_eq!(volume["metadata"]["namespace"], "default");
+    assert_eq!(claim["involvedObject"]["kind"], "PersistentVolumeClaim");
+    assert_eq!(claim["metadata"]["namespace"], "shop");
 }
 
 #[tokio::test]

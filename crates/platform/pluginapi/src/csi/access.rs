@@ -45,7 +45,7 @@ impl AccessMode {
 }
 
 /// As what a pod gets a volume.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum AccessType {
     /// As a directory.
     Mount {
@@ -61,7 +61,7 @@ pub enum AccessType {
 }
 
 /// How a volume is used.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct VolumeAccess {
     /// Who may use it at once.
     pub mode: AccessMode,

@@ -10,7 +10,7 @@ use crate::proto::csi::{
 };
 
 /// A volume that is to be made ready on the node, once for all pods.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Stage {
     /// The volume's handle.
     pub volume: String,

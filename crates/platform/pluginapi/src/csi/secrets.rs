@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Key and value pairs that are credentials, from a Secret or made for a pod. Their `Debug` shows the keys alone.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Secrets(BTreeMap<String, String>);
 
 impl Secrets {

@@ -316,3 +316,21 @@ async fn a_directory_of_another_volume_is_left_alone() {
     world.take_down("a").await.unwrap();
     assert_eq!((world.left(), world.fake.damage()), (vec![], vec![]));
 }
+
+#[tokio::test]
+async fn a_volume_that_hangs_is_not_waited_for_when_others_are_unstaged() {
+    let mut world = World::start().await;
+    for volume in ["v", "w"] {
+        world.volumes.prepare(&wanted("a", volume)).await.unwrap();
+        std::fs::remove_dir_all(world.root().join("pods")).unwrap();
+    }
+    world.restart();
+    let config = VolumesConfig { deadline: Duration::from_secs(1), ..(*world.volumes.config).clone() };
+    let volumes = Volumes { config: Arc::new(config), ..world.volumes.clone() };
+    let id = wanted("a", "v").volume;
+    let _hangs = volumes.owners.turn(&id).await;
+    let left = volumes.reclaim(&BTreeSet::new()).await;
+    let hung: Vec<_> = left.iter().filter(|(_, error)| matches!(error, VolumeError::Hung { .. })).collect();
+    assert!(matches!(&hung[..], [(volume, _)] if *volume == id), "{left:?}");
+    assert_eq!(world.fake.changes().last(), Some(&"NodeUnstageVolume"), "of the other one");
+}

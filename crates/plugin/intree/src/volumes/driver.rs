@@ -15,7 +15,7 @@ use crate::wanted::Wanted;
 
 impl Volumes {
     /// Asks a driver, and returns its answer. What it says counts, however it ends.
-    async fn ask(&self, key: &Key, call: &str, command: &Command) -> Result<Answer, VolumeError> {
+    pub(super) async fn ask(&self, key: &Key, call: &str, command: &Command) -> Result<Answer, VolumeError> {
         let error = match self.commands.run(key, command, self.config.deadline).await {
             Ok(output) => return Ok(flexvolume::answer(call, &output)?),
             Err(error) => error,
@@ -35,10 +35,10 @@ impl Volumes {
     /// What the driver can do. Asked each time: it may have been replaced by another one.
     pub(super) async fn capabilities(
         &self,
-        wanted: &Wanted,
+        target: &Target,
         flex: &Flex,
     ) -> Result<Capabilities, VolumeError> {
-        let key = Key::of(&self.config.layout.target(&wanted.target)?);
+        let key = Key::of(&self.config.layout.target(target)?);
         let command = flexvolume::init(&self.config.plugin_dir, &flex.driver);
         match self.ask(&key, "init", &command).await? {
             Answer::Done { capabilities, .. } => Ok(capabilities),

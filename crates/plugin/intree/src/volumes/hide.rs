@@ -77,7 +77,7 @@ impl Volumes {
                     let note = move || {
                         let mounts = MountTable::read()?;
                         let device = disk::device_of(&layout, &of, &mounts)?;
-                        Ok(disk::note(&layout, &of, &Note { device, unique_name: None })?)
+                        Ok(disk::note(&layout, &of, &Note { device, ..Note::default() })?)
                     };
                     self.blocking("note volume", target, turns, note).await?.1
                 }

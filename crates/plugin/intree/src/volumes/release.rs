@@ -47,7 +47,7 @@ impl Volumes {
         }
     }
 
-    async fn unmount_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+    pub(super) async fn unmount_device(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
         if let Some(Plugin::Flex(driver)) = device.plugin() {
             return self.unmount_device_by_driver(device, &driver, turns).await;
         }

@@ -11,7 +11,7 @@ use linux::mountinfo::MountTable;
 use tokio::sync::oneshot;
 use types::event::Event;
 use volume::claim::VolumeMode;
-use volume::{giving, ownership};
+use volume::{giving, ownership, selinux};
 
 use super::{Turns, Volumes};
 use crate::disk::{self, Above, Note};
@@ -38,6 +38,8 @@ struct Look {
     point: Option<PathBuf>,
     /// What still runs for it.
     running: Option<String>,
+    /// The SELinux label of the device, if that is mounted with another one than is wanted, or with none.
+    other_label: Option<String>,
 }
 
 /// What is known before anything is looked at, and what was done.
@@ -64,7 +66,7 @@ impl Volumes {
     /// Does one step after the other until the volume is whole.
     pub(super) async fn show(&self, wanted: &Wanted, mut turns: Turns) -> Result<(), VolumeError> {
         let driver = match &wanted.kind {
-            Kind::Flex(flex) => Some(self.capabilities(wanted, flex).await?),
+            Kind::Flex(flex) => Some(self.capabilities(&wanted.target, flex).await?),
             _ => None,
         };
         let is_device = wanted.target.mode == VolumeMode::Block;
@@ -73,8 +75,26 @@ impl Volumes {
             let look;
             (look, turns) = self.look(wanted, &progress, turns).await?;
             let Some(step) = plan::show(look.target, look.device) else { return Ok(()) };
+            // What is mounted with another label is of no use to this pod.
+            let (step, on) = match (&look.other_label, &look.on) {
+                (Some(found), Some(_)) if look.device.is_some_and(|device| device.used) => {
+                    let (volume, wanted) = (wanted.target.to_string(), wanted.label.clone());
+                    return Err(VolumeError::Label {
+                        volume,
+                        found: found.clone(),
+                        wanted: wanted.unwrap_or_default(),
+                    });
+                }
+                (Some(_), Some(on)) if step != Step::Await => (Step::UnmountDevice, Some(on.clone())),
+                _ => (step, None),
+            };
             if progress.done.contains(&step) {
                 return Err(VolumeError::NoEffect { step, target: wanted.target.to_string() });
+            }
+            if let Some(on) = on {
+                progress.done.push(step);
+                turns = self.unmount_device(&on, turns).await?;
+                continue;
             }
             progress.is_taken_over |= step == Step::Note && look.target.mounted;
             progress.done.push(step);
@@ -93,6 +113,8 @@ impl Volumes {
         let is_mounted = progress.is_done(Step::Mount);
         let is_device_mounted = progress.is_done(Step::MountDevice);
         let is_device = progress.is_device;
+        // What was mounted just now has the label that was asked for, in whatever words the kernel repeats it.
+        let may_differ = wanted.is_labelled() && !is_device && !progress.done.contains(&Step::MountDevice);
         let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), wanted.clone());
         self.blocking("look at volume", &wanted.target, turns, move || {
             let mounts = MountTable::read()?;
@@ -117,15 +139,19 @@ impl Volumes {
             // A link is made together with the directory that it is in.
             let directory = seen.shown.directory || is_device;
             let target = TargetShown { busy: running.is_some(), mounted, directory, ..seen.shown };
-            let mut device = None;
+            let (mut device, mut other_label) = (None, None);
             if let Some(on) = &on {
                 let its = commands.running(&Key::of(&layout.device(on)))?;
                 let shown = disk::look_device(&layout, on, &mounts, Some(&of.target))?;
                 let mounted = shown.mounted || is_device_mounted && shown.directory;
+                if may_differ && mounted && !target.mounted {
+                    let label = disk::label_of_device(&layout, on, &mounts, &of.target)?;
+                    other_label = (label != of.label).then(|| label.unwrap_or_default());
+                }
                 device = Some(DeviceShown { busy: its.is_some(), mounted, ..shown });
                 running = running.or(its);
             }
-            Ok(Look { target, device, on, point: seen.point, running })
+            Ok(Look { target, device, on, point: seen.point, running, other_label })
         })
         .await
     }
@@ -142,7 +168,8 @@ impl Volumes {
         let about = &wanted.target;
         match (step, look.on) {
             (Step::Note, on) => {
-                let note = Note { device: on, unique_name: wanted.unique_name.clone() };
+                let (unique_name, label) = (wanted.unique_name.clone(), wanted.label.clone());
+                let note = Note { device: on, unique_name, label };
                 let noted = move || Ok(disk::note(&layout, &of.target, &note)?);
                 Ok(self.blocking("note volume", about, turns, noted).await?.1)
             }
@@ -259,7 +286,8 @@ impl Volumes {
 
     /// Mounts the device of a volume, which is made visible before, and formatted if it is empty.
     async fn mount_device(&self, wanted: &Wanted, on: &Device, turns: Turns) -> Result<Turns, VolumeError> {
-        let ours: &[&str] = if wanted.read_only { &["ro"] } else { &[] };
+        let label = wanted.label.as_deref().filter(|_| wanted.is_labelled()).map(selinux::mount_option);
+        let ours: Vec<&str> = wanted.read_only.then_some("ro").into_iter().chain(label.as_deref()).collect();
         let fs_type = match &wanted.kind {
             Kind::Local(local) => &local.fs_type,
             Kind::Iscsi(disk) => &disk.fs_type,
@@ -269,7 +297,7 @@ impl Volumes {
             Kind::Nfs(_) => return Ok(turns),
         };
         let (path, turns) = self.attach(wanted, on, turns).await?;
-        self.format_and_mount(wanted, on, &path, fs_type, ours, turns).await
+        self.format_and_mount(wanted, on, &path, fs_type, &ours, turns).await
     }
 
     /// Mounts `disk` for `on`: made anew if it is empty, and checked otherwise.

@@ -3,9 +3,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command as Process;
 
+use serde_json::json;
 use tokio::sync::mpsc;
 use types::event::Event;
-use types::{PodName, PodRef};
+use types::{PodName, PodRef, StorageRef};
 use volume::claim::VolumeMode;
 use volume::ownership::ChangePolicy;
 
@@ -96,6 +97,8 @@ impl World {
             group: None,
             unique_name: None,
             device_path: None,
+            label: None,
+            persistent: None,
             kind,
         }
     }

@@ -1,4 +1,6 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use linux::mount;
 use serde_json::json;
@@ -6,7 +8,7 @@ use types::objects::ObjectError;
 
 use super::*;
 use crate::testing::{Ground, pod, uid, volumes};
-use crate::{FoundVolume, MountSource};
+use crate::{Attempt, DriverError, FoundVolume, MountSource, NotShown};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -201,7 +203,10 @@ async fn a_path_that_hangs_is_not_tried_twice_at_once() {
     volumes.busy.lock().unwrap().clear();
     volumes.prepare(&pod, &none()).await.unwrap();
     volumes.busy.lock().unwrap().insert((uid(), String::new()));
-    assert!(matches!(volumes.teardown(&uid()).await, Err(TeardownError::StillHung)));
+    assert!(matches!(
+        volumes.teardown(&uid()).await,
+        Err(NotTornDown { error: TeardownError::StillHung, .. })
+    ));
     volumes.busy.lock().unwrap().clear();
     volumes.teardown(&uid()).await.unwrap();
     assert!(volumes.busy.lock().unwrap().is_empty());
@@ -267,13 +272,16 @@ async fn real_labels_are_shown_and_refreshed() {
 struct FakeDrivers {
     dir: PathBuf,
     asked: Mutex<Vec<String>>,
-    fails: std::sync::atomic::AtomicBool,
+    fails: AtomicBool,
+    fails_for_all: AtomicBool,
+    depends_on: AtomicU64,
+    arrivals: AtomicU64,
 }
 
 impl FakeDrivers {
     fn did(&self, what: String) -> Result<(), DriverError> {
         self.asked.lock().unwrap().push(what);
-        let fails = self.fails.load(std::sync::atomic::Ordering::Relaxed);
+        let fails = self.fails.load(Relaxed);
         if fails { Err("the driver is away".into()) } else { Ok(()) }
     }
 
@@ -292,8 +300,17 @@ struct FakeFound(Arc<FakeDrivers>, String);
 
 #[async_trait::async_trait]
 impl FoundVolume for FakeFound {
-    async fn show(&self) -> Result<Mounted, DriverError> {
-        self.0.did(format!("show {}", self.1)).map(|()| self.0.mounted())
+    async fn show(&self) -> Result<Mounted, NotShown> {
+        let of_all = self.0.fails_for_all.load(Relaxed);
+        let shown = self.0.did(format!("show {}", self.1));
+        // What several pods want takes its time.
+        tokio::time::sleep(Duration::from_millis(u64::from(of_all))).await;
+        shown.map(|()| self.0.mounted()).map_err(|error| NotShown { error, of_all })
+    }
+
+    fn attempt(&self) -> Attempt {
+        let own = self.0.depends_on.load(Relaxed);
+        Attempt { shared: Some((self.1.clone(), own)), own }
     }
 }
 
@@ -334,6 +351,10 @@ impl Drivers for Shared {
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.0.did(format!("take down {uid}"))
     }
+
+    fn arrivals(&self) -> u64 {
+        self.0.arrivals.load(Relaxed)
+    }
 }
 
 #[tokio::test]
@@ -357,7 +378,7 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
     assert_eq!(path_of(&prepared, "data"), dir.path().join("made"));
     assert_eq!(drivers.asked(), ["show data", "show inline"]);
 
-    drivers.fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    drivers.fails.store(true, Relaxed);
     assert_eq!(with.find(&pod, &told).await.unwrap_err().failures.len(), 2);
     let failed = with.prepare_found(&pod, &none(), &found).await.unwrap_err();
     assert_eq!(
@@ -367,7 +388,122 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
     let kept = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/tmp");
     assert!(with.remove_pod_dir(&uid()).await.is_err());
     assert!(kept.exists(), "nothing is removed before the drivers have taken theirs away");
-    drivers.fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    drivers.fails.store(false, Relaxed);
     with.remove_pod_dir(&uid()).await.unwrap();
     assert!(!dir.path().join("pods/u").exists());
+}
+
+const HALF: Duration = Duration::from_millis(500);
+
+/// Keeps a paused clock where it is while threads are waited for.
+fn hold_clock() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+fn claims(uid: &str) -> Arc<Pod> {
+    let mut pod = pod(json!([{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]));
+    Arc::get_mut(&mut pod).unwrap().metadata.uid = Some(uid.to_owned());
+    pod
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_rests_until_it_is_due_or_something_changes() {
+    hold_clock();
+    let dir = tempfile::tempdir().unwrap();
+    let drivers = Arc::new(FakeDrivers { dir: dir.path().to_owned(), ..FakeDrivers::default() });
+    let volumes = volumes(dir.path()).with_drivers(Arc::new(Shared(drivers.clone())));
+    let pod = claims("u");
+    let found = volumes.find(&pod, &Told::default()).await.unwrap();
+    drivers.fails.store(true, Relaxed);
+    drivers.asked();
+    let round = async || {
+        let error = volumes.prepare_found(&pod, &none(), &found).await.unwrap_err();
+        let failure = &error.failures[0];
+        let message = failure.event_message();
+        assert!(message.ends_with("the driver is away"), "{message}");
+        let asked = drivers.asked().len();
+        assert_eq!(failure.was_tried(), asked > 0, "there is an event for each try");
+        (asked, error.again_in().unwrap())
+    };
+    assert_eq!(round().await, (1, HALF));
+    // A round for another reason.
+    tokio::time::advance(HALF / 2).await;
+    assert_eq!(round().await, (0, HALF / 2));
+    tokio::time::advance(HALF / 2).await;
+    assert_eq!(round().await, (1, HALF * 2));
+    assert_eq!(round().await, (0, HALF * 2));
+    drivers.depends_on.store(7, Relaxed);
+    assert_eq!(round().await, (1, HALF), "a secret has changed");
+    assert_eq!(round().await.0, 0);
+    drivers.fails.store(false, Relaxed);
+    tokio::time::advance(HALF).await;
+    volumes.prepare_found(&pod, &none(), &found).await.unwrap();
+    drivers.fails.store(true, Relaxed);
+    drivers.asked();
+    assert_eq!(round().await, (1, HALF), "it had succeeded");
+
+    let down = async || {
+        let error = volumes.teardown(&uid()).await.unwrap_err();
+        assert_eq!(
+            telemetry::chain(&error),
+            "volumes of the pod could not be taken down: the driver is away"
+        );
+        (drivers.asked().len(), error.again_in)
+    };
+    assert_eq!(down().await, (1, HALF));
+    assert_eq!(down().await, (0, HALF));
+    drivers.arrivals.store(1, Relaxed);
+    assert_eq!(down().await, (1, HALF), "a driver has come");
+    drivers.fails.store(false, Relaxed);
+    tokio::time::advance(HALF).await;
+    volumes.teardown(&uid()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_once_for_all_pods_is_tried_by_one_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let drivers = Arc::new(FakeDrivers { dir: dir.path().to_owned(), ..FakeDrivers::default() });
+    let volumes = volumes(dir.path()).with_drivers(Arc::new(Shared(drivers.clone())));
+    let pods = [claims("a"), claims("b"), claims("c")];
+    let mut found = Vec::new();
+    for pod in &pods {
+        found.push(volumes.find(pod, &Told::default()).await.unwrap());
+    }
+    let round = async || {
+        drivers.asked();
+        let none = none();
+        let rounds = pods.iter().zip(&found).map(|(pod, found)| volumes.prepare_found(pod, &none, found));
+        let failed = futures::future::join_all(rounds).await;
+        let again = failed.into_iter().map(|failed| failed.unwrap_err().again_in().unwrap());
+        (drivers.asked().len(), again.max().unwrap())
+    };
+    drivers.fails.store(true, Relaxed);
+    drivers.fails_for_all.store(true, Relaxed);
+    assert_eq!(round().await, (3, HALF), "nobody knows yet");
+    tokio::time::advance(HALF).await;
+    assert_eq!(round().await, (1, HALF * 2));
+    tokio::time::advance(HALF * 2).await;
+    assert_eq!(round().await, (1, HALF * 4));
+    drivers.fails_for_all.store(false, Relaxed);
+    tokio::time::advance(HALF * 4).await;
+    assert_eq!(round().await, (3, HALF), "each by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_tells_of_is_looked_at_in_each_round_and_soon() {
+    hold_clock();
+    let dir = tempfile::tempdir().unwrap();
+    let pod = pod(json!([{"name": "data", "hostPath": {"path": "/nowhere/at/all", "type": "Directory"}}]));
+    let volumes = volumes(dir.path());
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let error = volumes.prepare(&pod, &none()).await.unwrap_err();
+        assert!(error.failures[0].was_tried());
+        waits.push(error.again_in().unwrap().as_millis());
+    }
+    assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
 }

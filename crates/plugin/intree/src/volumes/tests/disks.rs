@@ -275,3 +275,79 @@ async fn real_a_disk_that_looks_empty_and_cannot_be_read_is_not_formatted() {
     world.take_down("a").await.unwrap();
     assert_eq!(world.left(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_disk_with_another_file_system_than_its_volume_says_is_told_of_there() {
+    let mut world = World::new();
+    programs(&world);
+    world.program("blkid", "echo TYPE=xfs");
+    world.program("mount", "echo wrong fs type; exit 32");
+    make(&world, "dev/sdq", "");
+    link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
+    let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: "ext4".into() };
+    let inline = world.wanted("a", Plugin::Fc, "pv", Kind::Fc(disk));
+    let volume = StorageRef { namespace: None, name: "pv".into(), uid: "pv-uid".into() };
+    let claimed = Wanted { persistent: Some(volume.clone()), ..inline.clone() };
+    for wanted in [inline, claimed] {
+        let error = world.volumes.prepare(&wanted).await.unwrap_err();
+        assert!(matches!(error, VolumeError::Mismatch { .. }) && error.is_of_device(), "{error}");
+    }
+    let told = world.events.try_recv().unwrap();
+    assert_eq!((told.storage, told.pod), (Some(volume), None));
+    assert_eq!(told.reason, "FailedMountOnFilesystemMismatch");
+    let begins = format!(
+        "MountVolume failed for volume \"pv\" disk {}/dev/sdq was to be mounted as ext4 and is formatted as xfs",
+        world.root.display()
+    );
+    assert!(told.message.starts_with(&begins), "{}", told.message);
+    assert!(world.events.try_recv().is_err(), "what a pod has inline is no object");
+    world.take_down("a").await.unwrap();
+    assert_eq!(world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn real_a_disk_is_mounted_with_a_label_and_not_shown_to_pods_of_another() {
+    let mut world = World::new();
+    programs(&world);
+    let at = "10.0.0.1:3260";
+    iscsiadm(&world, ": > W/dev/sdx");
+    let label = |name: &str| Some(format!("u:r:t:{name}"));
+    let of = |world: &World, pod: &str, name: &str| Wanted { label: label(name), ..on_target(world, pod) };
+    let mounts = |world: &World| {
+        let called = world.called().into_iter().filter(|line| line.starts_with("mount "));
+        called.map(|line| line.split(" /").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let path = world.volumes.prepare(&of(&world, "a", "s0:c1,c2")).await.unwrap();
+    assert_eq!(mounts(&world), ["mount -t ext4 -o context=\"u:r:t:s0:c1,c2\",defaults"]);
+    assert!(!of(&world, "a", "s0").is_relabeled() && on_target(&world, "a").is_relabeled());
+    for restarted in [false, true] {
+        if restarted {
+            world.restart();
+        }
+        world.volumes.prepare(&of(&world, "b", "s0:c1,c2")).await.unwrap();
+        for other in [of(&world, "c", "s0:c3"), on_target(&world, "c")] {
+            let error = world.volumes.prepare(&other).await.unwrap_err();
+            assert!(matches!(error, VolumeError::Label { .. }) && !error.is_of_device(), "{error}");
+        }
+        // Its own options say it.
+        let options = vec!["context=u:r:t:own".to_owned()];
+        let own = Wanted { mount_options: options, ..on_target(&world, "d") };
+        world.volumes.prepare(&own).await.unwrap();
+        for pod in ["b", "d"] {
+            world.take_down(pod).await.unwrap();
+        }
+    }
+    assert_eq!((mounts(&world), canary(&path).as_str()), (vec![], "content"));
+    world.take_down("a").await.unwrap();
+    assert_eq!(world.left(), Vec::<String>::new());
+
+    // A crash left the disk mounted for nobody, with another label than the next pod wants.
+    let global = world.root.join(format!("root/plugins/kubernetes.io/iscsi/iface-default/{at}-{IQN}-lun-3"));
+    fs::create_dir_all(&global).unwrap();
+    let content = world.root.join("content");
+    assert!(Process::new("/bin/mount").arg("--bind").args([&content, &global]).status().unwrap().success());
+    world.volumes.prepare(&of(&world, "c", "s0:c3")).await.unwrap();
+    assert_eq!(mounts(&world), ["mount -t ext4 -o context=\"u:r:t:s0:c3\",defaults"]);
+    world.take_down("c").await.unwrap();
+    assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
+}

@@ -122,3 +122,35 @@ async fn real_a_driver_that_fails_or_is_gone() {
     world.take_down("a").await.unwrap();
     assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
 }
+
+#[tokio::test]
+async fn real_a_driver_has_a_file_system_grow() {
+    let world = World::new();
+    let content = world.directory("content");
+    let mount = bind(&content);
+    let attach = "echo '{\"status\": \"Success\", \"device\": \"/dev/lvm0\"}'";
+    let volume = json!({
+        "metadata": {"name": "vol"},
+        "spec": {"flexVolume": {"driver": "example.com/lvm", "fsType": "ext4", "options": {"size": "1"}}},
+    });
+    let growth = Growth::of(&serde_json::from_value(volume).unwrap(), &"a".into(), [2, 1]).unwrap();
+    let answers = [("init", DONE), ("attach", attach), ("mountdevice", &*mount), ("detach", DONE)];
+    driver(&world, &answers);
+    world.volumes.prepare(&flex(&world, "a")).await.unwrap();
+    assert_eq!(world.volumes.expandable(&"a".into(), "the-vol").await.as_deref(), Some("vol"));
+    world.called();
+    // It leaves that to the kubelet, and has mounted nothing that is a disk.
+    world.volumes.expand(&growth).await.unwrap();
+    let told = r#"{"kubernetes.io/fsType":"ext4","kubernetes.io/pvOrVolumeName":"vol","kubernetes.io/readwrite":"rw","size":"1"}"#;
+    let global = "ROOT/plugins/kubernetes.io/flexvolume/example.com/lvm/mounts/vol";
+    assert_eq!(world.called(), ["init".to_owned(), format!("expandfs {told}  {global} 2 1")]);
+    let refuse = "echo '{\"status\": \"Failure\", \"message\": \"no room\"}'; exit 1";
+    driver(&world, &[&answers[..], &[("expandfs", refuse)]].concat());
+    let error = world.volumes.expand(&growth).await.unwrap_err();
+    assert_eq!(error.to_string(), "expandfs command failed, status: Failure, reason: no room");
+    let never = "echo '{\"status\": \"Success\", \"capabilities\": {\"requiresFSResize\": false}}'";
+    driver(&world, &[&[("init", never), ("expandfs", refuse)], &answers[1..]].concat());
+    world.volumes.expand(&growth).await.unwrap();
+    world.take_down("a").await.unwrap();
+    assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
+}

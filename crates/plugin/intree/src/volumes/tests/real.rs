@@ -139,6 +139,16 @@ async fn real_a_local_disk_is_formatted_once() {
     let global = world.root.join("root/plugins/kubernetes.io/local-volume/mounts/pv");
     assert_eq!(MountTable::read().unwrap().at(&global).unwrap().fs_type, "ext4");
     fs::write(path.join(CANARY), "kept").unwrap();
+    let volume = json!({"metadata": {"name": "pv"}, "spec": {"local": {"path": disk.0}}});
+    let volume = serde_json::from_value(volume).unwrap();
+    // The kernel lets only the machine's own root do it.
+    world.program("resize2fs", "");
+    let grows = |pod: &str| Growth::of(&volume, &pod.into(), [2, 1]).unwrap();
+    world.volumes.expand(&grows("other")).await.unwrap();
+    assert_eq!(world.called(), Vec::<String>::new(), "that pod does not have it");
+    assert_eq!(world.volumes.expandable(&"a".into(), "the-pv").await.as_deref(), Some("pv"));
+    world.volumes.expand(&grows("a")).await.unwrap();
+    assert_eq!(world.called(), [format!("resize2fs {}", disk.0.display())]);
     world.restart();
     let other = world.volumes.prepare(&world.local("b", &disk.0)).await.unwrap();
     assert_eq!(canary(&other), "kept");

@@ -1,0 +1,146 @@
+//! When what failed with a volume is tried again (Kubernetes: `exponentialbackoff`, for operations on volumes). Pure.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The rest after a first failure. It doubles with each that follows.
+pub const FIRST: Duration = Duration::from_millis(500);
+
+/// The longest rest of an operation.
+pub const LONGEST: Duration = Duration::from_secs(122);
+
+/// What failed lately, by what it was. Whatever a key is made of that has changed makes it another key, and is tried at once.
+#[derive(Debug)]
+pub struct BackOff<K>(HashMap<K, Failure>);
+
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    rest: Duration,
+    why: Arc<str>,
+}
+
+/// What is not to be tried yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rest {
+    /// For how long.
+    pub left: Duration,
+    /// Why it failed.
+    pub why: Arc<str>,
+}
+
+impl<K> Default for BackOff<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash> BackOff<K> {
+    /// Whether `key` is not to be tried yet.
+    #[must_use]
+    pub fn rest(&self, key: &K, now: Instant) -> Option<Rest> {
+        let failure = self.0.get(key)?;
+        let left = (failure.at + failure.rest).saturating_duration_since(now);
+        (!left.is_zero()).then(|| Rest { left, why: Arc::clone(&failure.why) })
+    }
+
+    /// Whether the last try of `key` failed.
+    #[must_use]
+    pub fn has_failed(&self, key: &K) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// A try of `key` failed that had begun at `began`. Returns how long it rests now, which is `longest` at most. Of tries that
+    /// were made beside each other the first to fail counts.
+    pub fn failed(&mut self, key: K, why: &str, [began, now]: [Instant; 2], longest: Duration) -> Duration {
+        // What nobody tries any more takes no memory.
+        self.0.retain(|_, failure| now <= failure.at + failure.rest + LONGEST * 2);
+        let rest = match self.0.get(&key) {
+            Some(last) if last.at > began => {
+                return (last.at + last.rest).saturating_duration_since(now);
+            }
+            Some(last) => (last.rest * 2).min(longest),
+            None => FIRST.min(longest),
+        };
+        self.0.insert(key, Failure { at: now, rest, why: why.into() });
+        rest
+    }
+
+    /// A try of `key` succeeded.
+    pub fn succeeded(&mut self, key: &K) {
+        self.0.remove(key);
+    }
+
+    /// Forgets the keys of which `is_gone` says so.
+    pub fn forget(&mut self, is_gone: impl Fn(&K) -> bool) {
+        self.0.retain(|key, _| !is_gone(key));
+    }
+
+    /// The keys that are not to be tried yet, and the shortest time that one of them rests.
+    pub fn resting(&self, now: Instant) -> (Vec<&K>, Option<Duration>) {
+        let resting = self.0.keys().filter_map(|key| Some((key, self.rest(key, now)?.left)));
+        let (keys, left): (Vec<_>, Vec<_>) = resting.unzip();
+        (keys, left.into_iter().min())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_double_until_the_longest_and_begin_anew_after_a_success() {
+        let (mut back_off, mut now) = (BackOff::default(), Instant::now());
+        let mut rests = Vec::new();
+        for _ in 0..10 {
+            let rest = back_off.failed("v", "no", [now, now], LONGEST);
+            rests.push(rest.as_millis());
+            assert_eq!(back_off.rest(&"v", now), Some(Rest { left: rest, why: "no".into() }));
+            // Tried again when it is due, which may take as long as a volume may take.
+            now += rest;
+            assert_eq!(back_off.rest(&"v", now), None);
+            now += Duration::from_secs(123);
+        }
+        assert_eq!(rests, [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 122_000, 122_000]);
+        back_off.succeeded(&"v");
+        assert!(!back_off.has_failed(&"v"));
+        assert_eq!(back_off.failed("v", "no", [now, now], Duration::from_millis(700)), FIRST);
+        assert_eq!(back_off.failed("v", "no", [now, now], Duration::from_millis(700)).as_millis(), 700);
+    }
+
+    #[test]
+    fn what_was_tried_beside_each_other_counts_once() {
+        let (mut back_off, start) = (BackOff::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        for (began, now, expected) in [
+            (0, 100, 500),
+            // It began before the other one failed.
+            (50, 200, 400),
+            (50, 900, 0),
+            (900, 1000, 1000),
+        ] {
+            let rest = back_off.failed("v", "no", [at(began), at(now)], LONGEST);
+            assert_eq!(rest, Duration::from_millis(expected), "{began} {now}");
+        }
+    }
+
+    #[test]
+    fn keys_rest_by_themselves_and_go() {
+        let (mut back_off, now) = (BackOff::default(), Instant::now());
+        back_off.failed("a", "no", [now, now], LONGEST);
+        back_off.failed("b", "no", [now, now], LONGEST);
+        back_off.failed("b", "no", [now, now], LONGEST);
+        let (mut resting, left) = back_off.resting(now);
+        resting.sort_unstable();
+        assert_eq!((resting, left), (vec![&"a", &"b"], Some(FIRST)));
+        assert_eq!(back_off.resting(now + FIRST), (vec![&"b"], Some(FIRST)));
+        back_off.forget(|key| *key == "b");
+        assert_eq!(back_off.resting(now), (vec![&"a"], Some(FIRST)));
+        back_off.failed("c", "no", [now + LONGEST * 3; 2], LONGEST);
+        assert!(!back_off.has_failed(&"a"), "long ago");
+    }
+}
