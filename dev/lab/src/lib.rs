@@ -1,5 +1,5 @@
 //! What tests, the demo and the bench need of a real machine: Debian packages, images made without a registry, a private
-//! containerd with a berth on it, and the proof that nothing of it is left behind.
+//! containerd with a berth on it, servers of volumes of networks, and the proof that nothing of it is left behind.
 //!
 //! Decides: how a containerd is configured so that it shares nothing with one that the machine's owner runs, and
 //! what belongs to it. Everything made here is under one directory or carries the instance's name.
@@ -14,3 +14,4 @@ pub mod debian;
 pub mod leftovers;
 pub mod node;
 pub mod oci;
+pub mod targets;

@@ -17,7 +17,7 @@ use crate::test::{Count, nextest, tools};
 use payload::Work;
 
 /// The packages whose tests need a real machine.
-const PACKAGES: [&str; 4] = ["berth", "cgroup", "linux", "volume"];
+const PACKAGES: [&str; 5] = ["berth", "cgroup", "intree", "linux", "volume"];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -61,12 +61,12 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
 }
 
 /// The tests that a real machine is for: the real suite, and the two crates that are nearest to the kernel. Without what
-/// computes for long and asks the kernel for nothing, and without what kills berth again and again on a fake runtime, which
-/// takes minutes there (`--filter` runs it).
+/// computes for long and asks the kernel for nothing, without what kills berth again and again on a fake runtime, which
+/// takes minutes there (`--filter` runs it), and without what plays the servers that are real there.
 pub(crate) fn default_filter() -> String {
     let real = crate::test::REAL;
     format!(
-        "({real} - binary_id(berth::fake)) + ((package(cgroup) + package(linux)) - test(/never_panics|round_trip/))"
+        "({real} - binary_id(berth::fake) - binary_id(intree)) + ((package(cgroup) + package(linux)) - test(/never_panics|round_trip/))"
     )
 }
 

@@ -23,7 +23,7 @@ use crate::refs;
 mod beside;
 pub(crate) mod devices;
 
-pub(crate) use beside::{count_of_session, read_beside, remove_beside, write_beside};
+pub(crate) use beside::{count_of_disk, count_of_session, read_beside, remove_beside, write_beside};
 
 /// The note: a line with the device that the volume is on, if it is on one, one with the name by which the control plane
 /// knows it, if it does, and one with the SELinux label that the device is mounted with, if it is mounted with one.

@@ -87,6 +87,15 @@ pub enum VolumeError {
         /// Where it is mounted.
         point: PathBuf,
     },
+    /// The same, and it is not seen where.
+    #[error(
+        "disk {disk} is in use and is not detached: it is mounted in another mount namespace, or belongs to a device mapper or \
+         RAID device, or to a swap area; `lsblk` and `grep {disk} /proc/*/mountinfo` show which"
+    )]
+    Claimed {
+        /// The disk.
+        disk: String,
+    },
     /// Its disk is mounted with another SELinux label, for another pod.
     #[error("conflicting SELinux labels of volume {volume}: {found:?} and {wanted:?}")]
     Label {

@@ -54,12 +54,18 @@ pub(crate) enum Preparation {
 /// The file system that is made if none is asked for.
 pub(crate) const DEFAULT: &str = "ext4";
 
-/// Exit statuses of fsck(8): errors were corrected, or are left.
+/// What the exit status of fsck(8) is made of: errors were corrected, or are left.
 const CORRECTED: i32 = 1;
 const UNCORRECTED: i32 = 4;
 
 /// The exit status of blkid(8) if it finds nothing.
 pub(crate) const FOUND_NOTHING: i32 = 2;
+
+/// Whether a text can be the name of a file system. It becomes part of the names of programs, and is told to them.
+pub(crate) fn is_fs_type(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    name.bytes().all(is_plain) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
 
 /// Looks what is on `disk`.
 pub(crate) fn probe(disk: &Path) -> Command {
@@ -115,12 +121,12 @@ pub(crate) fn preparation(
 /// Whether a disk may be mounted after fsck(8) has ended with `status`. What it could not look at is mounted, as other
 /// kubelets do: then the kernel says.
 pub(crate) fn is_fit(status: Option<i32>) -> bool {
-    status != Some(UNCORRECTED)
+    status.is_none_or(|status| status & UNCORRECTED == 0)
 }
 
 /// Whether fsck(8) has corrected something.
 pub(crate) fn was_corrected(status: Option<i32>) -> bool {
-    status == Some(CORRECTED)
+    status.is_some_and(|status| status & CORRECTED != 0)
 }
 
 /// Makes the file system of `disk`, which is mounted at `point`, as large as that. None without one.
@@ -148,6 +154,12 @@ pub(crate) fn mount(disk: &Path, point: &Path, fs_type: &str, options: &[String]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_file_systems() {
+        assert!(["ext4", "xfs", "fuse.x-y_z", "9p"].into_iter().all(is_fs_type));
+        assert!(!["", "-t", "../x", "ext4,ro", "a b", ".x"].into_iter().any(is_fs_type));
+    }
 
     #[test]
     fn what_makes_a_file_system_larger() {
@@ -205,7 +217,9 @@ mod tests {
             assert_eq!(done, expected, "{fs_type} {read_only} {content:?}");
         }
         assert!(preparation(disk, "ext4", true, &Content::Nothing).is_err());
-        assert!(is_fit(Some(0)) && is_fit(Some(1)) && !is_fit(Some(4)) && is_fit(Some(8)) && is_fit(None));
+        assert!(is_fit(Some(0)) && is_fit(Some(1)) && is_fit(Some(8)) && is_fit(None));
+        assert!(!is_fit(Some(4)) && !is_fit(Some(5)) && !is_fit(Some(12)));
+        assert!(was_corrected(Some(3)) && !was_corrected(Some(0)) && !was_corrected(Some(8)));
         let options = ["noatime".to_owned()];
         assert_eq!(
             mount(disk, Path::new("/m"), "ext4", &options).to_string(),

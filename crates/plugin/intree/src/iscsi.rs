@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -115,9 +116,15 @@ pub enum IscsiError {
     },
 }
 
-/// An address with a port.
+/// An address with a port. One of IPv6 is in brackets when it has one.
 pub(crate) fn portal(address: &str) -> String {
-    if address.contains(':') { address.to_owned() } else { format!("{address}:3260") }
+    if address.parse::<Ipv6Addr>().is_ok() {
+        format!("[{address}]:3260")
+    } else if address.contains(':') && !address.ends_with(']') {
+        address.to_owned()
+    } else {
+        format!("{address}:3260")
+    }
 }
 
 fn admin(mode: &str) -> Command {
@@ -191,9 +198,10 @@ impl Disk {
         self.authenticate(self.chap_discovery, update, method, &DISCOVERY_KEYS)
     }
 
-    /// Discovers what `portal` has.
+    /// Discovers what `portal` has. What is set for targets that are known already stays: without `new`, all of it would be
+    /// made anew from the defaults, for each portal of the target, also for sessions of others.
     pub(crate) fn discover(&self, portal: &str) -> Command {
-        self.discovery(portal).arg("--discover")
+        self.discovery(portal).args(["-o", "new", "--discover"])
     }
 
     /// Forgets what was discovered.
@@ -287,11 +295,12 @@ pub(crate) fn iface(name: &str, shown: &str) -> Result<Iface, IscsiError> {
 /// What is attached, for whom it is to be detached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Attached {
-    portals: Vec<String>,
+    /// Each once.
+    pub(crate) portals: Vec<String>,
     pub(crate) iqn: String,
     pub(crate) lun: Option<i32>,
     /// None if it is not known.
-    iface: Option<String>,
+    pub(crate) iface: Option<String>,
     volume: String,
     initiator: String,
 }
@@ -302,7 +311,7 @@ impl Attached {
         let note: serde_json::Value = serde_json::from_slice(text).ok()?;
         let text = |key: &str| note[key].as_str().unwrap_or_default().to_owned();
         let portals = note["Portals"].as_array()?.iter().filter_map(|portal| portal.as_str());
-        let portals: Vec<String> = portals.filter(|portal| !portal.is_empty()).map(str::to_owned).collect();
+        let portals = each_once(portals.filter(|portal| !portal.is_empty()).map(str::to_owned));
         let (iqn, iface) = (text("Iqn"), text("Iface"));
         (!portals.is_empty() && !iqn.is_empty()).then(|| Self {
             portals,
@@ -317,7 +326,7 @@ impl Attached {
     /// By the directory of its device, if there is no note.
     pub(crate) fn by_device(device: &Device) -> Option<Self> {
         let (target, lun) = device.name().rsplit_once("-lun-")?;
-        let at = target.find("-iqn.").or_else(|| target.find("-eui."))?;
+        let at = ["-iqn.", "-eui.", "-naa."].iter().find_map(|kind| target.find(kind))?;
         let iface: PathBuf = device.path().parent()?.file_name()?.into();
         Some(Self {
             portals: vec![target[..at].to_owned()],
@@ -334,29 +343,51 @@ impl Attached {
         format!("{}-{}-lun-", self.portals[0], self.iqn)
     }
 
-    /// Ends the sessions, when no other device has them.
-    pub(crate) fn log_out(&self) -> Vec<Command> {
-        let mut seen = Vec::new();
-        let mut commands = Vec::new();
-        for portal in &self.portals {
-            if seen.contains(&portal) {
-                continue;
-            }
-            seen.push(portal);
-            for end in [&["--logout"][..], &["-o", "delete"]] {
-                let command = admin("node").args(["-p", portal, "-T", &self.iqn]).args(end.iter().copied());
-                commands.push(match &self.iface {
-                    Some(iface) => command.args(["-I", iface]),
-                    None => command,
-                });
-            }
-        }
-        let own = format!("{}:{}", self.portals[0], self.volume);
-        if !self.initiator.is_empty() && self.iface.as_ref() == Some(&own) {
-            commands.push(delete_iface(&own));
-        }
-        commands
+    /// With what the directories of devices of the same disk end, by whichever portal and interface.
+    pub(crate) fn same_disk(&self) -> Option<String> {
+        Some(format!("-{}-lun-{}", self.iqn, self.lun?))
     }
+
+    fn node(&self, portal: &str, what: &[&str]) -> Command {
+        let command = admin("node").args(["-p", portal, "-T", &self.iqn]).args(what.iter().copied());
+        match &self.iface {
+            Some(iface) => command.args(["-I", iface]),
+            None => command,
+        }
+    }
+
+    /// Shows what is set for the sessions with `portal`.
+    pub(crate) fn show(&self, portal: &str) -> Command {
+        self.node(portal, &["-o", "show"])
+    }
+
+    /// Ends the session with `portal`, and forgets the target.
+    pub(crate) fn log_out(&self, portal: &str) -> [Command; 2] {
+        [&["--logout"][..], &["-o", "delete"]].map(|end| self.node(portal, end))
+    }
+
+    /// Removes the interface that is the volume's own, if it has one.
+    pub(crate) fn delete_iface(&self) -> Option<Command> {
+        let own = format!("{}:{}", self.portals[0], self.volume);
+        (!self.initiator.is_empty() && self.iface.as_ref() == Some(&own)).then(|| delete_iface(&own))
+    }
+}
+
+/// Whether a session was begun by somebody else, by what is set for it ([`Attached::show`]): those that kubelets begin have
+/// only the disks that are asked for appear.
+pub(crate) fn is_of_others(shown: &str) -> bool {
+    shown.lines().any(|line| line.trim() == "node.session.scan = auto")
+}
+
+/// In the same order.
+pub(crate) fn each_once(all: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for one in all {
+        if !seen.contains(&one) {
+            seen.push(one);
+        }
+    }
+    seen
 }
 
 /// Whether a command that ends something has failed because there is nothing to end.

@@ -23,6 +23,13 @@ pub(crate) fn of_mount<'a>(table: &'a MountTable, point: &Path) -> Vec<&'a Mount
     table.iter().filter(same).collect()
 }
 
+/// Whether anything else of the file system is mounted that is mounted at `point`: what is done to it by force is done to
+/// whoever has that.
+pub(crate) fn is_shared(table: &MountTable, point: &Path) -> bool {
+    let Some(mounted) = table.at(point) else { return false };
+    table.iter().any(|mount| mount.point != point && mount.device == mounted.device)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +54,11 @@ mod tests {
         };
         assert_eq!(points(of_mount(&table, Path::new("/plugins/disk"))), ["/pods/a/v"]);
         assert_eq!(points(of_mount(&table, Path::new("/plugins/none"))), Vec::<String>::new());
+        for (point, expected) in
+            [("/plugins/disk", true), ("/pods/b/part", true), ("/", true), ("/plugins/none", false)]
+        {
+            assert_eq!(is_shared(&table, Path::new(point)), expected, "{point}");
+        }
         assert_eq!(points(of_directory(&table, Path::new("/mnt/local"))), ["/pods/a/local"]);
         assert_eq!(points(of_directory(&table, Path::new("/mnt"))), ["/elsewhere"]);
         assert_eq!(points(of_directory(&table, Path::new("/mnt/disk"))), ["/pods/c/v"]);

@@ -50,6 +50,17 @@ pub enum SpecError {
     /// It says nothing of which disk it is.
     #[error("fc: no fc disk information found in volume {0:?}: name its targetWWNs and lun, or its wwids")]
     NoDisk(String),
+    /// mount(8) would take it for an option.
+    #[error("the server {server:?} of volume {volume:?} begins with a dash, which no name or address does")]
+    Server {
+        /// The volume.
+        volume: String,
+        /// The server.
+        server: String,
+    },
+    /// It would be part of the name of a program that is run.
+    #[error("{0:?} cannot be the name of a file system: correct the volume's fsType")]
+    FsType(String),
     /// No program can have this name.
     #[error("{0:?} cannot be the name of a FlexVolume driver")]
     Driver(String),
@@ -245,6 +256,9 @@ pub fn wanted(pod: &Pod, source: Source<'_>, secret: Option<&corev1::Secret>) ->
     if mode == VolumeMode::Block && !plugin.has_devices() {
         return Err(SpecError::Block(spec_name));
     }
+    if let Some(fs_type) = fs_type(&kind).filter(|name| !format::is_fs_type(name)) {
+        return Err(SpecError::FsType(fs_type.to_owned()));
+    }
     let wanted = Wanted {
         pod: PodRef::of(pod),
         target: Target { pod: PodRef::of(pod).uid, plugin, mode, spec_name },
@@ -282,6 +296,9 @@ pub(crate) fn kind(
     let nfs = persistent.and_then(|spec| spec.nfs.as_ref());
     if let Some(nfs) = nfs.or_else(|| inline.and_then(|volume| volume.nfs.as_ref())) {
         let (server, path) = (nfs.server.clone(), nfs.path.clone());
+        if server.starts_with('-') {
+            return Err(SpecError::Server { volume: spec_name.to_owned(), server });
+        }
         return Ok((Plugin::Nfs, Kind::Nfs(Nfs { server, path }), None));
     }
     if let Some(given) = source.iscsi() {
@@ -319,16 +336,25 @@ pub(crate) fn kind(
     Err(SpecError::Foreign(spec_name.to_owned()))
 }
 
+/// The file system that is asked for.
+fn fs_type(kind: &Kind) -> Option<&str> {
+    let asked = match kind {
+        Kind::Local(local) => &local.fs_type,
+        Kind::Iscsi(disk) => &disk.fs_type,
+        Kind::Fc(disk) => &disk.fs_type,
+        Kind::Flex(flex) => &flex.fs_type,
+        Kind::Nfs(_) => return None,
+    };
+    Some(asked.as_str()).filter(|name| !name.is_empty())
+}
+
 fn iscsi_disk(
     given: &Iscsi<'_>,
     spec_name: &str,
     secret: Option<&corev1::Secret>,
 ) -> Result<iscsi::Disk, SpecError> {
-    let portals: Vec<String> = [given.target_portal]
-        .into_iter()
-        .chain(given.portals.iter().map(String::as_str))
-        .map(iscsi::portal)
-        .collect();
+    let all = [given.target_portal].into_iter().chain(given.portals.iter().map(String::as_str));
+    let portals = iscsi::each_once(all.map(iscsi::portal));
     let initial_iface = given.interface.filter(|iface| !iface.is_empty()).unwrap_or("default").to_owned();
     let initiator = given.initiator.unwrap_or_default().to_owned();
     let iface =

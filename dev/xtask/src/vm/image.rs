@@ -20,17 +20,31 @@ const PACKAGES: &str = "systemd-sysv,dbus,udev,kmod,iproute2,iptables,\
                         e2fsprogs,xfsprogs,\
                         linux-image-cloud-amd64,containerd,runc,containernetworking-plugins,busybox-static";
 
-/// Services of a machine that lives for longer than some minutes, and udev, which has no device to wait for here and
-/// would look at each interface of each pod.
-const UNWANTED_UNITS: [&str; 20] = [
+/// Servers and clients of volumes of networks, by apt: debootstrap takes the first of several packages that would do, and
+/// here that is in conflict with what the kernel has brought.
+const OF_NETWORKS: [&str; 4] = ["e2fsprogs", "nfs-kernel-server", "open-iscsi", "multipath-tools"];
+
+/// Services of a machine that lives for longer than some minutes, those that tests of volumes start for themselves, and
+/// udev, which has no device to wait for here and would look at each interface of each pod.
+const UNWANTED_UNITS: [&str; 30] = [
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
+    "blk-availability.service",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
     "getty@.service",
+    "iscsid.socket",
     "modprobe@.service",
+    "multipathd.service",
+    "multipathd.socket",
+    "nfs-client.target",
+    "nfs-server.service",
+    "nfsdcld.service",
+    "open-iscsi.service",
+    "rpcbind.service",
+    "rpcbind.socket",
     "serial-getty@.service",
     "systemd-hwdb-update.service",
     "systemd-journal-catalog-update.service",
@@ -130,6 +144,15 @@ fn build(folder: &Path) -> Result<()> {
     let log = fs::File::create(folder.join("debootstrap.log")).context("create debootstrap.log")?;
     debootstrap.stdout(log);
     sh::run(&mut debootstrap)?;
+    // The machine boots from an archive of our own: nobody needs those that would be made with each of these packages.
+    sh::run(Command::new("ln").args(["-sf", "/bin/true"]).arg(tree.join("usr/bin/dracut")))?;
+    let mut apt = Command::new("chroot");
+    apt.arg(&tree)
+        .args(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(OF_NETWORKS);
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    apt.stdout(fs::File::create(folder.join("apt.log")).context("create apt.log")?);
+    sh::run(&mut apt)?;
 
     let image = Image::in_folder(folder);
     let kernel = only_entry(&tree.join("lib/modules"))?;

@@ -44,15 +44,24 @@ pub(crate) fn remove_beside(layout: &Layout, device: &Device, name: &str) -> Res
     Ok(())
 }
 
-/// How many devices of iSCSI have directories that begin with `session`, also those of block volumes.
-pub(crate) fn count_of_session(layout: &Layout, session: &str) -> Result<usize, DiskError> {
+/// The names of the directories of all devices of iSCSI, also those of block volumes.
+fn iscsi_names(layout: &Layout) -> Result<Vec<String>, DiskError> {
     let plugins = layout.plugins_dir();
-    let mut count = 0;
+    let mut all = Vec::new();
     for base in ["kubernetes.io/iscsi", "kubernetes.io/iscsi/volumeDevices"] {
         for iface in names(&plugins, Path::new(base))?.into_iter().filter(|name| name != "volumeDevices") {
-            let all = names(&plugins, &Path::new(base).join(iface))?;
-            count += all.iter().filter(|name| name.starts_with(session)).count();
+            all.extend(names(&plugins, &Path::new(base).join(iface))?);
         }
     }
-    Ok(count)
+    Ok(all)
+}
+
+/// How many devices of iSCSI have directories that begin with `session`.
+pub(crate) fn count_of_session(layout: &Layout, session: &str) -> Result<usize, DiskError> {
+    Ok(iscsi_names(layout)?.iter().filter(|name| name.starts_with(session)).count())
+}
+
+/// How many have directories that end with `disk`: one disk may be had by several portals and interfaces, and in two modes.
+pub(crate) fn count_of_disk(layout: &Layout, disk: &str) -> Result<usize, DiskError> {
+    Ok(iscsi_names(layout)?.iter().filter(|name| name.ends_with(disk)).count())
 }

@@ -30,7 +30,16 @@ fn lines(commands: impl IntoIterator<Item = Command>) -> Vec<String> {
 
 #[test]
 fn names_and_note() {
-    assert_eq!((portal("10.0.0.1"), portal("10.0.0.1:860")), ("10.0.0.1:3260".into(), "10.0.0.1:860".into()));
+    for (given, expected) in [
+        ("10.0.0.1", "10.0.0.1:3260"),
+        ("10.0.0.1:860", "10.0.0.1:860"),
+        ("fd00::1", "[fd00::1]:3260"),
+        ("[fd00::1]", "[fd00::1]:3260"),
+        ("[fd00::1]:860", "[fd00::1]:860"),
+        ("nas", "nas:3260"),
+    ] {
+        assert_eq!(portal(given), expected);
+    }
     let device = disk().device(VolumeMode::Filesystem).unwrap();
     assert_eq!(
         device.to_string(),
@@ -55,7 +64,7 @@ fn the_commands_that_attach() {
     let expected = [
         "iscsiadm -m iface -I default -o show".to_owned(),
         format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new"),
-        format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default --discover"),
+        format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new --discover"),
         format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o delete"),
         format!("iscsiadm -m node -p {at} -T {IQN} -I default -o update -n node.session.scan -v manual"),
         format!("iscsiadm -m node -p {at} -T {IQN} -I default --login"),
@@ -143,21 +152,42 @@ fn the_commands_that_detach() {
             [format!("{node} --logout -I {iface}"), format!("{node} -o delete -I {iface}")]
         })
     };
-    let attached = Attached::by_note(disk().note().as_bytes()).unwrap();
+    let log_out = |attached: &Attached| {
+        let ends: Vec<_> = attached.portals.iter().map(|portal| lines(attached.log_out(portal))).collect();
+        ends.concat()
+    };
+    let twice = Disk { portals: [disk().portals, disk().portals].concat(), ..disk() };
+    let attached = Attached::by_note(twice.note().as_bytes()).unwrap();
     assert_eq!((attached.iqn.as_str(), attached.lun), (IQN, Some(3)));
     assert_eq!(attached.session(), format!("10.0.0.1:3260-{IQN}-lun-"));
-    assert_eq!(lines(attached.log_out()), logout("default").concat());
+    assert_eq!(attached.same_disk(), Some(format!("-{IQN}-lun-3")));
+    let show = attached.show("10.0.0.1:3260").to_string();
+    assert_eq!(show, format!("iscsiadm -m node -p 10.0.0.1:3260 -T {IQN} -o show -I default"));
+    assert_eq!(log_out(&attached), logout("default").concat());
+    assert_eq!(attached.delete_iface(), None);
     let attached = Attached::by_note(own().note().as_bytes()).unwrap();
-    let mut expected = logout("10.0.0.1:3260:pv-1").concat();
-    expected.push("iscsiadm -m iface -I 10.0.0.1:3260:pv-1 -o delete".into());
-    assert_eq!(lines(attached.log_out()), expected);
+    assert_eq!(log_out(&attached), logout("10.0.0.1:3260:pv-1").concat());
+    let delete = attached.delete_iface().unwrap().to_string();
+    assert_eq!(delete, "iscsiadm -m iface -I 10.0.0.1:3260:pv-1 -o delete");
 
     // Without a note the name of the directory says what it can.
     let attached = Attached::by_device(&disk().device(VolumeMode::Filesystem).unwrap()).unwrap();
     assert_eq!((attached.iqn.as_str(), attached.lun), (IQN, Some(3)));
-    assert_eq!(lines(attached.log_out()), logout("default")[0]);
+    assert_eq!(log_out(&attached), logout("default")[0]);
+    let naa = Disk { iqn: "naa.52004567BA64678D".into(), ..disk() };
+    let attached = Attached::by_device(&naa.device(VolumeMode::Block).unwrap()).unwrap();
+    assert_eq!((attached.iqn, attached.lun), (naa.iqn, Some(3)));
     for text in ["", "{", "{}", "{\"Portals\": [], \"Iqn\": \"x\"}"] {
         assert_eq!(Attached::by_note(text.as_bytes()), None, "{text}");
+    }
+    for (shown, expected) in [
+        ("node.name = x\nnode.session.scan = auto\n", true),
+        ("node.session.scan = manual\n", false),
+        // An iscsiadm that does not know it.
+        ("node.name = x\n", false),
+        ("", false),
+    ] {
+        assert_eq!(is_of_others(shown), expected, "{shown}");
     }
     assert!(is_ended_already(Some(21)) && is_ended_already(Some(2)) && !is_ended_already(Some(8)));
 }

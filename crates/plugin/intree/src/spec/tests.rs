@@ -80,6 +80,8 @@ fn nfs_by_claim_and_inline() {
     assert_eq!((found.kind.clone(), found.read_only), (nfs, true));
     assert_eq!((found.target.spec_name.as_str(), found.name.as_str()), ("share", "share"));
     assert!(!found.is_relabeled());
+    let odd = inline(json!({"name": "share", "nfs": {"server": "-T/tmp/fstab", "path": "/e"}})).unwrap_err();
+    assert!(odd.to_string().contains("begins with a dash"), "{odd}");
 }
 
 #[test]
@@ -95,12 +97,12 @@ fn what_is_made_by_others() {
 #[test]
 fn iscsi_by_claim_and_inline() {
     let found = inline(json!({"name": "disk", "iscsi": {
-        "targetPortal": "10.0.0.1", "portals": ["10.0.0.2:860"], "iqn": "iqn.a", "lun": 3, "fsType": "xfs",
+        "targetPortal": "10.0.0.1", "portals": ["10.0.0.2:860", "10.0.0.1:3260"], "iqn": "iqn.a", "lun": 3, "fsType": "xfs",
         "iscsiInterface": "default", "readOnly": true,
     }}))
     .unwrap();
     let Kind::Iscsi(disk) = &found.kind else { panic!("{found:?}") };
-    assert_eq!(disk.portals, ["10.0.0.1:3260", "10.0.0.2:860"]);
+    assert_eq!(disk.portals, ["10.0.0.1:3260", "10.0.0.2:860"], "each once");
     assert_eq!((disk.iface.as_str(), disk.fs_type.as_str(), found.read_only), ("default", "xfs", true));
     assert_eq!(found.unique_name.as_deref(), Some("kubernetes.io/iscsi/10.0.0.1:iqn.a:3"));
 
@@ -122,6 +124,12 @@ fn iscsi_by_claim_and_inline() {
     assert_eq!(disk.secret.0["node.session.auth.password"], "hunter2");
     assert!(!format!("{found:?}").contains("hunter2"));
     assert!(wanted(&pod(), source, Some(&secret("k", b"\xff"))).is_err());
+}
+
+#[test]
+fn a_file_system_is_no_path() {
+    let odd = inline(json!({"name": "disk", "fc": {"wwids": ["3600"], "fsType": "x/../../tmp/evil"}}));
+    assert_eq!(odd, Err(SpecError::FsType("x/../../tmp/evil".into())));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::error::VolumeError;
 use crate::fc::{self, Naming, NoDisk};
 use crate::iscsi::{self, Attached, Disk, Iface, IscsiError};
 use crate::layout::Device;
-use crate::machine::Machine;
+use crate::machine::{Machine, Session};
 use crate::run::{CommandError, Key};
 
 /// The note of other kubelets beside a disk of an iSCSI target. What is mounted hides it.
@@ -52,60 +52,140 @@ impl Volumes {
         }
     }
 
-    /// Detaches the disk of `device`, and ends its sessions if no other device has them.
+    /// Detaches the disk of `device`, and ends those of its sessions that nobody else uses.
     pub(super) async fn detach_iscsi(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
         let (layout, of) = (self.config.layout.clone(), device.clone());
         let read = move || Ok(disk::read_beside(&layout, &of, ISCSI_NOTE)?);
         let (note, mut turns) = self.blocking("read note", device, turns, read).await?;
         let attached = note.and_then(|note| Attached::by_note(&note)).or_else(|| Attached::by_device(device));
-        let Some(attached) = attached else { return Ok(turns) };
-        let key = Key::of(&self.config.layout.device(device));
-        let is_shared;
-        (is_shared, turns) = self.is_shared(device, turns).await?;
-        if let Some(lun) = attached.lun.filter(|_| !is_shared) {
-            let (machine, iqn) = (self.config.machine.clone(), attached.iqn.clone());
-            let find = move || {
-                let mut joined = Vec::new();
-                let devices = machine.iscsi_devices(&iqn, lun)?;
-                for name in &devices {
-                    joined.extend(machine.multipath_of(&machine.dev.join(name)));
-                }
-                joined.sort_unstable();
-                joined.dedup();
-                let all =
-                    devices.iter().cloned().chain(joined.iter().filter_map(|path| machine.device_name(path)));
-                refuse_mounted(&machine, all)?;
-                Ok((devices, joined))
-            };
-            let (devices, joined);
-            ((devices, joined), turns) = self.blocking("find disk", device, turns, find).await?;
-            for joined in joined {
-                // While the device that joins them is there, its paths are not taken away.
-                self.commands.run(&key, &fc::flush_multipath(&joined), self.config.deadline).await?;
-            }
-            let machine = self.config.machine.clone();
-            let delete = move || Ok(devices.iter().try_for_each(|name| machine.delete(name))?);
-            ((), turns) = self.blocking("delete disk", device, turns, delete).await?;
+        if let Some(attached) = attached {
+            // Until the directory is gone: it counts.
+            let _session = self.sessions.turn(&attached.iqn).await;
+            let is_gone;
+            (is_gone, turns) = self.detach_disk(device, &attached, turns).await?;
+            turns = self.end_sessions(device, &attached, is_gone, turns).await?;
+            return self.forget_disk(device, turns).await;
         }
-        let _session = self.sessions.turn(&attached.iqn).await;
+        self.forget_disk(device, turns).await
+    }
+
+    async fn forget_disk(&self, device: &Device, turns: Turns) -> Result<Turns, VolumeError> {
+        let (layout, of) = (self.config.layout.clone(), device.clone());
+        let remove = move || {
+            disk::remove_beside(&layout, &of, ISCSI_NOTE)?;
+            Ok(disk::remove_device(&layout, &of)?)
+        };
+        Ok(self.blocking("remove directory", device, turns, remove).await?.1)
+    }
+
+    /// Has the kernel forget the disk, unless others have it, by whichever portal and in whichever mode: whoever comes last
+    /// detaches it. Returns whether it is gone.
+    async fn detach_disk(
+        &self,
+        device: &Device,
+        attached: &Attached,
+        turns: Turns,
+    ) -> Result<(bool, Turns), VolumeError> {
+        let (Some(lun), Some(same)) = (attached.lun, attached.same_disk()) else { return Ok((false, turns)) };
+        let layout = self.config.layout.clone();
+        let count = move || Ok(disk::count_of_disk(&layout, &same)?);
+        let (count, mut turns) = self.blocking("count disks", device, turns, count).await?;
+        if count > 1 {
+            return Ok((false, turns));
+        }
+        let (machine, of) = (self.config.machine.clone(), attached.clone());
+        let find = move || {
+            let mut devices = Vec::new();
+            for session in of.sessions(&machine)? {
+                devices.extend(machine.iscsi_disk(&session, lun)?);
+            }
+            let mut joined: Vec<_> =
+                devices.iter().filter_map(|name| machine.multipath_of(&machine.dev.join(name))).collect();
+            joined.sort_unstable();
+            joined.dedup();
+            let all =
+                devices.iter().cloned().chain(joined.iter().filter_map(|path| machine.device_name(path)));
+            refuse_mounted(&machine, all)?;
+            Ok((devices, joined))
+        };
+        let (devices, joined);
+        ((devices, joined), turns) = self.blocking("find disk", device, turns, find).await?;
+        let key = Key::of(&self.config.layout.device(device));
+        for joined in joined {
+            // While the device that joins them is there, its paths are not taken away.
+            self.commands.run(&key, &fc::flush_multipath(&joined), self.config.deadline).await?;
+        }
+        Ok((true, self.delete(device, devices, turns).await?))
+    }
+
+    /// Has the kernel forget these disks, if nobody has claimed one.
+    async fn delete(&self, device: &Device, disks: Vec<String>, turns: Turns) -> Result<Turns, VolumeError> {
+        let machine = self.config.machine.clone();
+        let delete = move || {
+            if let Some(disk) = disks.iter().find(|disk| machine.is_claimed(disk)) {
+                return Err(VolumeError::Claimed { disk: disk.clone() });
+            }
+            Ok(disks.iter().try_for_each(|name| machine.delete(name))?)
+        };
+        Ok(self.blocking("delete disk", device, turns, delete).await?.1)
+    }
+
+    /// Ends the sessions of a disk, which is gone or not, that were begun for volumes, and in which there is no other disk.
+    async fn end_sessions(
+        &self,
+        device: &Device,
+        attached: &Attached,
+        is_gone: bool,
+        mut turns: Turns,
+    ) -> Result<Turns, VolumeError> {
         let (layout, session) = (self.config.layout.clone(), attached.session());
         let count = move || Ok(disk::count_of_session(&layout, &session)?);
-        let (count, turns) = self.blocking("count disks", device, turns, count).await?;
-        if count <= 1 {
-            for command in attached.log_out() {
+        let disks;
+        (disks, turns) = self.blocking("count disks", device, turns, count).await?;
+        if disks > 1 {
+            return Ok(turns);
+        }
+        let key = Key::of(&self.config.layout.device(device));
+        for portal in &attached.portals {
+            let shown = match self.commands.run(&key, &attached.show(portal), self.config.deadline).await {
+                Err(error) if iscsi::is_ended_already(error.status()) => continue,
+                shown => shown?,
+            };
+            let (machine, of, at) = (self.config.machine.clone(), attached.clone(), portal.clone());
+            let look = move || {
+                let sessions =
+                    of.sessions(&machine)?.into_iter().filter(|session| session.is_with([&at].into_iter()));
+                let mut disks = Vec::new();
+                for session in sessions {
+                    let gone = match of.lun.filter(|_| is_gone) {
+                        Some(lun) => machine.iscsi_disk(&session, lun)?,
+                        None => None,
+                    };
+                    let left = machine.iscsi_disks(&session)?.into_iter();
+                    disks.extend(left.filter(|name| gone.as_ref() != Some(name)));
+                }
+                Ok(disks)
+            };
+            let disks;
+            (disks, turns) = self.blocking("look for disks", device, turns, look).await?;
+            if !disks.is_empty() || iscsi::is_of_others(&shown) {
+                tracing::info!(%device, portal, ?disks, "An iSCSI session is kept: others use it, or have begun it");
+                continue;
+            }
+            for command in attached.log_out(portal) {
                 match self.commands.run(&key, &command, self.config.deadline).await {
                     Err(error) if iscsi::is_ended_already(error.status()) => {}
                     ended => drop(ended?),
                 }
             }
         }
-        let (layout, of) = (self.config.layout.clone(), device.clone());
-        let remove = move || {
-            disk::remove_beside(&layout, &of, ISCSI_NOTE)?;
-            // Within the turn for the sessions: the directory counts.
-            Ok(disk::remove_device(&layout, &of)?)
-        };
-        Ok(self.blocking("remove directory", device, turns, remove).await?.1)
+        if let Some(command) = attached.delete_iface() {
+            match self.commands.run(&key, &command, self.config.deadline).await {
+                Err(error) if iscsi::is_ended_already(error.status()) => {}
+                ended => drop(ended?),
+            }
+        }
+        Ok(turns)
     }
 
     /// Whether pods that get the disk in the other mode have it or may have it. Whoever comes last detaches it.
@@ -171,9 +251,15 @@ impl Volumes {
             let flushed = self.commands.run(&key, &flush, self.config.deadline).await;
             tolerate(flushed, "A disk could not be flushed before it is detached")?;
         }
-        let machine = self.config.machine.clone();
-        let delete = move || Ok(paths.iter().try_for_each(|name| machine.delete(name))?);
-        Ok(self.blocking("delete disk", device, turns, delete).await?.1)
+        self.delete(device, paths, turns).await
+    }
+}
+
+impl Attached {
+    /// The sessions by which it is attached.
+    fn sessions(&self, machine: &Machine) -> Result<Vec<Session>, VolumeError> {
+        let all = machine.iscsi_sessions(&self.iqn, self.iface.as_deref())?;
+        Ok(all.into_iter().filter(|session| session.is_with(self.portals.iter())).collect())
     }
 }
 
@@ -315,8 +401,8 @@ impl Attaching<'_> {
         iface: &Iface,
         turns: Turns,
     ) -> Result<(Result<PathBuf, VolumeError>, Turns), VolumeError> {
-        let (mut host, mut turns) = self.host(portal, turns).await?;
-        if host.is_none() {
+        let (mut session, mut turns) = self.session(portal, turns).await?;
+        if session.is_none() {
             if let Err(error) = self.log_in(portal).await {
                 return match error {
                     CommandError::Failed { .. } => Ok((Err(error.into()), turns)),
@@ -324,23 +410,25 @@ impl Attaching<'_> {
                     error => Err(error.into()),
                 };
             }
-            (host, turns) = self.host(portal, turns).await?;
+            (session, turns) = self.session(portal, turns).await?;
         }
         let no_host = || IscsiError::NoPath(format!("no SCSI host for portal {portal} after logging in"));
-        let Some(host) = host else { return Ok((Err(no_host().into()), turns)) };
-        let (machine, lun) = (self.volumes.config.machine.clone(), self.disk.lun);
+        let Some(session) = session else { return Ok((Err(no_host().into()), turns)) };
+        let (machine, host, lun) = (self.volumes.config.machine.clone(), session.host, self.disk.lun);
         let scan = move || Ok(machine.scan_for(host, lun)?);
         ((), turns) = self.volumes.blocking("scan for disk", self.on, turns, scan).await?;
         let (start, end) = self.disk.link(portal, &iface.transport);
         for look in 1..=iscsi::DISK_LOOKS {
-            let (machine, end) = (self.volumes.config.machine.clone(), end.clone());
+            let (machine, end, session) = (self.volumes.config.machine.clone(), end.clone(), session.clone());
             let find = move || {
+                // The link may be another session's, where the number may be that of another disk.
+                let Some(disk) = machine.iscsi_disk(&session, lun)? else { return Ok(None) };
                 let fits = |name: &str| {
-                    if start.is_empty() {
-                        name == end
-                    } else {
-                        name.starts_with(start) && name.ends_with(&end)
-                    }
+                    let is_named = match start {
+                        "" => name == end,
+                        start => name.starts_with(start) && name.ends_with(&end),
+                    };
+                    is_named && machine.leads_to("by-path", name, &disk)
                 };
                 Ok(machine.link("by-path", fits)?)
             };
@@ -357,11 +445,14 @@ impl Attaching<'_> {
         Ok((Err(IscsiError::NoDisk { path, seconds: iscsi::DISK_LOOKS }.into()), turns))
     }
 
-    /// The number of the host that has a session with the portal.
-    async fn host(&self, portal: &str, turns: Turns) -> Result<(Option<u32>, Turns), VolumeError> {
-        let (machine, iqn, portal) =
-            (self.volumes.config.machine.clone(), self.disk.iqn.clone(), portal.to_owned());
-        let find = move || Ok(machine.iscsi_hosts(&iqn)?.get(&portal).copied());
+    /// The session with the portal.
+    async fn session(&self, portal: &str, turns: Turns) -> Result<(Option<Session>, Turns), VolumeError> {
+        let (machine, disk, portal) =
+            (self.volumes.config.machine.clone(), self.disk.clone(), portal.to_owned());
+        let find = move || {
+            let sessions = machine.iscsi_sessions(&disk.iqn, Some(&disk.iface))?;
+            Ok(sessions.into_iter().find(|session| session.is_with([&portal].into_iter())))
+        };
         self.volumes.blocking("find session", self.on, turns, find).await
     }
 

@@ -11,9 +11,9 @@ use super::{Turns, Volumes};
 use crate::disk::{self, Above, Note, Seen};
 use crate::error::VolumeError;
 use crate::layout::{Plugin, Target};
-use crate::nfs;
 use crate::plan::{self, Step, TargetShown};
 use crate::run::{CommandError, Key};
+use crate::{nfs, refs};
 
 /// After how long a file system of the network is unmounted by force.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ impl Volumes {
                     self.blocking("let go of device", target, turns, let_go).await?.1
                 }
                 (Step::Unmount, Some(point)) => match &target.plugin {
-                    Plugin::Nfs => self.unmount_by_command(target, point, turns).await?,
+                    Plugin::Nfs => self.unmount_of_network(target, point, turns).await?,
                     Plugin::Flex(driver) => self.unmount_by_driver(target, driver, point, turns).await?,
                     _ => {
                         let unmount = move || unmounted(Above::target(&layout, &of)?);
@@ -127,6 +127,26 @@ impl Volumes {
             Ok((seen, running))
         })
         .await
+    }
+
+    /// Unmounts what is at `point`. If others have the same file system mounted, the server need not be told, and must not
+    /// be waited for: by force their writing would be ended too.
+    async fn unmount_of_network(
+        &self,
+        target: &Target,
+        point: PathBuf,
+        turns: Turns,
+    ) -> Result<Turns, VolumeError> {
+        let (layout, of, at) = (self.config.layout.clone(), target.clone(), point.clone());
+        let unmount = move || {
+            let is_shared = refs::is_shared(&MountTable::read()?, &at);
+            if is_shared {
+                unmounted(Above::target(&layout, &of)?)?;
+            }
+            Ok(is_shared)
+        };
+        let (is_done, turns) = self.blocking("unmount volume", target, turns, unmount).await?;
+        if is_done { Ok(turns) } else { self.unmount_by_command(target, point, turns).await }
     }
 
     /// Unmounts what is at `point`, by force if that takes long: its server may be away.

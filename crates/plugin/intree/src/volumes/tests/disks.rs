@@ -37,6 +37,7 @@ pub(super) fn iscsiadm(world: &World, make_disk: &str) {
         connection=$session/connection1:0/iscsi_connection/connection1:0
         case "$*" in
         *"-o show") printf 'iface.transport_name = tcp\niface.mtu = 1500\niface.initiatorname = <empty>\n' ;;
+        *"-o show -I"*) [ ! -f W/record ] || cat W/record ;;
         *10.0.0.9*--login) echo "no route" >&2; exit 8 ;;
         *--login)
             mkdir -p $session/iscsi_session/session1 $connection $session/target2:0:0/2:0:0:3/block/sdx
@@ -83,7 +84,7 @@ async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
         [
             "iscsiadm -m iface -I default -o show".to_owned(),
             format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new"),
-            format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default --discover"),
+            format!("iscsiadm -m discoverydb -t sendtargets -p {at} -I default -o new --discover"),
             format!("iscsiadm -m node -p {at} -T {IQN} -I default -o update -n node.session.scan -v manual"),
             format!("iscsiadm -m node -p {at} -T {IQN} -I default --login"),
             format!("iscsiadm -m node -p {at} -T {IQN} -o update -n node.startup -v manual"),
@@ -121,10 +122,33 @@ async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
     assert_eq!(
         world.called(),
         [
+            format!("iscsiadm -m node -p {at} -T {IQN} -o show -I default"),
             format!("iscsiadm -m node -p {at} -T {IQN} --logout -I default"),
             format!("iscsiadm -m node -p {at} -T {IQN} -o delete -I default"),
         ]
     );
+    assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
+
+    // One that an administrator has begun is used, and not ended; nor is one that has a disk of others.
+    let node = format!("iscsiadm -m node -p {at} -T {IQN}");
+    make(&world, "record", "node.session.scan = auto\n");
+    world.volumes.prepare(&on_target(&world, "a")).await.unwrap();
+    world.called();
+    world.take_down("a").await.unwrap();
+    assert_eq!((world.called(), world.left()), (vec![format!("{node} -o show -I default")], vec![]));
+    make(&world, "record", "node.session.scan = manual\n");
+    let theirs = "sys/class/iscsi_host/host2/device/session1/target2:0:0/2:0:0:7/block/sdy";
+    fs::create_dir_all(world.root.join(theirs)).unwrap();
+    world.volumes.prepare(&on_target(&world, "a")).await.unwrap();
+    world.called();
+    world.take_down("a").await.unwrap();
+    assert_eq!((world.called(), world.left()), (vec![format!("{node} -o show -I default")], vec![]));
+    // Nor is it taken for one of another initiator, which may have other disks by the same numbers.
+    make(&world, "sys/class/iscsi_host/host2/device/session1/iscsi_session/session1/ifacename", "other\n");
+    let error = world.volumes.prepare(&on_target(&world, "a")).await.unwrap_err();
+    assert!(error.to_string().contains("no SCSI host for portal"), "{error}");
+    assert!(world.called().iter().any(|line| line.contains("--login")));
+    world.take_down("a").await.unwrap();
     assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
 }
 
@@ -194,6 +218,7 @@ async fn real_an_fc_disk_with_several_paths() {
         make(&world, &format!("sys/block/{name}/device/delete"), "");
         make(&world, &format!("sys/block/dm-0/slaves/{name}"), "");
     }
+    make(&world, "sys/block/dm-0/dm/uuid", "mpath-3600\n");
     make(&world, "dev/dm-0", "");
     link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
     let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: String::new() };

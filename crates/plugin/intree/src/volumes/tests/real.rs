@@ -184,12 +184,18 @@ async fn real_a_local_disk_is_formatted_once() {
     world.take_down("a").await.unwrap();
 }
 
+/// A mount that shares its file system with no other.
+fn of_its_own(export: &Path) -> String {
+    let canary = export.join(CANARY);
+    format!("for last; do :; done; /bin/mount -t tmpfs x $last && cp {} $last", canary.display())
+}
+
 #[tokio::test]
 async fn real_nfs_by_its_command_line() {
     let mut world = World::new();
     let export = world.directory("export");
-    let bind = format!("for last; do :; done; exec /bin/mount --bind {} $last", export.display());
-    world.program("mount", &bind);
+    let mount = of_its_own(&export);
+    world.program("mount", &mount);
     world.program("umount", "exec /bin/umount \"$@\"");
     let wanted = Wanted {
         read_only: true,
@@ -201,7 +207,7 @@ async fn real_nfs_by_its_command_line() {
     let at = "ROOT/pods/a/volumes/kubernetes.io~nfs/share";
     assert_eq!(world.called(), [format!("mount -t nfs -o nfsvers=4.1,ro nas:/export {at}")]);
     assert_eq!(canary(&path), "export");
-    assert_ne!(fs::metadata(export.join(CANARY)).unwrap().gid(), 4242, "the server's files stay as they are");
+    assert_ne!(fs::metadata(path.join(CANARY)).unwrap().gid(), 4242, "the server's files stay as they are");
     world.restart();
     world.volumes.prepare(&wanted).await.unwrap();
     assert_eq!(world.called(), Vec::<String>::new());
@@ -214,7 +220,7 @@ async fn real_nfs_by_its_command_line() {
     let text = telemetry::chain(&error);
     assert!(text.contains("failed with exit status 32: mount.nfs: access denied"), "{text}");
     // It says that it failed, and has mounted something.
-    world.program("mount", &format!("{}; exit 16", bind.replace("exec ", "")));
+    world.program("mount", &format!("{mount}; exit 16"));
     world.volumes.prepare(&wanted).await.unwrap_err();
     assert_eq!(mounts_below(&world.root), Vec::<String>::new());
     world.take_down("a").await.unwrap();
@@ -270,8 +276,7 @@ async fn real_what_cannot_be_unmounted_is_unmounted_by_force() {
     let world = World::new();
     let export = world.directory("export");
     let (here, gate) = (fifo(&world, "here"), fifo(&world, "gate"));
-    let bind = format!("for last; do :; done; exec /bin/mount --bind {} $last", export.display());
-    world.program("mount", &bind);
+    world.program("mount", &of_its_own(&export));
     let script = "case $1 in -f) exec /bin/umount $2;; esac; echo x > HERE; exec cat GATE";
     let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
     world.program("umount", &script);
@@ -289,4 +294,12 @@ async fn real_what_cannot_be_unmounted_is_unmounted_by_force() {
     let at = "ROOT/pods/a/volumes/kubernetes.io~nfs/share";
     assert_eq!(world.called(), [format!("umount {at}"), format!("umount -f {at}")]);
     assert_eq!((world.left(), canary(&export).as_str()), (vec![], "export"));
+
+    // What is done by force is done to all who have the file system: while others have it, nobody is told or waited for.
+    let bind = format!("for last; do :; done; exec /bin/mount --bind {} $last", export.display());
+    world.program("mount", &bind);
+    world.volumes.prepare(&world.nfs("a")).await.unwrap();
+    world.called();
+    world.take_down("a").await.unwrap();
+    assert_eq!((world.called(), world.left()), (vec![], vec![]));
 }
