@@ -145,10 +145,16 @@ impl Volumes {
         if disks > 1 {
             return Ok(turns);
         }
+        let (machine, of) = (self.config.machine.clone(), attached.clone());
+        let look = move || Ok(of.sessions(&machine)?.is_empty());
+        let has_none;
+        (has_none, turns) = self.blocking("look for sessions", device, turns, look).await?;
         let key = Key::of(&self.config.layout.device(device));
         for portal in &attached.portals {
             let shown = match self.commands.run(&key, &attached.show(portal), self.config.deadline).await {
                 Err(error) if iscsi::is_ended_already(error.status()) => continue,
+                // The program was never there, and has begun none: the pod need not wait for it.
+                Err(CommandError::NotFound { .. }) if has_none => return Ok(turns),
                 shown => shown?,
             };
             let (machine, of, at) = (self.config.machine.clone(), attached.clone(), portal.clone());

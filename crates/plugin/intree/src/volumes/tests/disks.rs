@@ -70,6 +70,17 @@ pub(super) fn on_target(world: &World, pod: &str) -> Wanted {
 }
 
 #[tokio::test]
+async fn a_node_without_iscsiadm_lets_the_pod_go() {
+    let world = World::new();
+    let error = world.volumes.prepare(&on_target(&world, "a")).await.unwrap_err();
+    assert!(error.to_string().contains("iscsiadm"), "{error}");
+    let device = format!("root/plugins/kubernetes.io/iscsi/iface-default/10.0.0.1:3260-{IQN}-lun-3");
+    assert!(world.root.join(&device).exists());
+    world.take_down("a").await.unwrap();
+    assert!(!world.root.join(&device).exists());
+}
+
+#[tokio::test]
 async fn real_an_iscsi_disk_is_attached_once_and_detached_after_the_last_pod() {
     let mut world = World::new();
     let content = programs(&world);
