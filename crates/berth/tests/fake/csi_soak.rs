@@ -183,7 +183,7 @@ impl Soak {
         };
         for n in 0..SHARED {
             soak.volume(&format!("shared-{n}")).await;
-            soak.claim(&format!("claim-{n}"), &format!("shared-{n}"), None).await;
+            soak.claim(&format!("claim-{n}"), &format!("shared-{n}")).await;
         }
         let registry = soak.root.join("plugins_registry");
         fs::create_dir_all(&registry).unwrap();
@@ -201,19 +201,23 @@ impl Soak {
         self.api.server.client.create(None, &volume).await.unwrap();
     }
 
-    /// Makes a claim for a volume, as the pod's own if there is one.
-    async fn claim(&self, name: &str, volume: &str, owner: Option<&Guest>) {
-        let owners = owner.map(|pod| json!([{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid, "controller": true}]));
+    /// Makes a claim for a volume.
+    async fn claim(&self, name: &str, volume: &str) {
         let claim = json!({
-            "metadata": {"name": name, "namespace": "default", "ownerReferences": owners},
+            "metadata": {"name": name, "namespace": "default"},
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": volume,
                 "resources": {"requests": {"storage": "1Gi"}}}});
         self.api.server.make::<PersistentVolumeClaim>(claim).await;
-        let client = &self.api.server.client;
-        let is_bound = |claim: &PersistentVolumeClaim| {
-            claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"))
+        self.bound(name, volume).await;
+    }
+
+    /// Waits until the claim has the volume.
+    async fn bound(&self, name: &str, volume: &str) {
+        let is_bound = |claim: PersistentVolumeClaim| {
+            let has = claim.spec.is_some_and(|spec| spec.volume_name.as_deref() == Some(volume));
+            has && claim.status.is_some_and(|status| status.phase.as_deref() == Some("Bound"))
         };
-        while !is_bound(&client.get(Some("default"), name).await.unwrap()) {
+        while !self.api.server.client.get(Some("default"), name).await.is_ok_and(is_bound) {
             sleep(Duration::from_millis(1)).await;
         }
     }
@@ -251,7 +255,7 @@ impl Soak {
         if own {
             let volume = format!("own-{}", self.made);
             self.volume(&volume).await;
-            self.claim(&format!("{}-own", guest.name), &volume, Some(&guest)).await;
+            self.bound(&format!("{}-own", guest.name), &volume).await;
             guest.volumes.push(of_pv(volume));
         }
         if inline {

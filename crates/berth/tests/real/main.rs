@@ -28,6 +28,7 @@ mod restart_safety;
 mod rig;
 mod runtime;
 mod security;
+mod served;
 mod service;
 mod streams;
 mod usage;

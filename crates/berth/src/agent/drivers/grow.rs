@@ -1,21 +1,18 @@
 //! Volumes that grow while the node has them, or before a pod gets them (KEP-556, KEP-1790). A claim that was made larger is
 //! noticed when the pod is looked after: the API server lets nodes read single claims, and not watch them.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use csi::{Growth, SecretName, VolumeId, expand_secret};
+use csi::{Growth, SecretName, expand_secret};
 use jiff::Timestamp;
 use kubeapi::{ApiError, ApiErrorKind, Client, Object};
 use serde_json::Value;
 use task::events::Recorder;
-use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, sleep, timeout};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim, Secret, Volume};
 use types::{Event, Pod, PodRef, PodUid, Quantity, StorageRef, pod, reason};
-use volume::backoff;
 use volume::claim::{self, ClaimName};
 use volume::growth::{self, Decision, Growing, OnNode, When};
 
@@ -23,8 +20,11 @@ use super::DEADLINE;
 use super::error::AskError;
 
 mod error;
+mod sizes;
 
 use error::{GrowError, NotExpanded, NotGrown};
+pub(super) use sizes::Id;
+use sizes::{Here, Sizes};
 
 /// How often a claim is told again that its volume has grown, if it was changed meanwhile.
 const TELLS: usize = 3;
@@ -36,25 +36,10 @@ pub(in crate::agent) struct Grower {
     volumes: csi::Volumes,
     /// Those that berth mounts itself.
     mounted: intree::Volumes,
+    recorder: Recorder,
+    node: Arc<str>,
+    metrics: volume::Metrics,
     sizes: Arc<Sizes>,
-}
-
-/// A volume of a claim.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Id {
-    /// Of a CSI driver.
-    Csi(VolumeId),
-    /// One that berth mounts itself, by the name of its PersistentVolume.
-    Mounted(String),
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Csi(id) => write!(f, "{id}"),
-            Self::Mounted(name) => f.write_str(name),
-        }
-    }
 }
 
 /// A volume that a pod has by a claim.
@@ -74,121 +59,9 @@ impl OfClaim {
     }
 }
 
-/// What is known of volumes that may grow, and who is told.
-pub(super) struct Sizes {
-    recorder: Recorder,
-    node: String,
-    metrics: volume::Metrics,
-    /// How often the volumes of a pod are looked at, at most.
-    every: Duration,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    pods: HashMap<PodUid, OfPod>,
-    volumes: HashMap<Id, Arc<Turn<Here>>>,
-}
-
-#[derive(Default)]
-struct OfPod {
-    looked: Option<Instant>,
-    volumes: HashSet<Id>,
-    /// Those that have to grow before a container gets them, by their names in the pod.
-    owed: HashSet<String>,
-}
-
-/// A volume, for as long as the node has it.
-#[derive(Default)]
-struct Here {
-    on_node: OnNode,
-    /// It can grow only while nobody uses it.
-    in_use: bool,
-    /// When it failed last, and how long it then rests.
-    failed: Option<(Instant, Duration)>,
-}
-
-impl Here {
-    fn rests(&self, now: Instant) -> bool {
-        self.in_use || self.failed.is_some_and(|(at, delay)| now < at + delay)
-    }
-
-    fn fails(&mut self, now: Instant) -> Duration {
-        let delay = self.failed.map_or(backoff::FIRST, |(_, delay)| (delay * 2).min(backoff::LONGEST));
-        self.failed = Some((now, delay));
-        delay
-    }
-}
-
 impl fmt::Debug for Grower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grower").finish_non_exhaustive()
-    }
-}
-
-impl Sizes {
-    /// Of the node `node`. A pod's volumes are looked at once in `every`.
-    pub(super) fn new(recorder: Recorder, node: &str, metrics: volume::Metrics, every: Duration) -> Self {
-        Self { recorder, node: node.to_owned(), metrics, every, state: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it is time to look at the pod's volumes. If so, it is done now.
-    fn is_due(&self, pod: &PodUid, now: Instant) -> bool {
-        let mut state = self.lock();
-        let looked = &mut state.pods.entry(pod.clone()).or_default().looked;
-        let due = looked.is_none_or(|looked| now >= looked + self.every);
-        if due {
-            *looked = Some(now);
-        }
-        due
-    }
-
-    fn here(&self, pod: &PodUid, volume: &Id) -> Arc<Turn<Here>> {
-        let mut state = self.lock();
-        state.pods.entry(pod.clone()).or_default().volumes.insert(volume.clone());
-        Arc::clone(state.volumes.entry(volume.clone()).or_default())
-    }
-
-    /// Whether the volume that the pod calls `name` has to grow before a container gets it.
-    pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
-        self.lock().pods.get(pod).is_some_and(|of| of.owed.contains(name))
-    }
-
-    fn owe(&self, pod: &PodUid, name: &str, owed: bool) {
-        let mut state = self.lock();
-        let all = &mut state.pods.entry(pod.clone()).or_default().owed;
-        let _ = if owed { all.insert(name.to_owned()) } else { all.remove(name) };
-    }
-
-    /// Whether the pod has volumes that are looked at.
-    fn has(&self, pod: &PodUid) -> bool {
-        self.lock().pods.contains_key(pod)
-    }
-
-    /// Forgets the pod, and the volumes that no other pod has.
-    pub(super) fn forget(&self, pod: &PodUid) {
-        let mut state = self.lock();
-        let Some(gone) = state.pods.remove(pod) else { return };
-        for volume in gone.volumes {
-            if !state.pods.values().any(|of| of.volumes.contains(&volume)) {
-                state.volumes.remove(&volume);
-            }
-        }
-    }
-
-    /// Tells of a volume in events of the pod and of its claim.
-    fn tell(&self, pod: &PodRef, claim: &PersistentVolumeClaim, event: impl Fn(&PodRef) -> Event) {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let meta = &claim.metadata;
-        let claim =
-            StorageRef { namespace: meta.namespace.clone(), name: text(&meta.name), uid: text(&meta.uid) };
-        let event = event(pod);
-        self.recorder.record(event.clone().about_storage(&claim));
-        self.recorder.record(event);
     }
 }
 
@@ -215,7 +88,15 @@ impl Grower {
         metrics: volume::Metrics,
         every: Duration,
     ) -> Self {
-        Self { client, volumes, mounted, sizes: Arc::new(Sizes::new(recorder, node, metrics, every)) }
+        Self {
+            client,
+            volumes,
+            mounted,
+            recorder,
+            node: node.into(),
+            metrics,
+            sizes: Arc::new(Sizes::new(every)),
+        }
     }
 
     /// Looks whether volumes of `pod`, which its containers have, are to grow, and has them grow. Returns at once; what was
@@ -266,7 +147,7 @@ impl Grower {
         if let Some(seen) = seen {
             let name = seen.volume_name();
             let text = format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {error}");
-            self.sizes.recorder.record(Event::warning(pod, reason::event::VOLUME_RESIZE_FAILED, text));
+            self.recorder.record(Event::warning(pod, reason::event::VOLUME_RESIZE_FAILED, text));
         }
         Some(delay)
     }
@@ -334,7 +215,7 @@ impl Grower {
                     "MountVolume.NodeExpandVolume failed for volume {name:?} requested read-only file system"
                 );
                 let why = reason::event::FILE_SYSTEM_RESIZE_FAILED;
-                self.sizes.tell(pod, &seen.claim, |pod| Event::warning(pod, why, text.clone()));
+                self.tell(pod, &seen.claim, |pod| Event::warning(pod, why, text.clone()));
                 Ok(())
             }
             Decision::Grow(growing) => {
@@ -383,12 +264,12 @@ impl Grower {
         let (plugin, expanded) = self.expand(&pod.uid, seen, growing.size).await?;
         match expanded {
             Ok(()) => {
-                self.sizes.metrics.grown(&plugin, start.elapsed(), true);
+                self.metrics.grown(&plugin, start.elapsed(), true);
                 here.on_node = OnNode { size: Some(growing.size), failed: false };
-                let (name, node) = (seen.volume_name(), &self.sizes.node);
+                let (name, node) = (seen.volume_name(), &self.node);
                 let text = format!("MountVolume.NodeExpandVolume succeeded for volume {name:?} {node}");
                 let why = reason::event::FILE_SYSTEM_RESIZE_SUCCESSFUL;
-                self.sizes.tell(pod, &claim, |pod| Event::normal(pod, why, text.clone()));
+                self.tell(pod, &claim, |pod| Event::normal(pod, why, text.clone()));
                 if growing.told {
                     return Ok(());
                 }
@@ -396,7 +277,7 @@ impl Grower {
             }
             Err(error) if error.is_nothing() => Ok(()),
             Err(error) => {
-                self.sizes.metrics.grown(&plugin, start.elapsed(), false);
+                self.metrics.grown(&plugin, start.elapsed(), false);
                 if error.is_final() {
                     here.on_node.failed = true;
                     if growing.tells_begin {
@@ -439,6 +320,17 @@ impl Grower {
         let grows = Growth::of(&seen.volume, pod, bytes(size), secret.as_ref())?;
         let plugin = format!("kubernetes.io/csi:{}", csi.driver);
         Ok((plugin, self.volumes.expand(&grows).await.map_err(NotExpanded::from)))
+    }
+
+    /// Tells of a volume in events of the pod and of its claim.
+    fn tell(&self, pod: &PodRef, claim: &PersistentVolumeClaim, event: impl Fn(&PodRef) -> Event) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let meta = &claim.metadata;
+        let claim =
+            StorageRef { namespace: meta.namespace.clone(), name: text(&meta.name), uid: text(&meta.uid) };
+        let event = event(pod);
+        self.recorder.record(event.clone().about_storage(&claim));
+        self.recorder.record(event);
     }
 
     async fn tell_failure(&self, claim: PersistentVolumeClaim, error: &NotExpanded, for_good: bool) {
@@ -496,59 +388,4 @@ impl Grower {
 fn named(claim: &PersistentVolumeClaim) -> (&str, &str) {
     let meta = &claim.metadata;
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sizes() -> Sizes {
-        let metrics = volume::Metrics::register(&telemetry::metrics::Registry::new());
-        Sizes::new(Recorder::channel(1).0, "n", metrics, Duration::from_secs(30))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn when_a_pods_volumes_are_looked_at() {
-        let (sizes, pod) = (sizes(), PodUid::from("u"));
-        assert!(sizes.is_due(&pod, Instant::now()));
-        tokio::time::advance(Duration::from_secs(29)).await;
-        assert!(!sizes.is_due(&pod, Instant::now()) && sizes.is_due(&"other".into(), Instant::now()));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(sizes.is_due(&pod, Instant::now()));
-    }
-
-    #[test]
-    fn what_is_known_of_a_volume_goes_with_the_last_pod_that_has_it() {
-        let sizes = sizes();
-        let volume = Id::Csi(VolumeId { driver: "d".into(), handle: "v".into() });
-        let (one, other) = (PodUid::from("one"), PodUid::from("other"));
-        let here = sizes.here(&one, &volume);
-        assert!(Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
-        sizes.owe(&one, "data", true);
-        assert!(sizes.is_owed(&one, "data") && !sizes.is_owed(&other, "data"));
-        assert!(sizes.has(&one));
-        sizes.forget(&one);
-        assert!(!sizes.is_owed(&one, "data") && !sizes.has(&one));
-        assert!(Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
-        sizes.forget(&other);
-        assert!(!Arc::ptr_eq(&here, &sizes.here(&other, &volume)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_volume_that_failed_rests_longer_each_time() {
-        let mut here = Here::default();
-        let mut waited = Vec::new();
-        for _ in 0..10 {
-            let now = Instant::now();
-            assert!(!here.rests(now));
-            here.fails(now);
-            let delay = here.failed.unwrap().1;
-            assert!(here.rests(now + delay - Duration::from_millis(1)));
-            tokio::time::advance(delay).await;
-            waited.push(delay.as_millis());
-        }
-        assert_eq!(waited, [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 122_000, 122_000]);
-        here.in_use = true;
-        assert!(here.rests(Instant::now() + Duration::from_secs(1000)));
-    }
 }
