@@ -107,7 +107,11 @@ async fn a_server_that_hangs_holds_up_its_own_static_pod_alone_over_a_kill() {
     assert_eq!(mounts_below(&path), 0);
     assert_eq!(fs::read_to_string(export.join(CANARY)).unwrap(), "export");
     let called = fs::read_to_string(rig.file("called")).unwrap();
-    assert_eq!(called.lines().count(), 1, "others have the file system, and its server is not told: {called}");
+    assert_eq!(
+        called.lines().count(),
+        1,
+        "others have the file system, and its server is not told: {called}"
+    );
     rig.assert_proper();
 }
 
