@@ -3,10 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use telemetry::metrics::{Gauge, Histogram, Registry, Stability};
-
-/// Those that clients of Prometheus have by default.
-const BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+use telemetry::metrics::{Gauge, Histogram, PROM_DEFAULT_BUCKETS, Registry, Stability};
 
 /// Where the numbers come from.
 #[derive(Clone)]
@@ -28,7 +25,7 @@ impl Metrics {
                 "How long it took to learn what is in volumes, by how: du (looking through one directory) or fsquota (asking a file system what it has counted of all).",
                 Stability::Alpha,
                 &["metric_source"],
-                BUCKETS,
+                PROM_DEFAULT_BUCKETS,
             ),
         }
     }

@@ -66,9 +66,9 @@ impl Counting {
     /// `router`, whose requests are counted.
     pub(super) fn around(self, router: Router) -> Router {
         router.layer(from_fn(move |mut request: Request, next: Next| {
-            let Self { metrics, answered, read_only } = self.clone();
-            let counted = metrics.request(labels(request.method(), request.uri().path(), read_only));
-            let counted = Counted { _request: Arc::new(counted) };
+            let labels = labels(request.method(), request.uri().path(), self.read_only);
+            let counted = Counted { _request: Arc::new(self.metrics.request(labels)) };
+            let answered = self.answered.clone();
             async move {
                 request.extensions_mut().insert(counted.clone());
                 let response: Response = next.run(request).await;
