@@ -17,6 +17,7 @@ pub mod diskuse;
 pub mod error;
 pub mod fs;
 pub mod hugepages;
+pub mod maps;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;

@@ -1,6 +1,9 @@
 //! What this process has in memory.
 
-use std::io;
+use std::path::Path;
+
+use crate::PathError;
+use crate::maps::{self, Map};
 
 /// Makes all threads allocate from one arena of glibc's allocator, instead of from one per thread: what a burst of
 /// pods leaves free in one thread's arena is otherwise of no use to the others, and is never given back. To be called
@@ -28,35 +31,24 @@ pub fn share_one_arena() {
 ///
 /// # Errors
 /// If `/proc` is not mounted, or the kernel refuses.
-pub fn forget_code() -> io::Result<()> {
-    let maps = std::fs::read_to_string("/proc/self/maps")?;
-    for (start, length) in maps.lines().filter_map(unchanging) {
+pub fn forget_code() -> Result<(), PathError> {
+    for map in maps::own()? {
+        let Some((start, length)) = unchanging(&map) else { continue };
         let start = std::ptr::with_exposed_provenance_mut(start);
         #[expect(unsafe_code)]
         // SAFETY: the mapping is private, and was never written: all that is in it is in the file, whence the kernel takes
         // it again.
-        unsafe {
-            rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed)?;
-        }
+        let given_back = unsafe { rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed) };
+        given_back.map_err(PathError::on("take out of memory", Path::new(&map.path)))?;
     }
     Ok(())
 }
 
-/// Start and length of the mapping that a line of `/proc/PID/maps` tells of, if it is one of a file and was never written.
-/// Such are code, and the first part of an object file, in which are its constants. What may only be read now but was
-/// relocated before (`RELRO`) lies behind the code.
-fn unchanging(line: &str) -> Option<(usize, usize)> {
-    let mut fields = line.split_whitespace();
-    let (range, access, offset) = (fields.next()?, fields.next()?, fields.next()?);
-    let of_file = fields.nth(2)?.starts_with('/');
-    let never_written = match access {
-        "r-xp" => true,
-        "r--p" => usize::from_str_radix(offset, 16).ok()? == 0,
-        _ => false,
-    };
-    let (start, end) = range.split_once('-').filter(|_| of_file && never_written)?;
-    let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
-    Some((start, end.checked_sub(start)?))
+/// Start and length of what was never written, which is to be had from the file again.
+fn unchanging(map: &Map) -> Option<(usize, usize)> {
+    let start = usize::try_from(map.range.start).ok()?;
+    let length = usize::try_from(map.range.end.checked_sub(map.range.start)?).ok()?;
+    map.is_unchanged().then_some((start, length))
 }
 
 #[cfg(test)]
@@ -85,7 +77,7 @@ mod tests {
             ("e000-f000 r-xp 00000000 00:00 0", None),
             ("", None),
         ] {
-            assert_eq!(unchanging(line), expected, "{line}");
+            assert_eq!(Map::parse(line).as_ref().and_then(unchanging), expected, "{line}");
         }
     }
 

@@ -37,7 +37,7 @@ pub struct SelfUsage {
     pub started_after_boot: Duration,
 }
 
-fn read(path: impl AsRef<Path>) -> Result<String, PathError> {
+pub(crate) fn read(path: impl AsRef<Path>) -> Result<String, PathError> {
     let path = path.as_ref();
     std::fs::read(path)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -170,14 +170,6 @@ fn cpu_list(list: &str) -> Vec<usize> {
         (*range.end() < MOST_CPUS).then_some(range)
     };
     list.trim().split(',').filter_map(range).flatten().collect()
-}
-
-/// What this process has in its memory, the text of `/proc/self/maps` (proc_pid_maps(5)).
-///
-/// # Errors
-/// If `/proc` is not mounted.
-pub fn maps() -> Result<String, PathError> {
-    read("/proc/self/maps")
 }
 
 /// A UUID that is new with each boot (`status.nodeInfo.bootID`).

@@ -6,7 +6,6 @@
 //! PROFILE`. Callers are found by frame pointers, with which `.cargo/config.toml` has the program compiled; behind
 //! functions of the C library, which has none, there are none.
 
-mod maps;
 mod pprof;
 mod sampler;
 mod stacks;
@@ -14,6 +13,7 @@ mod stacks;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use linux::maps::Map;
 use tokio::sync::Semaphore;
 
 /// There is no profile.
@@ -41,8 +41,12 @@ pub async fn cpu(long: Duration) -> Result<Vec<u8>, ProfileError> {
     let _turn = TURN.try_acquire().map_err(|_| ProfileError::InUse)?;
     let begun = SystemTime::now();
     let stacks = sampler::sample(&linux::proc::online_cpus()?, std::process::id(), long).await?;
-    let maps = maps::of_code(&linux::proc::maps()?);
-    Ok(pprof::compressed(&pprof::profile(&stacks, &maps, begun, long)))
+    Ok(pprof::compressed(&pprof::profile(&stacks, &code()?, begun, long)))
+}
+
+/// Where the program's code is.
+fn code() -> Result<Vec<Map>, linux::PathError> {
+    Ok(linux::maps::own()?.into_iter().filter(Map::is_code).collect())
 }
 
 #[cfg(test)]
@@ -80,7 +84,7 @@ mod tests {
             }
             stacks => stacks.unwrap(),
         };
-        let maps = maps::of_code(&linux::proc::maps().unwrap());
+        let maps = code().unwrap();
         let busy = works_hard as fn(&AtomicBool) as usize as u64;
         let own = maps.iter().find(|map| map.range.contains(&busy)).expect("the test's own code");
         let leaves = stacks.iter().filter_map(|(stack, times)| Some((*stack.first()?, times)));

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use linux::maps::Map;
 use prost::Message;
 
-use crate::maps::Map;
 use crate::sampler::PERIOD;
 use crate::stacks::Stacks;
 
@@ -186,7 +186,7 @@ mod tests {
         stacks.add(&[0x5010, 0x5101]);
         stacks.add(&[0x5010, 0x5101]);
         stacks.lost = 3;
-        let maps = [Map { range: 0x5000..0x6000, offset: 0x1000, path: "/usr/bin/berth".to_owned() }];
+        let maps = [Map::parse("5000-6000 r-xp 00001000 fe:00 1 /usr/bin/berth").unwrap()];
         let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
         let made = profile(&stacks, &maps, begun, Duration::from_secs(1));
         let location = |id, address| Location { id, mapping_id: 1, address };
