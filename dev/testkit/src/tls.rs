@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -10,8 +11,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -82,6 +83,17 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.not_after = date_time_ymd(2020, 1, 2);
         self.sign(&params)
+    }
+
+    /// What stands in for a signer: the certificate, in PEM, that `request` (PKCS #10) asks for, from `from` on for `lasts`.
+    ///
+    /// # Errors
+    /// If the request cannot be read or is not signed with its key, or the key is one that the library does not know.
+    pub fn issue(&self, request: &[u8], from: SystemTime, lasts: Duration) -> anyhow::Result<String> {
+        let mut request = CertificateSigningRequestParams::from_der(&request.into())?;
+        let from = date_time_ymd(1970, 1, 1) + from.duration_since(UNIX_EPOCH)?;
+        (request.params.not_before, request.params.not_after) = (from, from + lasts);
+        Ok(request.signed_by(&self.issuer)?.pem())
     }
 
     fn sign(&self, params: &CertificateParams) -> anyhow::Result<Identity> {

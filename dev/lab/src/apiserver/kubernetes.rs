@@ -54,6 +54,10 @@ impl ApiServer {
             "--authorization-mode=Node,RBAC".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--disable-admission-plugins=ServiceAccount".to_owned(),
+            // Kinds that berth knows, and that Kubernetes 1.36 leaves out unless it is told.
+            "--runtime-config=certificates.k8s.io/v1beta1=true".to_owned(),
+            "--feature-gates=ClusterTrustBundle=true,ClusterTrustBundleProjection=true,PodCertificateRequest=true"
+                .to_owned(),
             format!("--audit-policy-file={}", policy.display()),
             format!("--audit-log-path={}", self.audit_log().display()),
         ];

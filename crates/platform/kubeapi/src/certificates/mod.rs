@@ -167,8 +167,8 @@ impl PodCertificates {
         wanted: &CertificateRequest,
     ) -> Result<Asked, CertificateError> {
         let (namespace, pod) = (&*holder.pod.name.namespace, &holder.pod);
-        let made = key::generate(&wanted.key_type)?;
         let account: ServiceAccount = self.client.get(Some(namespace), &holder.service_account).await?;
+        let made = key::generate(&wanted.key_type).await?;
         let request = PodCertificateRequest {
             metadata: ObjectMeta {
                 namespace: Some(namespace.to_owned()),
