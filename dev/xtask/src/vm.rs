@@ -74,6 +74,11 @@ pub(crate) fn default_filter() -> String {
         "test(real_the_examples_serve_end_and_crash)",
         "test(real_objects_are_in_files_and_variables)",
         "test(real_a_volume_that_hangs_holds_up_its_pod_alone)",
+        "test(real_hooks_run_around_a_container)",
+        "test(real_a_changed_manifest_replaces_its_pod)",
+        "test(real_a_port_of_the_node_leads_to_the_pod)",
+        "test(real_a_container_sees_its_environment_names_and_resolver)",
+        "test(real_a_web_server_is_ready_when_it_has_the_page)",
     ]
     .join(" - ");
     format!("({real} - {elsewhere}) + ((package(cgroup) + package(linux)) - test(/never_panics|round_trip/))")

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use pluginapi::proto::csi::volume_capability::AccessType;
 use serde_json::{Value, json};
 use testkit::csi::{DriverOptions, Mounting, TestDriver};
+use testkit::disk::Disk;
 use testkit::plugin::{Call, Code, Fault, Moment, Strike};
 use testkit::pod::{PodBuilder, pod};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim};
@@ -32,6 +34,7 @@ impl World {
         api.rig.launch();
         api.server.until_node("registered", |node| !node.is_null()).await;
         let dir = tempfile::tempdir().unwrap();
+        let mode = if options.device.is_some() { "Block" } else { "Filesystem" };
         let driver = TestDriver::start(dir.path(), options).unwrap();
         let object = json!({"metadata": {"name": DRIVER}, "spec": spec});
         let object: CSIDriver = serde_json::from_value(object).unwrap();
@@ -39,7 +42,7 @@ impl World {
         let volume = json!({
             "metadata": {"name": "pv-1"},
             "spec": {
-                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": mode,
                 "storageClassName": "", "persistentVolumeReclaimPolicy": "Retain",
                 "csi": {"driver": DRIVER, "volumeHandle": "handle-1", "volumeAttributes": {"pool": "fast"}},
             },
@@ -51,6 +54,7 @@ impl World {
                 "metadata": {"name": "data", "namespace": "default"},
                 "spec": {
                     "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "pv-1",
+                    "volumeMode": mode,
                     "resources": {"requests": {"storage": "1Gi"}},
                 },
             }))
@@ -183,19 +187,61 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     world.api.rig.assert_proper();
 }
 
+/// Whether a claim has grown to `size`, and owes nothing.
+fn is_done(size: &str) -> impl Fn(&Value) -> bool {
+    move |status| {
+        status["capacity"]["storage"] == size
+            && status["allocatedResourceStatuses"]["storage"].is_null()
+            && status["conditions"].as_array().is_none_or(Vec::is_empty)
+    }
+}
+
+#[tokio::test]
+async fn a_device_grows_in_use_and_before_a_pod_gets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("disk.img");
+    std::fs::write(&file, [0; 1 << 12]).unwrap();
+    let Some(disk) = Disk::on(&file) else {
+        println!("skipped: this kernel has no loop device");
+        return;
+    };
+    let options =
+        DriverOptions { device: Some(disk.0.clone()), ..DriverOptions::new(DRIVER, Mounting::Real) };
+    let mut world = World::with(no_attach(), options, "syncFrequency: 1s\n").await;
+    world.register().await;
+    let device = json!({"volumeDevices": [{"name": "data", "devicePath": "/dev/xvda"}]});
+    let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+    let of = |name| pod(name).container("app", &["run"]).with_container("app", &device).with_spec(&volumes);
+    world.api.server.create(&of("db")).await;
+    let db = world.api.server.until_ready("db").await;
+    world.enlarge("2Gi").await;
+    world.until_claim("grown in use", is_done("2Gi")).await;
+    let sent = world.driver.last_expand().unwrap();
+    let devices = world.api.rig.root().join("plugins/kubernetes.io/csi/volumeDevices");
+    let published = devices.join("publish/pv-1").join(db["metadata"]["uid"].as_str().unwrap());
+    assert_eq!(sent.volume_path, published.display().to_string());
+    assert_eq!(sent.staging_target_path, devices.join("staging/pv-1").display().to_string());
+    assert!(matches!(sent.volume_capability.unwrap().access_type, Some(AccessType::Block(_))));
+    world.api.server.delete("db", Some(0)).await;
+    world.api.server.until_gone("db").await;
+    world.asked("NodeUnstageVolume").await;
+
+    world.enlarge("3Gi").await;
+    world.api.server.create(&of("next")).await;
+    world.api.server.until_ready("next").await;
+    assert_eq!(world.driver.size("handle-1"), 3 << 30, "before it is ready");
+    world.until_claim("grown before", is_done("3Gi")).await;
+    world.api.server.delete("next", Some(0)).await;
+    world.api.server.until_gone("next").await;
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_volume_grows_in_use_and_before_a_pod_gets_it() {
     let mut world = World::with(no_attach(), options(), "syncFrequency: 1s\n").await;
     world.register().await;
     world.api.server.create(&by_claim("web")).await;
     world.api.server.until_ready("web").await;
-    let is_done = |size: &'static str| {
-        move |status: &Value| {
-            status["capacity"]["storage"] == size
-                && status["allocatedResourceStatuses"]["storage"].is_null()
-                && status["conditions"].as_array().is_none_or(Vec::is_empty)
-        }
-    };
     world.enlarge("2Gi").await;
     world.until_claim("grown in use", is_done("2Gi")).await;
     let sent = world.driver.last_expand().unwrap();

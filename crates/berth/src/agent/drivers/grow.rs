@@ -225,7 +225,7 @@ impl Grower {
         }
     }
 
-    /// The claim and its volume; none if the volume is not (any more) the claim's, or not `id`, or not one of files.
+    /// The claim and its volume; none if the volume is not (any more) the claim's, or not `id`.
     async fn see(&self, of_claim: &OfClaim, id: &Id) -> Result<Option<Seen>, GrowError> {
         let (namespace, name) = (&*of_claim.pod.name.namespace, &of_claim.claim.name);
         let what = || format!("PVC {namespace}/{name}");
@@ -242,9 +242,8 @@ impl Grower {
             Id::Csi(id) => csi.is_some_and(|csi| csi.driver == id.driver && csi.volume_handle == id.handle),
             Id::Mounted(name) => pv == name && csi.is_none(),
         };
-        let is_of_files = spec.is_some_and(|spec| spec.volume_mode.as_deref() != Some("Block"));
         let is_bound = bound.is_some() && bound == claim.metadata.uid.as_ref();
-        Ok((is_bound && is_it && is_of_files).then_some(Seen { claim, volume }))
+        Ok((is_bound && is_it).then_some(Seen { claim, volume }))
     }
 
     async fn carry_out(

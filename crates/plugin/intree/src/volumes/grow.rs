@@ -55,17 +55,19 @@ impl Volumes {
     /// volumes grow.
     pub async fn expandable(&self, pod: &PodUid, name: &str) -> Option<String> {
         let target = self.shown(pod, name).await?.target;
-        let grows = matches!(target.plugin, Plugin::Local | Plugin::Flex(_));
-        (grows && target.mode == VolumeMode::Filesystem).then_some(target.spec_name)
+        matches!(target.plugin, Plugin::Local | Plugin::Flex(_)).then_some(target.spec_name)
     }
 
-    /// Makes the file system of a volume grow, which a pod has. What the pod does not have (any more), and a directory of the
-    /// node, stay as they are. Doing it again is the same as once. May be dropped at any time.
+    /// Makes the file system of a volume grow, which a pod has. What the pod does not have (any more), a directory of the node,
+    /// and a disk that the pod has as a device stay as they are. Doing it again is the same as once. May be dropped at any time.
     ///
     /// # Errors
     /// If it cannot, or has not yet.
     pub async fn expand(&self, growth: &Growth) -> Result<(), VolumeError> {
         let Growth { target, kind, .. } = growth;
+        if target.mode == VolumeMode::Block {
+            return Ok(());
+        }
         let device = kind.device(target);
         let device_turn = match &device {
             Some(device) => Some(self.devices.turn(&device.key()).await),
