@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use csi::VolumeId;
 use csi::announce::{MIGRATED, NODE_ID};
 use http::Method;
+use kubeapi::Deletion;
 use serde_json::{Value, json};
 use testkit::csi::{DriverOptions, Mounting};
 use testkit::plugin::{Fault, Moment, Strike};
 use testkit::pod::pod;
-use types::k8s::api::storage::v1::{CSINode, VolumeAttachment};
+use types::k8s::api::storage::v1::{CSIDriver, CSINode, VolumeAttachment};
 
 use crate::csi::{DRIVER, World, by_claim};
 use crate::rig::DEADLINE;
@@ -211,6 +212,24 @@ async fn pods_that_wait_hold_up_no_others_and_are_told_why_a_volume_is_not_attac
     world.attached(&[volume().unique_name()]).await;
     world.api.server.until_event("Pod", "FailedMount").await;
     world.assert_unasked();
+}
+
+#[tokio::test]
+async fn a_pod_waits_no_longer_when_its_driver_turns_out_not_to_attach() {
+    let world = World::attaching().await;
+    world.api.server.create(&by_claim("web")).await;
+    world.until_waiting("web", "to be attached to this node").await;
+    let client = &world.api.server.client;
+    client.delete::<CSIDriver>(None, DRIVER, &Deletion::default()).await.unwrap();
+    let object =
+        json!({"metadata": {"name": DRIVER}, "spec": {"attachRequired": false, "podInfoOnMount": true}});
+    let object: CSIDriver = serde_json::from_value(object).unwrap();
+    client.create(None, &object).await.unwrap();
+    world.api.server.until_ready("web").await;
+    let sent = world.driver.last_publish().unwrap();
+    assert_eq!(sent.volume_context["csi.storage.k8s.io/pod.name"], "web");
+    world.until_in_use(false).await;
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
 }
 
 #[tokio::test]

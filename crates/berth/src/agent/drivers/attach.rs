@@ -55,7 +55,6 @@ pub(super) struct Attachable<'a> {
     /// The PersistentVolume.
     pub(super) volume: &'a str,
     pub(super) id: &'a VolumeId,
-    pub(super) policy: &'a Policy,
 }
 
 /// How far a volume is.
@@ -102,6 +101,7 @@ impl Attaching {
     fn heed(
         &self,
         wanted: Attachable<'_>,
+        policy: &Policy,
         attachment: &VolumeAttachment,
         begun: Instant,
         refusal: &mut Option<String>,
@@ -113,7 +113,7 @@ impl Attaching {
             onlooker.warn(event::FAILED_ATTACH_VOLUME, text);
         }
         *refusal = now;
-        if !csi::is_exhausted(attachment) || wanted.policy.limit_period.is_none() {
+        if !csi::is_exhausted(attachment) || policy.limit_period.is_none() {
             return Ok(());
         }
         // One that waits there already is enough.
@@ -130,7 +130,8 @@ impl Attaching {
 }
 
 impl ClusterDrivers {
-    /// Waits until the volume is attached, and returns what its driver is told of that (`publish_context`).
+    /// Waits until the volume is attached, and returns what its driver is told of that (`publish_context`): nothing if it turns
+    /// out that it has not to be attached.
     pub(super) async fn attached(
         &self,
         wanted: Attachable<'_>,
@@ -143,10 +144,17 @@ impl ClusterDrivers {
         let unique = wanted.id.unique_name();
         attaching.used.want(wanted.pod, &unique);
         let (mut in_use, mut standing) = (attaching.used.subscribe(), attaching.standing.clone());
+        let mut objects = self.objects.subscribe();
         let begun = Instant::now();
         let (mut pause, mut look_at) = (FIRST_LOOK, begun + FIRST_LOOK);
         let mut refusal: Option<String> = None;
         loop {
+            objects.borrow_and_update();
+            let policy = self.policy(&wanted.id.driver).await?;
+            if !policy.attach {
+                attaching.used.need_not(wanted.pod, &unique);
+                return Ok(BTreeMap::new());
+            }
             let in_use_now = in_use.borrow_and_update().clone();
             let stage = stage(&unique, in_use_now.as_deref(), &standing.borrow_and_update());
             onlooker.waits_for(wanted.name, waits_for(stage, wanted.volume, refusal.as_deref()));
@@ -157,10 +165,12 @@ impl ClusterDrivers {
                 // The senders live as long as the agent.
                 Ok(()) = in_use.changed() => {}
                 Ok(()) = standing.changed() => {}
+                // Whoever deploys a driver may say after the first pods how it is.
+                Ok(()) = objects.changed() => {}
                 () = sleep_until(look_at), if stage == Stage::ToAttach => {
                     // One that is not there, or that the node may not read (yet), says nothing.
                     if let Ok(attachment) = self.attachment(wanted.id, false).await {
-                        attaching.heed(wanted, &attachment, begun, &mut refusal, onlooker)?;
+                        attaching.heed(wanted, &policy, &attachment, begun, &mut refusal, onlooker)?;
                     }
                     pause = (pause * 2).min(LONGEST_LOOK);
                     look_at = Instant::now() + pause;
@@ -262,8 +272,8 @@ mod tests {
         let (pod, id) = (PodUid::from("u"), VolumeId { driver: "d".into(), handle: "v".into() });
         let (told, begun, mut refusal) = (Told::default(), Instant::now(), None);
         let mut heed = |policy: &Policy, attachment: VolumeAttachment| {
-            let wanted = Attachable { pod: &pod, name: "data", volume: "pv", id: &id, policy };
-            attaching.heed(wanted, &attachment, begun, &mut refusal, &told)
+            let wanted = Attachable { pod: &pod, name: "data", volume: "pv", id: &id };
+            attaching.heed(wanted, policy, &attachment, begun, &mut refusal, &told)
         };
         heed(&asks, refused("no", None)).unwrap();
         heed(&asks, refused("no", None)).unwrap();

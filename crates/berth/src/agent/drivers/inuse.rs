@@ -39,6 +39,14 @@ impl UsedVolumes {
         self.lock().wanted.remove(pod).is_some()
     }
 
+    /// `pod` has the volume with this unique name without its being attached. It is in use until it is seen that it is not.
+    pub(super) fn need_not(&self, pod: &PodUid, name: &str) {
+        if let Some(wanted) = self.lock().wanted.get_mut(pod) {
+            wanted.remove(name);
+        }
+        self.doubt();
+    }
+
     /// Something may be here no longer.
     pub(super) fn doubt(&self) {
         self.doubted.notify_one();

@@ -91,16 +91,15 @@ impl ClusterDrivers {
             let to_mount = self.mounted_here(pod, volume, source, onlooker).await?;
             return Ok(Made::Here(Box::new(to_mount)));
         }
-        let policy = self.policy(&origin.driver(volume).map_err(DriversError::Foreign)?).await?;
-        let context = match origin.persistent().filter(|_| policy.attach) {
-            Some((id, of)) => {
-                let uid = PodRef::of(pod).uid;
-                let wanted =
-                    Attachable { pod: &uid, name: &volume.name, volume: of, id: &id, policy: &policy };
-                self.attached(wanted, onlooker).await?
-            }
-            None => BTreeMap::new(),
-        };
+        let driver = origin.driver(volume).map_err(DriversError::Foreign)?;
+        let mut policy = self.policy(&driver).await?;
+        let mut context = BTreeMap::new();
+        if let Some((id, of)) = origin.persistent().filter(|_| policy.attach) {
+            let uid = PodRef::of(pod).uid;
+            let wanted = Attachable { pod: &uid, name: &volume.name, volume: of, id: &id };
+            context = self.attached(wanted, onlooker).await?;
+            policy = self.policy(&driver).await?;
+        }
         onlooker
             .waits_for(&volume.name, Some("the API server: secrets and tokens for its driver".to_owned()));
         let wanted = self.told(pod, origin.source(volume), &policy, context).await?;
