@@ -171,7 +171,7 @@ pub enum Problem {
     )]
     UnknownType(String),
     /// There is nothing at the host path.
-    #[error("there is nothing at {}, where the type {wanted} wants something: create it, or use another type", path.display())]
+    #[error("hostPath type check failed: there is nothing at {}, where the type {wanted} wants something: create it, or use another type", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
@@ -179,7 +179,7 @@ pub enum Problem {
         wanted: String,
     },
     /// Something else is at the host path.
-    #[error("{} is {}, not what the type {wanted} wants: correct the path or the type", path.display(), found.as_str())]
+    #[error("hostPath type check failed: {} is {}, not what the type {wanted} wants: correct the path or the type", path.display(), found.as_str())]
     WrongType {
         /// The path.
         path: PathBuf,

@@ -80,7 +80,7 @@ impl<L: Lifecycle> Actor<L> {
                 Ok(Round { ended: true, .. }) => return,
                 Ok(Round { again_in, .. }) => {
                     self.cell.recovered();
-                    again_in.unwrap_or(self.resync)
+                    again_in.map_or(self.resync, |again| again.min(self.resync))
                 }
                 Err(error) => self.note_failure(&error),
             };

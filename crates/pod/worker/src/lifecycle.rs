@@ -43,7 +43,7 @@ pub struct Job {
 pub struct Round {
     /// The pod has ended for good: stop what is left of it and clean up.
     pub ended: bool,
-    /// Look again after this time even if nothing happens; `None`: after the resync period.
+    /// Look again after this time even if nothing happens, and after the resync period at the latest.
     pub again_in: Option<Duration>,
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use types::{Ended, ObservedPod, Pod, PodChange, PodRef, PodUid, SourceKind};
 use worker::{Job, Lifecycle, Metrics, Phase, Round, RoundError, Table, Verdict, Workers};
 
@@ -28,6 +29,8 @@ struct Script {
     slow: HashSet<String>,
     /// Pods whose volumes cannot be taken away, until somebody comes.
     dirty: HashSet<String>,
+    /// When pods are to be looked at again.
+    again_in: Option<Duration>,
 }
 
 struct Fake {
@@ -78,15 +81,16 @@ impl Lifecycle for Fake {
     async fn sync(&self, job: &Job) -> Result<Round, RoundError> {
         self.note("sync", job);
         let uid = job.cell.pod.uid.to_string();
-        let (hung, ended, panics) = {
+        let (hung, ended, panics, again_in) = {
             let mut script = self.script.lock().unwrap();
-            (script.hung.contains(&uid), script.ended.contains(&uid), script.panics.remove(&uid))
+            let (hung, ended) = (script.hung.contains(&uid), script.ended.contains(&uid));
+            (hung, ended, script.panics.remove(&uid), script.again_in)
         };
         assert!(!panics, "on purpose");
         if hung {
             std::future::pending::<()>().await;
         }
-        Ok(Round { ended, again_in: None })
+        Ok(Round { ended, again_in })
     }
 
     async fn stop(&self, job: &Job, grace_seconds: Option<u64>) -> Result<(), RoundError> {
@@ -212,6 +216,19 @@ async fn waking_one_pod_syncs_it_at_once_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_is_looked_at_with_each_resync_whatever_it_waits_for() {
+    for (wanted, expected) in [(None, 60..=90), (Some(3600), 60..=90), (Some(5), 5..=5)] {
+        let again_in = wanted.map(Duration::from_secs);
+        let mut bed = Bed::new(Script { again_in, ..Script::default() });
+        let start = Instant::now();
+        bed.set(pod("a", "1")).await;
+        bed.until(&["sync 1", "sync 1"]).await;
+        let waited = start.elapsed().as_secs();
+        assert!(expected.contains(&waited), "{wanted:?}: {waited}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waking_a_pod_that_is_cleaned_up_tries_that_again_at_once() {
     let mut bed = Bed::new(Script { dirty: ["u1".to_owned()].into(), ..Script::default() });
     let one = pod("one", "u1");
@@ -230,7 +247,7 @@ async fn removal_interrupts_a_hung_round_and_others_do_not_wait() {
     let (a, b) = (pod("a", "1"), pod("b", "2"));
     bed.set(a.clone()).await;
     bed.until(&["sync 1"]).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     bed.set(b).await;
     bed.until(&["sync 2"]).await;
     bed.remove(&a).await;

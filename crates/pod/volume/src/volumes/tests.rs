@@ -89,7 +89,7 @@ async fn failures_are_named_each_and_the_others_are_prepared() {
     let text = error.to_string();
     for part in [
         "pod n/p",
-        "volume \"gone\" (hostPath): there is nothing at /no/such/path",
+        "volume \"gone\" (hostPath): hostPath type check failed: there is nothing at /no/such/path",
         "volume \"settings\" (configMap): configmap \"c\" not found",
         "volume \"token\" (projected): no token was asked for",
         "volume \"bad\" (downwardAPI): file \"f\": the field path \"spec.nope\" is not offered",
