@@ -209,7 +209,7 @@ async fn waking_one_pod_syncs_it_at_once_and_no_other() {
     bed.set(pod("b", "2")).await;
     bed.until(&["sync 1"]).await;
     bed.until(&["sync 2"]).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     bed.table.borrow().pods["1"].cell.wake();
     bed.until(&["sync 1", "sync 1"]).await;
     assert_eq!((begun.elapsed(), bed.count("sync 2")), (Duration::ZERO, 1));
