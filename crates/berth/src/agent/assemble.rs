@@ -152,6 +152,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         metrics: volume::Metrics::register(&registry),
         quotas: quotas.clone(),
     });
+    volumes.expose(&registry);
     let image_metrics = image::Metrics::register(&registry);
     let access = settings::verification(config)
         .map(|policy| Access::open(&flags.root_dir, policy, image_metrics.clone()))

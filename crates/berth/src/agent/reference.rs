@@ -113,9 +113,8 @@ fn no_metric_is_missing_from_the_page() {
 fn rows() -> BTreeMap<String, Row> {
     let registry = registry();
     let mut rows = collected(&registry.encode());
-    rows.extend(
-        registry.declarations().into_iter().chain([LOG_BYTES]).chain(stats::claims::DECLARATIONS).map(row),
-    );
+    let told = [LOG_BYTES, volume::TOTAL_VOLUMES, kubeapi::POD_CERTIFICATE_STATES];
+    rows.extend(registry.declarations().into_iter().chain(told).chain(stats::claims::DECLARATIONS).map(row));
     rows
 }
 

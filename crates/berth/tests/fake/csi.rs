@@ -102,6 +102,21 @@ impl World {
         self.api.rig.until(what, DEADLINE, status, wanted).await;
     }
 
+    /// Waits until that many volumes of the driver are to be there, and are.
+    async fn until_counted(&self, count: usize) {
+        let counted = |page: &Value| {
+            let of =
+                format!("volume_manager_total_volumes{{plugin_name=\"kubernetes.io/csi:{DRIVER}\",state=");
+            ["actual", "desired"].iter().all(|state| {
+                page.as_str()
+                    .unwrap_or_default()
+                    .contains(&format!("{of}\"{state}_state_of_world\"}} {count}"))
+            })
+        };
+        let page = || async { json!(self.api.rig.ask("/metrics").await.unwrap_or_default()) };
+        self.api.rig.until("the volumes are counted", DEADLINE, page, counted).await;
+    }
+
     async fn path(&self, name: &str, spec_name: &str) -> PathBuf {
         let pod = self.api.server.pod(name).await;
         let dir = self.api.rig.root().join("pods").join(pod["metadata"]["uid"].as_str().unwrap());
@@ -170,6 +185,7 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     let page = world.api.rig.ask("/metrics").await.unwrap();
     let shown = "kubelet_volume_stats_used_bytes{namespace=\"default\",persistentvolumeclaim=\"data\"} 1.048576e+06\n";
     assert!(page.contains(shown), "{page}");
+    world.until_counted(1).await;
     let node = world.api.server.node().await;
     assert_eq!(node["status"]["volumesInUse"], Value::Null, "nobody attaches it");
 
@@ -177,6 +193,9 @@ async fn a_claim_of_a_driver_from_its_pods_start_to_their_end() {
     world.api.server.until_ready("other").await;
     assert_eq!(world.driver.changes(), ["NodeStageVolume", "NodePublishVolume", "NodePublishVolume"]);
     world.driver.forget_calls();
+    world.api.rig.kill();
+    world.api.rig.launch();
+    world.until_counted(2).await;
     for name in ["web", "other"] {
         world.api.server.delete(name, Some(0)).await;
         world.api.server.until_gone(name).await;

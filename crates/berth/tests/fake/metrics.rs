@@ -121,6 +121,7 @@ const FAMILIES: &[Row] = &[
     ("registered_metrics_total", "counter", &["deprecated_version", "stability_level"], BETA, true),
     ("rest_client_exec_plugin_ttl_seconds", "gauge", &[], ALPHA, true),
     ("storage_operation_duration_seconds", "histogram", &["migrated", "operation_name", "status", "volume_plugin"], ALPHA, true),
+    ("volume_manager_total_volumes", "gauge", &["plugin_name", "state"], ALPHA, true),
 ];
 
 const USUAL: &str = "0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 +Inf";

@@ -86,7 +86,9 @@ mod tokens;
 mod transport;
 mod watch;
 
-pub use certificates::{CertificateError, CertificateHolder, KeyError, Notice, PodCertificates};
+pub use certificates::{
+    CertificateError, CertificateHolder, KeyError, Notice, POD_CERTIFICATE_STATES, PodCertificates,
+};
 pub use client::{Client, ClientError, Limits, Options};
 pub use credentials::CredentialsError;
 pub use error::{ApiError, ApiErrorKind};

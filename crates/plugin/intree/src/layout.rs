@@ -34,6 +34,15 @@ impl Plugin {
         }
     }
 
+    /// Its name, as metrics have it.
+    #[must_use]
+    pub fn qualified_name(&self) -> String {
+        match self {
+            Self::Flex(driver) => format!("flexvolume-{driver}"),
+            _ => self.dir().replace('~', "/"),
+        }
+    }
+
     /// The kind whose volumes are in the directory `name` of a pod; none for one of somebody else. All that Kubernetes has
     /// not given a name to is the driver of a flexVolume.
     #[must_use]

@@ -30,6 +30,9 @@ pub trait Drivers: Debug + Send + Sync + 'static {
         onlooker: &dyn Onlooker,
     ) -> Result<Box<dyn FoundVolume>, Problem>;
 
+    /// The name of the plugin of the volume that the pod `uid` calls `name`, if it is there.
+    async fn plugin(&self, uid: &PodUid, name: &str) -> Option<String>;
+
     /// The groups that all processes of the pod `uid` are in because of volumes that it has, by what is on disk.
     async fn groups(&self, uid: &PodUid) -> Vec<i64>;
 

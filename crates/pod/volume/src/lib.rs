@@ -3,8 +3,8 @@
 //! Decides: which volumes a pod needs, whether a host path is what the pod says it is, what is in a file of the
 //! downward API, how large a tmpfs may grow, as what a file system counts a volume, and what may safely be removed.
 //! Everything is decided from the pod and from what is on disk and mounted; nothing is remembered between calls but which
-//! volumes are counted, which is on disk too, and what failed and until when it is not tried again (`backoff`), so that a
-//! restart changes nothing.
+//! volumes are counted, which is on disk too, what failed and until when it is not tried again (`backoff`), and for a metric
+//! which volumes there are (`tally`), so that a restart changes nothing.
 //!
 //! Tasks: none of its own. [`Volumes`] is called by the pod's worker. Each volume is prepared on a thread of its own with
 //! a deadline, since a path of the host can hang (a dead NFS server); a volume whose last attempt still hangs is
@@ -39,6 +39,7 @@ mod projected;
 mod quota;
 pub mod selinux;
 pub mod subpath;
+mod tally;
 mod teardown;
 mod volumes;
 
@@ -50,6 +51,7 @@ pub use metrics::Metrics;
 pub use paths::{PodPaths, UnusableUid};
 pub use prepared::{MountSource, Mounted, Prepared};
 pub use quota::Quotas;
+pub use tally::TOTAL_VOLUMES;
 pub use teardown::{NotTornDown, TeardownError};
 pub use volumes::{Volumes, VolumesConfig};
 

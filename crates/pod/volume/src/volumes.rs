@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use task::blocking::{self, Abandoned};
+use telemetry::metrics::Registry;
 use tokio::time::{Instant, timeout};
 use types::corev1::Volume;
 use types::objects::{Objects, TokenRequest};
@@ -22,6 +23,7 @@ use crate::prepared::{Mounted, Prepared};
 use crate::projected;
 use crate::quota::Quotas;
 use crate::subpath::{self, SubPath, SubPathError, SubPathProblem};
+use crate::tally::Tally;
 use crate::teardown::{self, NotTornDown, TeardownError};
 
 /// What [`Volumes`] has to know about the node.
@@ -40,13 +42,14 @@ pub struct VolumesConfig {
 }
 
 /// The volumes of all pods. Cheap to clone. Keeps nothing in memory but which attempts are still under
-/// way, and which failed.
+/// way, which failed, and how many volumes there are.
 #[derive(Clone, Debug)]
 pub struct Volumes {
     pub(crate) config: Arc<VolumesConfig>,
     drivers: Option<Arc<dyn Drivers>>,
     busy: Arc<Mutex<HashSet<(PodUid, String)>>>,
     pub(crate) attempts: Arc<Attempts>,
+    tally: Tally,
 }
 
 /// Marks an attempt as under way for as long as its thread is in it.
@@ -65,13 +68,24 @@ impl Volumes {
     /// The volumes of the node that `config` describes.
     #[must_use]
     pub fn new(config: VolumesConfig) -> Self {
-        Self { config: Arc::new(config), drivers: None, busy: Arc::default(), attempts: Arc::default() }
+        Self {
+            config: Arc::new(config),
+            drivers: None,
+            busy: Arc::default(),
+            attempts: Arc::default(),
+            tally: Tally::default(),
+        }
     }
 
     /// The same with drivers for claims and inline volumes.
     #[must_use]
     pub fn with_drivers(self, drivers: Arc<dyn Drivers>) -> Self {
         Self { drivers: Some(drivers), ..self }
+    }
+
+    /// Has `registry` show how many volumes there are.
+    pub fn expose(&self, registry: &Registry) {
+        self.tally.expose(registry);
     }
 
     /// Where the files of the pod `uid` are.
@@ -130,7 +144,7 @@ impl Volumes {
         self.each(pod, kind::used(pod), objects, found).await
     }
 
-    /// Writes anew what has changed of what volumes show of the pod and of `objects`. Returns why some of them could not
+    /// Writes anew what has changed of what volumes show of the pod, whose containers have them, and of `objects`. Returns why some of them could not
     /// follow, and show what they showed before.
     ///
     /// # Errors
@@ -140,7 +154,13 @@ impl Volumes {
         pod: &Arc<Pod>,
         objects: &Arc<Objects>,
     ) -> Result<Vec<VolumeFailure>, VolumeError> {
-        let mut volumes = kind::used(pod);
+        let (mut volumes, uid) = (kind::used(pod), PodRef::of(pod).uid);
+        if self.tally.is_new(&uid) {
+            for volume in &volumes {
+                self.tally.wants(&uid, &volume.name, Kind::of(volume).plugin());
+                self.tally.has(&uid, &volume.name, self.plugin(&uid, volume).await);
+            }
+        }
         volumes.retain(|volume| Kind::of(volume).is_followed());
         let none = FoundVolumes::default();
         Ok(self.each(pod, volumes, objects, &none).await?.behind)
@@ -181,6 +201,7 @@ impl Volumes {
         let uid = PodRef::of(pod).uid;
         let attempts = volumes.into_iter().map(async |volume| {
             let start = Instant::now();
+            self.tally.wants(&uid, &volume.name, Kind::of(volume).plugin());
             let result = match found.0.get(&volume.name) {
                 Some(found) => {
                     let shown = self.show(&uid, &volume.name, &**found).await;
@@ -204,6 +225,9 @@ impl Volumes {
                 let succeeded = matches!(&result, Ok((_, None)));
                 self.config.metrics.mounted(plugin, start.elapsed(), succeeded);
             }
+            if result.is_ok() {
+                self.tally.has(&uid, &volume.name, self.plugin(&uid, volume).await);
+            }
             (volume, result)
         });
         let mut failures = Vec::new();
@@ -225,6 +249,13 @@ impl Volumes {
         } else {
             Err(VolumeError { pod: PodRef::of(pod), failures })
         }
+    }
+
+    /// The plugin of a volume of a driver, which is there.
+    async fn plugin(&self, uid: &PodUid, volume: &Volume) -> Option<String> {
+        let drivers = self.drivers.as_ref().filter(|_| Kind::of(volume).is_of_driver())?;
+        // A file system that hangs is told of elsewhere.
+        timeout(self.config.deadline, drivers.plugin(uid, &volume.name)).await.ok()?
     }
 
     /// Takes note of how it went to find out what `volume` is, or to make it without a driver.
@@ -293,12 +324,14 @@ impl Volumes {
     /// # Errors
     /// If something is in the way, or was a moment ago. What was done stays done, and trying again continues.
     pub async fn teardown(&self, uid: &PodUid) -> Result<(), NotTornDown> {
+        self.tally.leaves(uid);
         let arrivals = self.arrivals();
         if let Some(rest) = self.attempts.rest(&Key::TakeDown(uid.clone(), arrivals)) {
             return Err(NotTornDown { error: TeardownError::Resting(rest.why), again_in: rest.left });
         }
         self.tear_down(uid, arrivals, "remove volumes", teardown::volumes).await?;
         self.attempts.forget(uid);
+        self.tally.forget(uid);
         Ok(())
     }
 
@@ -310,6 +343,7 @@ impl Volumes {
     pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), NotTornDown> {
         self.tear_down(uid, self.arrivals(), "remove pod dir", teardown::pod_dir).await?;
         self.attempts.forget(uid);
+        self.tally.forget(uid);
         Ok(())
     }
 

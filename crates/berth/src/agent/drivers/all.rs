@@ -137,6 +137,13 @@ impl volume::Drivers for NodeDrivers {
         }
     }
 
+    async fn plugin(&self, uid: &PodUid, name: &str) -> Option<String> {
+        if let Some(shown) = self.mounted.shown(uid, name).await {
+            return Some(shown.target.plugin.qualified_name());
+        }
+        self.cluster.as_ref()?.plugin(uid, name).await
+    }
+
     async fn groups(&self, uid: &PodUid) -> Vec<i64> {
         match &self.cluster {
             Some(cluster) => cluster.groups(uid).await,

@@ -302,11 +302,11 @@ impl Grower {
         let Some(csi) = spec.and_then(|spec| spec.csi.as_ref()) else {
             let before = growth::size_of(&seen.claim).map(bytes).unwrap_or_default();
             let grows = intree::Growth::of(&seen.volume, pod, [bytes(size), before])?;
-            let flex = spec.and_then(|spec| spec.flex_volume.as_ref());
-            let plugin = flex.map_or_else(
-                || "kubernetes.io/local-volume".to_owned(),
-                |flex| format!("flexvolume-{}", flex.driver),
-            );
+            let plugin = match spec.and_then(|spec| spec.flex_volume.as_ref()) {
+                Some(flex) => intree::Plugin::Flex(flex.driver.clone()),
+                None => intree::Plugin::Local,
+            };
+            let plugin = plugin.qualified_name();
             return Ok((plugin, self.mounted.expand(&grows).await.map_err(NotExpanded::from)));
         };
         let secret = match expand_secret(&seen.volume) {

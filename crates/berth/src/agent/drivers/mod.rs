@@ -386,6 +386,12 @@ impl ClusterDrivers {
         })
     }
 
+    /// The name of the plugin of the volume of a CSI driver that the pod calls `name`.
+    pub(super) async fn plugin(&self, pod: &PodUid, name: &str) -> Option<String> {
+        let volume = self.volumes.called(pod, name).await?;
+        Some(format!("kubernetes.io/csi:{}", volume.driver))
+    }
+
     /// How many registrations of drivers there were.
     pub(super) fn arrivals(&self) -> u64 {
         self.registered.arrivals()

@@ -14,7 +14,7 @@ use k8s_openapi::api::certificates::v1beta1::{PodCertificateRequest, PodCertific
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use secrecy::ExposeSecret;
-use telemetry::metrics::{MetricKind, Registry, Stability};
+use telemetry::metrics::{Declaration, MetricKind, Registry, Stability};
 use types::objects::{CertificateRequest, Credential};
 use types::{PodRef, PodUid};
 
@@ -25,6 +25,15 @@ use state::{Asked, Next, State};
 
 /// Requests and renewals of many pods are spread over so long.
 const JITTER: Duration = Duration::from_secs(300);
+
+/// The family that says how it stands with certificates.
+pub const POD_CERTIFICATE_STATES: Declaration = Declaration {
+    name: "kubelet_podcertificate_states",
+    help: "Certificates that pods are to have, by signer, and by how it stands with them.",
+    stability: Stability::Alpha,
+    kind: MetricKind::Gauge,
+    labels: &["signer_name", "state"],
+};
 
 /// Whose certificate it is to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,13 +157,8 @@ impl PodCertificates {
             for (signer, state) in states.lock().unwrap_or_else(PoisonError::into_inner).values() {
                 *all.entry((signer.clone(), state.name(now))).or_default() += 1;
             }
-            let mut family = encoder.family(
-                "kubelet_podcertificate_states",
-                "Gauge vector reporting the number of pod certificate projected volume sources, faceted by signer_name \
-                 and state.",
-                Stability::Alpha,
-                MetricKind::Gauge,
-            );
+            let Declaration { name, help, stability, kind, .. } = POD_CERTIFICATE_STATES;
+            let mut family = encoder.family(name, help, stability, kind);
             for ((signer, state), count) in &all {
                 family.sample(&[("signer_name", signer), ("state", state)], f64::from(*count));
             }

@@ -344,6 +344,10 @@ impl Drivers for Shared {
         Ok(Box::new(FakeFound(Arc::clone(&self.0), volume.name.clone())))
     }
 
+    async fn plugin(&self, _: &PodUid, _: &str) -> Option<String> {
+        Some("kubernetes.io/csi:d".to_owned())
+    }
+
     async fn groups(&self, _: &PodUid) -> Vec<i64> {
         Vec::new()
     }
