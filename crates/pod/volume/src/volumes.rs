@@ -144,8 +144,8 @@ impl Volumes {
         self.each(pod, kind::used(pod), objects, found).await
     }
 
-    /// Writes anew what has changed of what volumes show of the pod, whose containers have them, and of `objects`. Returns why some of them could not
-    /// follow, and show what they showed before.
+    /// Writes anew what has changed of what volumes show of the pod, whose containers have them, and of `objects`. Returns why
+    /// some of them could not follow, and show what they showed before.
     ///
     /// # Errors
     /// As [`Volumes::prepare`].
@@ -158,8 +158,12 @@ impl Volumes {
         if self.tally.is_new(&uid) {
             for volume in &volumes {
                 self.tally.wants(&uid, &volume.name, Kind::of(volume).plugin());
-                self.tally.has(&uid, &volume.name, self.plugin(&uid, volume).await);
+                self.tally.has(&uid, &volume.name, None);
             }
+            let named = volumes.iter().map(async |volume| {
+                self.tally.has(&uid, &volume.name, self.plugin(&uid, volume).await);
+            });
+            futures::future::join_all(named).await;
         }
         volumes.retain(|volume| Kind::of(volume).is_followed());
         let none = FoundVolumes::default();
