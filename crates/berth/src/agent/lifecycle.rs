@@ -119,21 +119,25 @@ impl PodLifecycle {
         let mut health = self.health.clone();
         let needs_network = !pod::host_network(pod);
         let fit = |health: &RuntimeHealth| health.ready && (health.network || !needs_network);
-        if fit(&health.borrow()) {
-            return;
+        let mut told = false;
+        loop {
+            let now = health.borrow_and_update().clone();
+            if fit(&now) {
+                return;
+            }
+            let what =
+                if now.ready { "the network of the container runtime" } else { "the container runtime" };
+            let reasons = now.reasons.join("; ");
+            cell.at(Step::Runtime, None, format!("{what} to be ready: {reasons}"));
+            if now.ready && !std::mem::replace(&mut told, true) {
+                let text = format!("network is not ready: {reasons}");
+                self.admission.recorder.record(Event::warning(&cell.pod, event::NETWORK_NOT_READY, text));
+            }
+            // The sender lives as long as the agent.
+            if health.changed().await.is_err() {
+                return;
+            }
         }
-        let (ready, reasons) = {
-            let health = health.borrow();
-            (health.ready, health.reasons.join("; "))
-        };
-        let what = if ready { "the network of the container runtime" } else { "the container runtime" };
-        cell.at(Step::Runtime, None, format!("{what} to be ready: {reasons}"));
-        if ready {
-            let text = format!("network is not ready: {reasons}");
-            self.admission.recorder.record(Event::warning(&cell.pod, event::NETWORK_NOT_READY, text));
-        }
-        // The sender lives as long as the agent.
-        let _ = health.wait_for(fit).await;
     }
 
     fn forget_references(&self, pod: &PodRef) {
