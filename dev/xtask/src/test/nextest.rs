@@ -11,7 +11,8 @@ pub(crate) const TESTS_FAILED: i32 = 100;
 
 /// Runs the workspace's tests that the filterset matches.
 pub(crate) fn run(filter: &str) -> Result<Count> {
-    let report = workspace::target().join("nextest/default/junit.xml");
+    // Beside the workspace, wherever the rest of what is built goes.
+    let report = workspace::root().join("target/nextest/default/junit.xml");
     // A report of an earlier run must not be taken for this one's.
     if report.exists() {
         std::fs::remove_file(&report).with_context(|| format!("remove {}", report.display()))?;
