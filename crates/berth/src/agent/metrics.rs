@@ -188,8 +188,7 @@ pub(super) const LOG_BYTES: Declaration = Declaration {
 /// Tells at each scrape how much the logs of each container take.
 pub(super) fn collect_logs(registry: &Registry, pleg: Pleg) {
     registry.collector(Box::new(move |encoder| {
-        let Declaration { name, help, stability, kind, .. } = LOG_BYTES;
-        let mut family = encoder.family(name, help, stability, kind);
+        let mut family = encoder.declared(&LOG_BYTES);
         let pods = pleg.pods().borrow().clone();
         for pod in pods.iter().flat_map(|pods| pods.iter()) {
             let Some(observed) = pleg.known(pod) else { continue };

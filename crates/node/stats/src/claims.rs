@@ -41,8 +41,8 @@ pub fn encode(encoder: &mut Encoder, volumes: &[VolumeStats]) {
         (INODES_USED, |volume| volume.fs.inodes_used),
         (ABNORMAL, |volume| volume.health.map(|health| health.abnormal.into())),
     ];
-    for (Declaration { name, help, stability, kind, labels }, value) in families {
-        let mut family = encoder.family(name, help, stability, kind);
+    for (declaration, value) in families {
+        let (mut family, labels) = (encoder.declared(&declaration), declaration.labels);
         for volume in volumes {
             let (Some(claim), Some(value)) = (&volume.claim, value(volume)) else { continue };
             #[allow(clippy::cast_precision_loss, reason = "sizes of volumes fit in 52 bits")]

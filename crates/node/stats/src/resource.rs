@@ -167,8 +167,7 @@ impl Samples {
     }
 
     fn add(&mut self, family: &Declaration, labels: &LabelSet, value: f64, at_ms: Option<i64>) {
-        let Declaration { name, help, stability, kind, .. } = *family;
-        self.0.family(name, help, stability, kind).sample_of(labels, &[], value, at_ms);
+        self.0.declared(family).sample_of(labels, &[], value, at_ms);
     }
 }
 

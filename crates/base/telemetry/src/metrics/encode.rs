@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Stability;
 use super::float::write_float;
+use super::{Declaration, Stability};
 
 /// What the numbers of a family mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +61,12 @@ impl Encoder {
             header.push('\n');
         }
         FamilyEncoder { families: &mut self.families, name: name.to_owned(), header }
+    }
+
+    /// The family that is declared so, as by [`Encoder::family`].
+    pub fn declared(&mut self, declaration: &Declaration) -> FamilyEncoder<'_> {
+        let Declaration { name, help, stability, kind, .. } = *declaration;
+        self.family(name, help, stability, kind)
     }
 
     /// Everything in the Prometheus text format ([`super::TEXT_FORMAT`]).

@@ -111,8 +111,8 @@ impl<S: Series> Family<S> {
     }
 
     pub(super) fn encode(&self, encoder: &mut Encoder) {
-        let Declaration { name, help, stability, kind, labels } = self.declaration;
-        let mut family = encoder.family(name, help, stability, kind);
+        let labels = self.declaration.labels;
+        let mut family = encoder.declared(&self.declaration);
         let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
         let mut pairs = Vec::with_capacity(labels.len());
         for entry in &*all {

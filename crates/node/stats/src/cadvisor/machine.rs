@@ -69,8 +69,7 @@ pub(super) fn encode(encoder: &mut Encoder, machine: &Machine, read: Option<Mome
         ("system_uuid", &machine.system_uuid),
     ]);
     let mut add = |family: &Declaration, labels: &LabelSet, more: &[(&str, &str)], value: f64, at_ms| {
-        let Declaration { name, help, stability, kind, .. } = *family;
-        encoder.family(name, help, stability, kind).sample_of(labels, more, value, at_ms);
+        encoder.declared(family).sample_of(labels, more, value, at_ms);
     };
     for (family, number) in &NUMBERS {
         add(family, &ids, &[], float(number(machine)), at_ms);

@@ -157,8 +157,7 @@ impl PodCertificates {
             for (signer, state) in states.lock().unwrap_or_else(PoisonError::into_inner).values() {
                 *all.entry((signer.clone(), state.name(now))).or_default() += 1;
             }
-            let Declaration { name, help, stability, kind, .. } = POD_CERTIFICATE_STATES;
-            let mut family = encoder.family(name, help, stability, kind);
+            let mut family = encoder.declared(&POD_CERTIFICATE_STATES);
             for ((signer, state), count) in &all {
                 family.sample(&[("signer_name", signer), ("state", state)], f64::from(*count));
             }
