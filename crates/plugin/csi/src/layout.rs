@@ -36,6 +36,12 @@ impl std::fmt::Display for VolumeId {
     }
 }
 
+/// The name of the plugin of a CSI driver's volumes, as metrics have it.
+#[must_use]
+pub fn qualified_name(driver: &str) -> String {
+    format!("kubernetes.io/csi:{driver}")
+}
+
 impl VolumeId {
     /// The name of a volume in the Node's `volumesInUse` and `volumesAttached`.
     #[must_use]

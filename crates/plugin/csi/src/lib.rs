@@ -42,7 +42,7 @@ pub use drivers::{Drivers, Registered, Table};
 pub use error::{HereError, TakeDownError, VolumeError};
 pub use expand::{ExpandError, Growth, expand_secret};
 pub use here::Here;
-pub use layout::{Layout, VolumeId};
+pub use layout::{Layout, VolumeId, qualified_name};
 pub use note::{Lifecycle, Note, NoteError, fuzz};
 pub use policy::{FsGroupPolicy, Policy};
 pub use spec::{Found, FoundToken, Needs, SecretName, Source, SpecError, wanted};

@@ -317,7 +317,7 @@ impl Grower {
             }
         };
         let grows = Growth::of(&seen.volume, pod, bytes(size), secret.as_ref())?;
-        let plugin = format!("kubernetes.io/csi:{}", csi.driver);
+        let plugin = csi::qualified_name(&csi.driver);
         Ok((plugin, self.volumes.expand(&grows).await.map_err(NotExpanded::from)))
     }
 

@@ -152,7 +152,7 @@ fn plugin(volume: &PersistentVolume) -> String {
         () if has(|spec| spec.fc.is_some()) => "kubernetes.io/fc".to_owned(),
         () => {
             let csi = spec.and_then(|spec| spec.csi.as_ref());
-            format!("kubernetes.io/csi:{}", csi.map(|csi| &*csi.driver).unwrap_or_default())
+            csi::qualified_name(csi.map(|csi| &*csi.driver).unwrap_or_default())
         }
     }
 }

@@ -326,7 +326,7 @@ impl FoundVolume for ToMake {
         let wanted = &self.wanted;
         let path = self.volumes.prepare(wanted).await.map_err(|error| {
             if matches!(error, csi::VolumeError::Label { .. }) {
-                let plugin = format!("kubernetes.io/csi:{}", wanted.volume.driver);
+                let plugin = csi::qualified_name(&wanted.volume.driver);
                 self.labels.conflict(&plugin, wanted.by_one_pod);
             }
             let of_all = matches!(error, csi::VolumeError::Stage(_));
@@ -389,7 +389,7 @@ impl ClusterDrivers {
     /// The name of the plugin of the volume of a CSI driver that the pod calls `name`.
     pub(super) async fn plugin(&self, pod: &PodUid, name: &str) -> Option<String> {
         let volume = self.volumes.called(pod, name).await?;
-        Some(format!("kubernetes.io/csi:{}", volume.driver))
+        Some(csi::qualified_name(&volume.driver))
     }
 
     /// How many registrations of drivers there were.

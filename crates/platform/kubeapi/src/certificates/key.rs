@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use getrandom::SysRng;
-use p521::ecdsa::signature::SignatureEncoding;
-use p521::ecdsa::{DerSignature, SigningKey, signature::Signer};
+use p521::ecdsa::signature::{SignatureEncoding, Signer};
+use p521::ecdsa::{DerSignature, SigningKey};
 use p521::elliptic_curve::Generate;
 use p521::pkcs8::{EncodePrivateKey, SecretDocument};
 use rcgen::{
@@ -38,6 +38,9 @@ pub(super) struct Key {
     pub(super) proof: Vec<u8>,
 }
 
+/// A new key, or why a library made none.
+type Made = Result<Key, Box<dyn Error + Send + Sync>>;
+
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -57,7 +60,7 @@ pub enum KeyError {
 
 /// A new key of the type `key_type`, by Kubernetes' name. One of RSA takes up to some seconds of CPU time.
 pub(super) async fn generate(key_type: &str) -> Result<Key, KeyError> {
-    let make: fn() -> Result<Key, Box<dyn Error + Send + Sync>> = match key_type {
+    let make: fn() -> Made = match key_type {
         "RSA3072" => || rsa(3072),
         "RSA4096" => || rsa(4096),
         "ECDSAP256" => || provided(&PKCS_ECDSA_P256_SHA256),
@@ -71,7 +74,7 @@ pub(super) async fn generate(key_type: &str) -> Result<Key, KeyError> {
 }
 
 /// A key that the provider of TLS makes.
-fn provided(algorithm: &'static SignatureAlgorithm) -> Result<Key, Box<dyn Error + Send + Sync>> {
+fn provided(algorithm: &'static SignatureAlgorithm) -> Made {
     let pair = KeyPair::generate_for(algorithm)?;
     let der = pair.serialize_der();
     match der.get(ED25519_HEAD.len()..ED25519_HEAD.len() + ED25519_SEED) {
@@ -81,14 +84,14 @@ fn provided(algorithm: &'static SignatureAlgorithm) -> Result<Key, Box<dyn Error
 }
 
 /// The provider signs with keys of RSA, and makes none.
-fn rsa(bits: usize) -> Result<Key, Box<dyn Error + Send + Sync>> {
+fn rsa(bits: usize) -> Made {
     let document = rsa::PrivateKey::new(&mut SysRng, bits)?.to_pkcs8_der()?;
     let pair = KeyPair::try_from(&PrivatePkcs8KeyDer::from(document.as_bytes()))?;
     shown(&pair, document.as_bytes())
 }
 
 /// The key `pair`, which is the PKCS #8 document `der`.
-fn shown(pair: &KeyPair, der: &[u8]) -> Result<Key, Box<dyn Error + Send + Sync>> {
+fn shown(pair: &KeyPair, der: &[u8]) -> Made {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     let proof = params.serialize_request(pair)?.der().to_vec();
@@ -96,7 +99,7 @@ fn shown(pair: &KeyPair, der: &[u8]) -> Result<Key, Box<dyn Error + Send + Sync>
 }
 
 /// The provider knows nothing of this curve.
-fn p521() -> Result<Key, Box<dyn Error + Send + Sync>> {
+fn p521() -> Made {
     let secret = p521::SecretKey::try_generate_from_rng(&mut SysRng)?;
     let document: SecretDocument = secret.to_pkcs8_der()?;
     let key = SigningKey::from(secret);
