@@ -52,12 +52,20 @@ impl Tally {
         }
     }
 
-    /// `pod` has it, of which [`Tally::wants`] was said.
-    pub(crate) fn has(&self, pod: &PodUid, name: &str, plugin: Option<String>) {
+    /// `pod` has it, of which [`Tally::wants`] was said. Returns whether its plugin is known.
+    pub(crate) fn has(&self, pod: &PodUid, name: &str) -> bool {
         let mut all = self.lock();
-        if let Some(volume) = all.get_mut(pod).and_then(|of| of.volumes.get_mut(name)) {
+        let volume = all.get_mut(pod).and_then(|of| of.volumes.get_mut(name));
+        volume.is_none_or(|volume| {
             volume.made = true;
-            volume.plugin = plugin.or(volume.plugin.take());
+            volume.plugin.is_some()
+        })
+    }
+
+    /// The volume `name`, which `pod` has, is of this plugin.
+    pub(crate) fn is_of(&self, pod: &PodUid, name: &str, plugin: String) {
+        if let Some(volume) = self.lock().get_mut(pod).and_then(|of| of.volumes.get_mut(name)) {
+            volume.plugin = Some(plugin);
         }
     }
 
@@ -77,8 +85,7 @@ impl Tally {
     pub(crate) fn expose(&self, registry: &Registry) {
         let this = self.clone();
         registry.collector(Box::new(move |encoder| {
-            let Declaration { name, help, stability, kind, .. } = TOTAL_VOLUMES;
-            let mut family = encoder.family(name, help, stability, kind);
+            let mut family = encoder.declared(&TOTAL_VOLUMES);
             for ((plugin, state), count) in this.counts() {
                 family.sample(&[("plugin_name", &plugin), ("state", state)], f64::from(count));
             }
@@ -120,15 +127,17 @@ mod tests {
         tally.wants(&pod, "b", Some("dir"));
         tally.wants(&pod, "c", None);
         assert_eq!(counts(&tally), ["N/A d 1", "dir d 2"]);
-        tally.has(&pod, "a", None);
-        tally.has(&pod, "c", Some("csi".to_owned()));
+        assert_eq!((tally.has(&pod, "a"), tally.has(&pod, "c")), (true, false));
+        tally.is_of(&pod, "c", "csi".to_owned());
         tally.wants(&pod, "c", None);
+        assert!(tally.has(&pod, "c"));
         assert_eq!(counts(&tally), ["csi a 1", "csi d 1", "dir a 1", "dir d 2"]);
         tally.leaves(&pod);
         assert_eq!(counts(&tally), ["csi a 1", "dir a 1"]);
         assert!(!tally.is_new(&pod));
         tally.forget(&pod);
-        tally.has(&pod, "a", None);
+        assert!(tally.has(&pod, "a"), "nothing is to be found out of it");
+        tally.is_of(&pod, "a", "dir".to_owned());
         assert_eq!(counts(&tally), Vec::<String>::new());
     }
 }

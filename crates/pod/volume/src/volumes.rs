@@ -158,12 +158,8 @@ impl Volumes {
         if self.tally.is_new(&uid) {
             for volume in &volumes {
                 self.tally.wants(&uid, &volume.name, Kind::of(volume).plugin());
-                self.tally.has(&uid, &volume.name, None);
             }
-            let named = volumes.iter().map(async |volume| {
-                self.tally.has(&uid, &volume.name, self.plugin(&uid, volume).await);
-            });
-            futures::future::join_all(named).await;
+            futures::future::join_all(volumes.iter().map(|volume| self.count(&uid, volume))).await;
         }
         volumes.retain(|volume| Kind::of(volume).is_followed());
         let none = FoundVolumes::default();
@@ -230,7 +226,7 @@ impl Volumes {
                 self.config.metrics.mounted(plugin, start.elapsed(), succeeded);
             }
             if result.is_ok() {
-                self.tally.has(&uid, &volume.name, self.plugin(&uid, volume).await);
+                self.count(&uid, volume).await;
             }
             (volume, result)
         });
@@ -255,11 +251,17 @@ impl Volumes {
         }
     }
 
-    /// The plugin of a volume of a driver, which is there.
-    async fn plugin(&self, uid: &PodUid, volume: &Volume) -> Option<String> {
-        let drivers = self.drivers.as_ref().filter(|_| Kind::of(volume).is_of_driver())?;
+    /// Counts a volume that is there. Of one of a driver it is found out once of which.
+    async fn count(&self, uid: &PodUid, volume: &Volume) {
+        if self.tally.has(uid, &volume.name) {
+            return;
+        }
+        let Some(drivers) = &self.drivers else { return };
         // A file system that hangs is told of elsewhere.
-        timeout(self.config.deadline, drivers.plugin(uid, &volume.name)).await.ok()?
+        let found = timeout(self.config.deadline, drivers.plugin(uid, &volume.name)).await;
+        if let Ok(Some(plugin)) = found {
+            self.tally.is_of(uid, &volume.name, plugin);
+        }
     }
 
     /// Takes note of how it went to find out what `volume` is, or to make it without a driver.
