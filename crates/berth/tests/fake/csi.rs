@@ -102,6 +102,18 @@ impl World {
         self.api.rig.until(what, DEADLINE, status, wanted).await;
     }
 
+    /// The volume grows after the pod `last` had it, and before the pod "next" gets it.
+    async fn grows_before(&self, last: &str, next: &PodBuilder) {
+        self.api.server.delete(last, Some(0)).await;
+        self.api.server.until_gone(last).await;
+        self.asked("NodeUnstageVolume").await;
+        self.enlarge("3Gi").await;
+        self.api.server.create(next).await;
+        self.api.server.until_ready("next").await;
+        assert_eq!(self.driver.size("handle-1"), 3 << 30, "before it is ready");
+        self.until_claim("grown before", is_done("3Gi")).await;
+    }
+
     /// Waits until that many volumes of the driver are to be there, and are.
     async fn until_counted(&self, count: usize) {
         let counted = |page: &Value| {
@@ -241,15 +253,7 @@ async fn a_device_grows_in_use_and_before_a_pod_gets_it() {
     assert_eq!(sent.volume_path, published.display().to_string());
     assert_eq!(sent.staging_target_path, devices.join("staging/pv-1").display().to_string());
     assert!(matches!(sent.volume_capability.unwrap().access_type, Some(AccessType::Block(_))));
-    world.api.server.delete("db", Some(0)).await;
-    world.api.server.until_gone("db").await;
-    world.asked("NodeUnstageVolume").await;
-
-    world.enlarge("3Gi").await;
-    world.api.server.create(&of("next")).await;
-    world.api.server.until_ready("next").await;
-    assert_eq!(world.driver.size("handle-1"), 3 << 30, "before it is ready");
-    world.until_claim("grown before", is_done("3Gi")).await;
+    world.grows_before("db", &of("next")).await;
     world.api.server.delete("next", Some(0)).await;
     world.api.server.until_gone("next").await;
     assert_eq!(world.driver.damage(), Vec::<String>::new());
@@ -269,15 +273,7 @@ async fn a_volume_grows_in_use_and_before_a_pod_gets_it() {
     for kind in ["Pod", "PersistentVolumeClaim"] {
         world.api.server.until_event(kind, "FileSystemResizeSuccessful").await;
     }
-    world.api.server.delete("web", Some(0)).await;
-    world.api.server.until_gone("web").await;
-    world.asked("NodeUnstageVolume").await;
-
-    world.enlarge("3Gi").await;
-    world.api.server.create(&by_claim("next")).await;
-    world.api.server.until_ready("next").await;
-    assert_eq!(world.driver.size("handle-1"), 3 << 30, "before it is ready");
-    world.until_claim("grown before", is_done("3Gi")).await;
+    world.grows_before("web", &by_claim("next")).await;
 
     let fault = Fault::Fail(Code::OutOfRange, "no room".into());
     let _full = world.driver.raise(Strike::new("NodeExpandVolume", Moment::Before, fault));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::containerd::BUSYBOX;
 use testkit::pod::pod;
 
@@ -41,6 +41,9 @@ async fn pods_wait_for_a_runtime_that_is_not_ready() {
         })
         .await;
     assert_eq!(why["phase"], "Pending");
+    rig.runtime.set_runtime_ready(false, "Starting", "nearly there");
+    let follows = |why: &Value| why["waitingFor"].to_string().contains("nearly there");
+    rig.until_why("web", "follows what the runtime says", follows).await;
     rig.runtime.set_runtime_ready(true, "", "");
     rig.until_ready("web").await;
     rig.assert_proper();
