@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 
+use crate::log;
 pub use requests::Requests;
 
 /// How long `berth solo` may take until it listens.
@@ -114,9 +115,7 @@ impl ApiServer {
     pub fn check_alive(&mut self) -> Result<()> {
         for Process { name, child } in &mut self.processes {
             if let Some(status) = child.try_wait().with_context(|| format!("look at {name}"))? {
-                let log = fs::read_to_string(self.dir.join(format!("{name}.log"))).unwrap_or_default();
-                let lines: Vec<_> = log.lines().collect();
-                let end = lines[lines.len().saturating_sub(15)..].join("\n");
+                let end = log::end(&self.dir.join(format!("{name}.log")));
                 bail!("{name} ended with {status}; the end of its log:\n{end}");
             }
         }

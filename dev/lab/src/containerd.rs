@@ -7,7 +7,7 @@ mod instance;
 mod probe;
 
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::leftovers::Leftovers;
-use crate::{debian, oci};
+use crate::{debian, log, oci};
 use config::Facts;
 pub use instance::{Driver, Instance};
 use probe::Probe;
@@ -89,10 +89,10 @@ impl Containerd {
         let version = Version::installed()?;
         let facts = Facts::gather(&dir, version)?;
         let instance = {
-            let _lock = Instance::lock()?;
+            let lock = Instance::lock()?;
             for orphan in Instance::orphans() {
                 // What cannot be removed keeps its number and is tried again by the next one.
-                let _ = remove(&orphan);
+                let _ = clear(&orphan).and_then(|()| orphan.release(&lock));
             }
             Instance::claim(&dir, options.driver.unwrap_or_else(Driver::of_this_machine))?
         };
@@ -135,7 +135,7 @@ impl Containerd {
     pub async fn resume(&mut self) -> Result<()> {
         let started = self.start_daemon().await;
         started.with_context(|| {
-            format!("containerd does not start; the end of its log:\n{}", tail(&self.instance.log_file()))
+            format!("containerd does not start; the end of its log:\n{}", log::end(&self.instance.log_file()))
         })
     }
 
@@ -270,11 +270,16 @@ pub fn remove_abandoned(dir: &Path) -> Result<bool> {
 }
 
 fn remove(instance: &Instance) -> Result<()> {
+    clear(instance)?;
+    instance.release(&Instance::lock()?)
+}
+
+/// Removes all of the instance but its claim.
+fn clear(instance: &Instance) -> Result<()> {
     let left = Leftovers::remove(instance);
     if !left.is_empty() {
         bail!("left behind of {}:\n{left}", instance.dir().display());
     }
-    instance.forget();
     Ok(())
 }
 
@@ -287,13 +292,6 @@ async fn wait_ready(socket: &UnixDatagram) -> Result<()> {
             return Ok(());
         }
     }
-}
-
-/// The last lines of a log.
-fn tail(path: &PathBuf) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
 #[cfg(test)]
@@ -340,9 +338,14 @@ mod tests {
         assert!(!Leftovers::find(&orphan).processes.is_empty());
 
         let containerd = Containerd::start(ours.path(), Options::default()).await.unwrap();
-        let left = Leftovers::find(&orphan);
-        assert!(left.processes.is_empty() && left.mounts.is_empty(), "{left}");
+        assert_gone(&orphan);
         containerd.stop().await.unwrap();
+    }
+
+    /// What has its number in its name (bridge, cgroups) may be another test's by now.
+    fn assert_gone(instance: &Instance) {
+        let left = Leftovers::find(instance);
+        assert!(left.processes.is_empty() && left.mounts.is_empty(), "{left}");
     }
 
     #[tokio::test]
@@ -366,9 +369,7 @@ mod tests {
         first.stop().await.unwrap();
         assert!(!second.leftovers().is_empty());
         drop(second);
-        for instance in [first_instance, second_instance] {
-            let left = Leftovers::find(&instance);
-            assert!(left.is_empty(), "{left}");
-        }
+        assert_gone(&first_instance);
+        assert_gone(&second_instance);
     }
 }

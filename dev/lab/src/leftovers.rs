@@ -39,7 +39,8 @@ impl Leftovers {
         }
     }
 
-    /// Removes everything that belongs to the instance, and returns what is left.
+    /// Removes everything that belongs to the instance but its bridge, which holds its number, and returns what else is
+    /// left.
     pub fn remove(instance: &Instance) -> Self {
         processes::kill_all(instance.dir());
         // A mount that is in the way of another is gone in the next round.
@@ -53,13 +54,10 @@ impl Leftovers {
         for cgroup in &found.cgroups {
             files::remove_cgroup(cgroup);
         }
-        for interface in &found.interfaces {
-            quietly(Command::new("ip").args(["link", "delete", interface]));
-        }
         for file in &found.files {
             let _ = std::fs::remove_file(file);
         }
-        Self::find(instance)
+        Self { interfaces: Vec::new(), ..Self::find(instance) }
     }
 
     /// True if nothing is left.

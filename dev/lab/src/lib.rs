@@ -12,6 +12,7 @@ pub mod apiserver;
 pub mod containerd;
 pub mod debian;
 pub mod leftovers;
+pub mod log;
 pub mod node;
 pub mod oci;
 pub mod targets;

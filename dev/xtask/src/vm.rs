@@ -6,6 +6,7 @@ mod image;
 mod machine;
 mod payload;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -40,7 +41,7 @@ pub(crate) fn is_impossible() -> Option<&'static str> {
     if std::env::consts::ARCH != "x86_64" {
         return Some("the emulated machine runs this machine's x86-64 programs");
     }
-    if !std::path::Path::new("/usr/bin/apt-get").exists() {
+    if !Path::new("/usr/bin/apt-get").exists() {
         return Some("needs a Debian to make a Debian");
     }
     (!crate::workspace::is_root()).then_some("needs root to make the machine's disk")
@@ -113,11 +114,18 @@ async fn boot(work: &Work<'_>, within: Duration) -> Result<machine::Outcome> {
     let disk = payload::build(&folder, work)?;
     let console = folder.join("console.log");
     let begun = Instant::now();
-    let outcome = machine::run(&image, &disk, &console, within).await?;
-    let ready = outcome
-        .ready
-        .as_deref()
-        .with_context(|| format!("the emulated machine did not come up; see {}", console.display()))?;
+    let mut outcome = machine::run(&image, &disk, &console, within).await?;
+    if outcome.ready.is_none() {
+        // The emulator's fault or the kernel's: nothing of ours has run yet.
+        println!(
+            "vm: did not come up, and is started once more; the end of its console:\n{}",
+            lab::log::end(&console)
+        );
+        outcome = machine::run(&image, &disk, &console, within).await?;
+    }
+    let ready = outcome.ready.as_deref().with_context(|| {
+        format!("the emulated machine did not come up; the end of its console:\n{}", lab::log::end(&console))
+    })?;
     let status =
         outcome.status.with_context(|| format!("the emulated machine died; see {}", console.display()))?;
     println!("vm: up after {ready} s, done after {} s with status {status}", begun.elapsed().as_secs());

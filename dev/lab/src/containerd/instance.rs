@@ -67,6 +67,11 @@ impl Owner {
     }
 }
 
+/// What [`Instance::lock`] holds.
+pub(super) struct Lock {
+    _file: File,
+}
+
 /// Where every instance of this machine is written down, so that those of dead programs are found.
 const REGISTER: &str = "/run/berth-lab";
 
@@ -132,19 +137,29 @@ impl Instance {
         self.save()
     }
 
-    /// Until it is dropped, no other program removes orphans or takes a number.
-    pub(super) fn lock() -> Result<File> {
+    /// Until it is dropped, no other program removes orphans, takes a number or gives one back.
+    pub(super) fn lock() -> Result<Lock> {
         std::fs::create_dir_all(REGISTER).with_context(|| format!("create {REGISTER}"))?;
         let path = Path::new(REGISTER).join("lock");
         let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
         file.lock().with_context(|| format!("lock {}", path.display()))?;
-        Ok(file)
+        Ok(Lock { _file: file })
     }
 
-    /// Forgets the instance, which is gone.
-    pub(super) fn forget(&self) {
+    /// Gives the number of an instance back of which nothing else is left. The next program may take it as soon as the
+    /// bridge is gone, hence the lock: what is written down by then would be the next one's.
+    pub(super) fn release(&self, _lock: &Lock) -> Result<()> {
+        if self.bridge_exists() {
+            let deleted =
+                Command::new("ip").args(["link", "delete", &self.name()]).output().context("start ip")?;
+            if !deleted.status.success() {
+                let said = String::from_utf8_lossy(&deleted.stderr);
+                bail!("ip link delete {}: {}", self.name(), said.trim());
+            }
+        }
         let _ = std::fs::remove_file(self.register_file());
         let _ = std::fs::remove_file(self.dir.join("instance.json"));
+        Ok(())
     }
 
     fn register_file(&self) -> PathBuf {
