@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::doubling::Doubling;
+
 /// Delays by key. An entry is forgotten when twice the longest delay has gone by without a failure. Owned by one task;
 /// it has no lock and reads no clock.
 #[derive(Debug)]
 pub struct Backoff<K> {
-    initial: Duration,
-    max: Duration,
+    delays: Doubling,
     entries: HashMap<K, Entry>,
 }
 
@@ -25,7 +26,7 @@ impl<K: Hash + Eq> Backoff<K> {
     /// Delays that begin at `initial` and double up to `max`.
     #[must_use]
     pub fn new(initial: Duration, max: Duration) -> Self {
-        Self { initial: initial.min(max), max, entries: HashMap::new() }
+        Self { delays: Doubling::new(initial, max), entries: HashMap::new() }
     }
 
     /// How long to wait until the next attempt; `None` when it may be made at once.
@@ -47,10 +48,7 @@ impl<K: Hash + Eq> Backoff<K> {
     where
         K: Clone,
     {
-        let delay = match self.current(key, at) {
-            Some(entry) => entry.delay.saturating_mul(2).min(self.max),
-            None => self.initial,
-        };
+        let delay = self.delays.next(self.current(key, at).map(|entry| entry.delay));
         self.entries.insert(key.clone(), Entry { delay, failed_at: at });
         delay
     }
@@ -84,7 +82,7 @@ impl<K: Hash + Eq> Backoff<K> {
     }
 
     fn keep(&self) -> Duration {
-        self.max.saturating_mul(2)
+        self.delays.longest().saturating_mul(2)
     }
 }
 

@@ -11,6 +11,7 @@ use containerconfig::NodeFacts;
 use cri::Runtime;
 use node::RuntimeHealth;
 use sync::PodCgroup;
+use task::doubling::Doubling;
 use task::events::Recorder;
 use telemetry::metrics::{Gauge, Registry};
 use tokio::sync::watch;
@@ -25,9 +26,8 @@ use super::settings::{self, ReservedCgroup};
 
 /// The version of Kubernetes from which on a runtime has to say which cgroup driver it uses.
 const DRIVER_NEEDED_FROM: &str = "1.37.0";
-/// Waits before the cgroups of all pods are tried again; they double from the first to the last.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+/// Waits before the cgroups of all pods are tried again.
+const RETRIES: Doubling = Doubling::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// What the cgroups of pods are made from once the runtime has said which driver it uses.
 pub(super) struct CgroupSetup {
@@ -142,7 +142,7 @@ impl Negotiation {
     /// Waits for the runtime's first answer and sets up what depends on it, trying again until all is there. Keeps what
     /// the runtime can do up to date.
     pub(super) async fn run(self, mut health: watch::Receiver<RuntimeHealth>) {
-        let (mut left, mut delay, mut told) = (Left::Cgroups, FIRST_RETRY, String::new());
+        let (mut left, mut delay, mut told) = (Left::Cgroups, None, String::new());
         // The sender of health lives as long as the agent.
         loop {
             match health.wait_for(|health| health.status.is_some()).await.as_deref() {
@@ -158,13 +158,14 @@ impl Negotiation {
                 }
             };
             match outcome {
-                Ok(next) => (left, delay, told) = (next, FIRST_RETRY, String::new()),
+                Ok(next) => (left, delay, told) = (next, None, String::new()),
                 Err(error) => {
                     let text = format!("{error:#}");
                     self.tell_failure(&left, &text, text != told);
                     told = text;
-                    let _ = timeout(delay, health.changed()).await;
-                    delay = (delay * 2).min(LAST_RETRY);
+                    let wait = RETRIES.next(delay);
+                    let _ = timeout(wait, health.changed()).await;
+                    delay = Some(wait);
                 }
             }
         }

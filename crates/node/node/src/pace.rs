@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
+use task::doubling::Doubling;
 use tokio::time::Instant;
 use types::hash::fnv1a_64;
 
 use crate::patch::News;
 
-/// The wait after the first failure.
-const FIRST_RETRY: Duration = Duration::from_millis(200);
+/// The waits after failures.
+const RETRIES: Doubling = Doubling::new(Duration::from_millis(200), Duration::from_secs(7));
 /// The least time between two reports, whatever is configured.
 const LEAST: Duration = Duration::from_secs(1);
-/// The longest wait between two attempts.
-const LONGEST_RETRY: Duration = Duration::from_secs(7);
 /// The longest that the server may send the node away for: less than its lease is good for.
 const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
@@ -78,9 +77,7 @@ impl Pace {
 
 /// How long to wait after `failures` in a row, at least one, the latest of which said to stay away for `asked`.
 pub(crate) fn retry(failures: u32, asked: Option<Duration>) -> Duration {
-    let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    let own = FIRST_RETRY.saturating_mul(doubled).min(LONGEST_RETRY);
-    own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
+    RETRIES.after(failures).max(asked.unwrap_or_default().min(LONGEST_ASKED))
 }
 
 /// A number from 0 up to 1 that is always the same for one name.
@@ -132,9 +129,11 @@ mod tests {
 
     #[test]
     fn retries() {
-        let waits: Vec<u128> = (1..9).map(|n| retry(n, None).as_millis()).collect();
-        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 7000, 7000]);
-        assert_eq!(retry(u32::MAX, Some(secs(1))), LONGEST_RETRY);
+        assert_eq!(
+            (retry(1, None), retry(2, None)),
+            (Duration::from_millis(200), Duration::from_millis(400))
+        );
+        assert_eq!(retry(u32::MAX, Some(secs(1))), secs(7));
         assert_eq!((retry(1, Some(secs(3))), retry(1, Some(secs(3600)))), (secs(3), LONGEST_ASKED));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use task::doubling::Doubling;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 use tokio::time::{Instant, timeout};
 use types::PodUid;
@@ -12,9 +13,6 @@ use crate::backoff::{self, BackOff, Rest};
 use crate::drivers::{FoundVolume, NotShown};
 use crate::prepared::Mounted;
 use crate::{Problem, Volumes};
-
-/// The longest time until something is looked at again that others have to mend, and of which nobody tells that they have.
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// What is tried.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -37,8 +35,8 @@ impl Key {
         }
     }
 
-    fn longest(&self) -> Duration {
-        if matches!(self, Self::Find(..)) { LONGEST_LOOK } else { backoff::LONGEST }
+    fn rests(&self) -> Doubling {
+        if matches!(self, Self::Find(..)) { backoff::LOOKS } else { backoff::RESTS }
     }
 }
 
@@ -67,8 +65,8 @@ impl Attempts {
             failed.succeeded(&key);
             return None;
         };
-        let longest = key.longest();
-        Some(failed.failed(key, why, [began, Instant::now()], longest))
+        let rests = key.rests();
+        Some(failed.failed(key, why, [began, Instant::now()], rests))
     }
 
     /// Forgets the pod.

@@ -5,13 +5,16 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use task::doubling::Doubling;
 use tokio::time::Instant;
 
-/// The rest after a first failure. It doubles with each that follows.
-pub const FIRST: Duration = Duration::from_millis(500);
+/// How long an operation rests after each failure.
+pub const RESTS: Doubling = Doubling::new(FIRST, Duration::from_secs(122));
 
-/// The longest rest of an operation.
-pub const LONGEST: Duration = Duration::from_secs(122);
+/// How long what others have to mend, and of which nobody tells that they have, is not looked at after each failure.
+pub(crate) const LOOKS: Doubling = Doubling::new(FIRST, Duration::from_secs(10));
+
+const FIRST: Duration = Duration::from_millis(500);
 
 /// What failed lately, by what it was. Whatever a key is made of that has changed makes it another key, and is tried at once.
 #[derive(Debug)]
@@ -54,17 +57,16 @@ impl<K: Eq + Hash> BackOff<K> {
         self.0.contains_key(key)
     }
 
-    /// A try of `key` failed that had begun at `began`. Returns how long it rests now, which is `longest` at most. Of tries that
-    /// were made beside each other the first to fail counts.
-    pub fn failed(&mut self, key: K, why: &str, [began, now]: [Instant; 2], longest: Duration) -> Duration {
+    /// A try of `key` failed that had begun at `began`. Returns how long it rests now. Of tries that were made beside each
+    /// other the first to fail counts.
+    pub fn failed(&mut self, key: K, why: &str, [began, now]: [Instant; 2], rests: Doubling) -> Duration {
         // What nobody tries any more takes no memory.
-        self.0.retain(|_, failure| now <= failure.at + failure.rest + LONGEST * 2);
+        self.0.retain(|_, failure| now <= failure.at + failure.rest + RESTS.longest() * 2);
         let rest = match self.0.get(&key) {
             Some(last) if last.at > began => {
                 return (last.at + last.rest).saturating_duration_since(now);
             }
-            Some(last) => (last.rest * 2).min(longest),
-            None => FIRST.min(longest),
+            last => rests.next(last.map(|last| last.rest)),
         };
         self.0.insert(key, Failure { at: now, rest, why: why.into() });
         rest
@@ -97,7 +99,7 @@ mod tests {
         let (mut back_off, mut now) = (BackOff::default(), Instant::now());
         let mut rests = Vec::new();
         for _ in 0..10 {
-            let rest = back_off.failed("v", "no", [now, now], LONGEST);
+            let rest = back_off.failed("v", "no", [now, now], RESTS);
             rests.push(rest.as_millis());
             assert_eq!(back_off.rest(&"v", now), Some(Rest { left: rest, why: "no".into() }));
             // Tried again when it is due, which may take as long as a volume may take.
@@ -108,8 +110,8 @@ mod tests {
         assert_eq!(rests, [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 122_000, 122_000]);
         back_off.succeeded(&"v");
         assert!(!back_off.has_failed(&"v"));
-        assert_eq!(back_off.failed("v", "no", [now, now], Duration::from_millis(700)), FIRST);
-        assert_eq!(back_off.failed("v", "no", [now, now], Duration::from_millis(700)).as_millis(), 700);
+        let rests = (0..7).map(|_| back_off.failed("v", "no", [now, now], LOOKS).as_millis());
+        assert_eq!(rests.collect::<Vec<_>>(), [500, 1000, 2000, 4000, 8000, 10000, 10000]);
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
             (50, 900, 0),
             (900, 1000, 1000),
         ] {
-            let rest = back_off.failed("v", "no", [at(began), at(now)], LONGEST);
+            let rest = back_off.failed("v", "no", [at(began), at(now)], RESTS);
             assert_eq!(rest, Duration::from_millis(expected), "{began} {now}");
         }
     }
@@ -131,16 +133,16 @@ mod tests {
     #[test]
     fn keys_rest_by_themselves_and_go() {
         let (mut back_off, now) = (BackOff::default(), Instant::now());
-        back_off.failed("a", "no", [now, now], LONGEST);
-        back_off.failed("b", "no", [now, now], LONGEST);
-        back_off.failed("b", "no", [now, now], LONGEST);
+        back_off.failed("a", "no", [now, now], RESTS);
+        back_off.failed("b", "no", [now, now], RESTS);
+        back_off.failed("b", "no", [now, now], RESTS);
         let (mut resting, left) = back_off.resting(now);
         resting.sort_unstable();
         assert_eq!((resting, left), (vec![&"a", &"b"], Some(FIRST)));
         assert_eq!(back_off.resting(now + FIRST), (vec![&"b"], Some(FIRST)));
         back_off.forget(|key| *key == "b");
         assert_eq!(back_off.resting(now), (vec![&"a"], Some(FIRST)));
-        back_off.failed("c", "no", [now + LONGEST * 3; 2], LONGEST);
+        back_off.failed("c", "no", [now + RESTS.longest() * 3; 2], RESTS);
         assert!(!back_off.has_failed(&"a"), "long ago");
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use csi::announce::{self, Known, Write};
 use kubeapi::{ApiError, ApiErrorKind, Client, Deletion};
 use node::{Obstacle, Standing, Strain};
+use task::doubling::Doubling;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use types::corev1::Node;
 use types::k8s::api::storage::v1::CSINode;
 
-/// The wait after the first failure, and the longest one.
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The waits after failures.
+const RETRIES: Doubling = Doubling::new(Duration::from_millis(200), Duration::from_secs(30));
 
 /// For how long the API server may refuse the first CSINode until the node is not ready for it: pods must not come to a
 /// node whose limits nobody can know.
@@ -77,7 +77,7 @@ impl Announcer {
                 Err(error) => {
                     failures += 1;
                     self.failed(&mut objects, error, failures == 1);
-                    Some(pause(failures))
+                    Some(RETRIES.after(failures))
                 }
             };
             tokio::select! {
@@ -204,10 +204,6 @@ fn newer(shown: Option<Arc<Node>>, answered: Option<Arc<Node>>) -> Option<Arc<No
     }
 }
 
-fn pause(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_RETRY)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -248,12 +244,5 @@ mod tests {
             let is = objects.is_unfit(answered, Some("u"), begun + Duration::from_secs(secs));
             assert_eq!(is, unfit, "after {secs} s");
         }
-    }
-
-    #[test]
-    fn pauses() {
-        let all: Vec<u128> =
-            [1, 2, 3, 8, 9, 1000].into_iter().map(|failures| pause(failures).as_millis()).collect();
-        assert_eq!(all, [200, 400, 800, 25_600, 30_000, 30_000]);
     }
 }

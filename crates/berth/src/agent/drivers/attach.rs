@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use csi::{Policy, VolumeId};
 use node::{InUse, Standing};
+use task::doubling::Doubling;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use types::PodUid;
@@ -20,10 +21,8 @@ use super::ClusterDrivers;
 use super::error::{AskError, DriversError};
 use super::inuse::UsedVolumes;
 
-/// When the VolumeAttachment of a volume that is waited for is first looked at, and how long the time between two looks
-/// gets. A node may read it by its name, and not watch it.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-const LONGEST_LOOK: Duration = Duration::from_mins(2);
+/// When the VolumeAttachment of a volume that is waited for is first looked at, and the times between two looks. A node may read it by its name, and not watch it.
+const LOOKS: Doubling = Doubling::new(Duration::from_secs(1), Duration::from_mins(2));
 
 /// How long a pod waits for a volume for which there is no room on the node, before it makes way for one elsewhere: as
 /// long as other kubelets wait for volumes.
@@ -146,7 +145,8 @@ impl ClusterDrivers {
         let (mut in_use, mut standing) = (attaching.used.subscribe(), attaching.standing.clone());
         let mut objects = self.objects.subscribe();
         let begun = Instant::now();
-        let (mut pause, mut look_at) = (FIRST_LOOK, begun + FIRST_LOOK);
+        let mut pause = LOOKS.next(None);
+        let mut look_at = begun + pause;
         let mut refusal: Option<String> = None;
         loop {
             objects.borrow_and_update();
@@ -172,7 +172,7 @@ impl ClusterDrivers {
                     if let Ok(attachment) = self.attachment(wanted.id, false).await {
                         attaching.heed(wanted, &policy, &attachment, begun, &mut refusal, onlooker)?;
                     }
-                    pause = (pause * 2).min(LONGEST_LOOK);
+                    pause = LOOKS.next(Some(pause));
                     look_at = Instant::now() + pause;
                 }
             }

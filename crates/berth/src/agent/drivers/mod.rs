@@ -233,7 +233,7 @@ impl ClusterDrivers {
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
                 if !is_awaited {
-                    failed.failed(volume, &error, [began, Instant::now()], backoff::LONGEST);
+                    failed.failed(volume, &error, [began, Instant::now()], backoff::RESTS);
                 }
             }
             self.attaching.used.doubt();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use task::doubling::Doubling;
+
 use crate::jitter;
 
-const FIRST: Duration = Duration::from_millis(800);
-const LONGEST: Duration = Duration::from_secs(30);
+const DELAYS: Doubling = Doubling::new(Duration::from_millis(800), Duration::from_secs(30));
 
 /// Delays that double with each failure in a row.
 #[derive(Default)]
@@ -22,9 +23,8 @@ impl Delays {
     /// Takes note of a failure, and returns how long to wait: half of the delay for sure, and some of the other half;
     /// never less than what the server asks for.
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
-        let delay = FIRST.saturating_mul(2u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        let half = delay / 2;
+        let half = DELAYS.after(self.failures) / 2;
         (half + jitter::up_to(half)).max(asked.unwrap_or_default())
     }
 }
@@ -43,7 +43,7 @@ mod tests {
         delays.reset();
         assert_eq!(delays.next(Some(Duration::from_secs(5))), Duration::from_secs(5));
         for _ in 0..100 {
-            assert!(delays.next(None) <= LONGEST);
+            assert!(delays.next(None) <= DELAYS.longest());
         }
     }
 }

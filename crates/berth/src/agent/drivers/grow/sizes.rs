@@ -69,7 +69,7 @@ impl Here {
 
     /// It failed. Returns for how long it rests now.
     pub(super) fn fails(&mut self, now: Instant) -> Duration {
-        let delay = self.failed.map_or(backoff::FIRST, |(_, delay)| (delay * 2).min(backoff::LONGEST));
+        let delay = backoff::RESTS.next(self.failed.map(|(_, delay)| delay));
         self.failed = Some((now, delay));
         delay
     }
