@@ -35,8 +35,10 @@ async fn real_requests_and_limits_reach_the_cgroups() {
     rig.put("burstable", &pod("burstable").container("main", &FOREVER).with_container("main", &burstable));
     rig.put("guaranteed", &pod("guaranteed").container("main", &FOREVER).with_container("main", &guaranteed));
     rig.put("effort", &pod("effort").container("main", &FOREVER));
-    // A runtime that hears of the end before it hears of the kernel's reason takes it for an ordinary one.
-    let hungry = ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 1; exit $code"];
+    // A runtime that hears of the end before it hears of the kernel's reason takes it for an ordinary one, and containerd
+    // 1.6 listens to the kernel only some time after the start.
+    let hungry =
+        ["sh", "-c", "sleep 2; dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 1; exit $code"];
     rig.put(
         "hungry",
         &pod("hungry").restart_policy("Never").container("main", &hungry).with_container("main", &guaranteed),
