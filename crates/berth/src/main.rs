@@ -7,6 +7,7 @@
 
 mod agent;
 mod cli;
+mod console;
 mod process;
 
 use std::ffi::OsString;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::FAILED;
-use crate::cli::tell_error;
+use crate::console::tell_error;
 
 /// Runs `life` on the threads of this process until it ends.
 pub(crate) fn run<F: Future<Output = ExitCode>>(life: impl FnOnce(StopSignals) -> F) -> ExitCode {

@@ -2,6 +2,7 @@
 //! events to the API server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use config::{KubeletConfiguration, Loaded};
@@ -14,6 +15,8 @@ use types::corev1::Node;
 use super::here::arch;
 use super::settings::KUBERNETES_VERSION;
 
+/// How long an answer of the API server is waited for.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// Events that wait for the publisher, which is always about to read them.
 const EVENTS: usize = 1024;
 

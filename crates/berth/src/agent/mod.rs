@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use config::{Loaded, LogFormat, Outcome, Request};
 use telemetry::logging::{Filter, Format, LogHandle, LoggingOptions, VModule};
 
-use crate::cli::{tell, tell_error};
+use crate::console::{tell, tell_error};
 use crate::{FAILED, MISUSED, process};
 
 pub(crate) use assemble::run as live;

@@ -22,12 +22,10 @@ use types::objects::{Found, ObjectError, Objects, References, Token, TokenReques
 use types::{Pod, PodRef, PodUid, pod};
 use worker::Table;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, DEADLINE};
 use super::services::KnownServices;
 use super::signed::{self, Signed};
 
-/// How long a pod's round waits for the API server. What is known already is not waited for.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a container's start waits for the API server to tell its services for the first time.
 const SERVICES_WITHIN: Duration = Duration::from_secs(1);
 /// Changes that wait for their pods to be woken.

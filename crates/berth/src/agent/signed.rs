@@ -18,7 +18,7 @@ use types::objects::{BundleRequest, CertificateRequest, Credential, Found, Objec
 use types::{Event, Pod, PodRef, PodUid, pod};
 
 use super::cluster::Cluster;
-use super::referred::DEADLINE;
+use super::cluster::DEADLINE;
 
 /// Objects of a store that is followed.
 pub(super) type Changes<K> = Option<watch::Receiver<Option<Arc<Objects<K>>>>>;

@@ -8,8 +8,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::Outcome;
 use config::check::{Severity, check, render};
 
-use super::tell;
 use crate::FAILED;
+use crate::console::{tell, tell_error};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
@@ -60,7 +60,7 @@ pub(super) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
                 Output::Json => config::print::json(&loaded),
             });
             for warning in &loaded.warnings {
-                super::tell_error(warning);
+                tell_error(warning);
             }
             Ok(ExitCode::SUCCESS)
         }

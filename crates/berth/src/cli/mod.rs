@@ -8,12 +8,12 @@ mod solo;
 mod why;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::console::tell_error;
 use crate::{FAILED, MISUSED};
 
 /// Where the agent's local API is unless told otherwise.
@@ -81,15 +81,4 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
-}
-
-/// Writes `text` to standard output. That a reader such as `head` has gone away is no failure.
-pub(crate) fn tell(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// Writes an error to standard error.
-pub(crate) fn tell_error(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "berth: {text}");
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use server::Problem;
 use types::{ContainerKind, Pod, pod};
 
-use super::{Socket, client, tell};
+use super::{Socket, client};
+use crate::console::tell;
 
 #[derive(Args)]
 pub(super) struct PodsArgs {

@@ -12,7 +12,7 @@ use solo::{Settings, Solo};
 use telemetry::logging::{Filter, Format, LogHandle, LoggingOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::{tell, tell_error};
+use crate::console::{tell, tell_error};
 use crate::process::{self, StopSignals};
 use crate::{FAILED, MISUSED, agent};
 

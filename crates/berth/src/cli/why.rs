@@ -8,7 +8,8 @@ use server::Problem;
 use server::why::Why;
 
 use super::pods::problem_lines;
-use super::{Socket, client, tell};
+use super::{Socket, client};
+use crate::console::tell;
 
 #[derive(Args)]
 pub(super) struct WhyArgs {

@@ -146,7 +146,7 @@ impl Volumes {
         let stages = capabilities.has(Capability::StageUnstage);
         let expand = Expand {
             volume: volume.handle.clone(),
-            volume_path: self.published_path(target).map_err(ExpandError::Volume)?,
+            volume_path: self.config.published_path(target).map_err(ExpandError::Volume)?,
             staging_path: stages.then(|| self.config.layout.staged_path(&Site::of(volume, target))),
             bytes: *bytes,
             access: access.clone(),

@@ -10,15 +10,17 @@
 //! Besides, [`Volumes`] asks drivers how full volumes are, and has them fill what they have grown to.
 //!
 //! Tasks: one that tells the pod while its volume is being given to its group, which ends with that. [`Volumes`] is called by the
-//! pod's worker. At one volume only one of them works at a time; what
-//! it does may be dropped at any await, and a thread that hangs keeps its volume, and no other.
+//! pod's worker. At one volume only one of them works at a time ([`work`]); what it does may be dropped at any await, and a
+//! thread that hangs keeps its volume, and no other.
 //!
-//! Does not: ask the API server (what a driver is told of a volume comes in as [`Wanted`], which [`wanted`] makes of the
-//! objects, or what it is told: it only says what is to be written), attach or detach, unmount anything itself, or remove anything but empty directories
-//! and its own files. Block volumes are not supported yet.
+//! Does not: ask the API server or tell it anything (what a driver is told of a volume comes in as [`Wanted`], which [`wanted`]
+//! makes of the objects; of what the cluster is told it says what is to be written), attach or detach, unmount a file system
+//! itself, or remove anything but empty directories and its own files.
 
 pub mod announce;
 mod attachment;
+mod calls;
+mod config;
 mod disk;
 mod drivers;
 mod error;
@@ -35,8 +37,10 @@ mod usage;
 mod version;
 mod volumes;
 mod wanted;
+mod work;
 
 pub use attachment::{AttachProblem, is_exhausted, publish_context, refusal};
+pub use config::VolumesConfig;
 pub use disk::DiskError;
 pub use drivers::{Drivers, Registered, Table};
 pub use error::{HereError, TakeDownError, VolumeError};
@@ -47,5 +51,5 @@ pub use note::{Lifecycle, Note, NoteError, fuzz};
 pub use policy::{FsGroupPolicy, Policy};
 pub use spec::{Found, FoundToken, Needs, SecretName, Source, SpecError, wanted};
 pub use usage::{Condition, Usage};
-pub use volumes::{Volumes, VolumesConfig};
+pub use volumes::Volumes;
 pub use wanted::{Group, PodContext, Wanted};

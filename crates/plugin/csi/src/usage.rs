@@ -1,41 +1,13 @@
 //! How full volumes are, as their drivers say.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use pluginapi::csi::{Capability, Usage as Numbers};
 use task::blocking;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use types::PodUid;
 
 use crate::disk;
 use crate::error::VolumeError;
 use crate::layout::VolumeId;
 use crate::volumes::Volumes;
-
-/// How many volumes a driver is asked at once how full they are. It is the only question that is asked often, and about many
-/// volumes at once.
-const CALLS: usize = 8;
-/// How long such a question waits for the others.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The places of those who ask drivers how full volumes are, by the driver's name.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct UsageCalls(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
-
-impl UsageCalls {
-    /// Waits for a place; none if the driver takes its time with all that were asked before.
-    async fn place(&self, driver: &str) -> Option<OwnedSemaphorePermit> {
-        let places = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Semaphore::new(CALLS));
-            Arc::clone(all.entry(driver.to_owned()).or_insert_with(new))
-        };
-        timeout(PATIENCE, places.acquire_owned()).await.ok()?.ok()
-    }
-}
 
 /// What a driver says of a volume.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,7 +43,7 @@ impl Volumes {
         let nobody = || VolumeId { driver: "?".to_owned(), handle: name.to_owned() };
         let found = found.await.map_err(|source| VolumeError::Hung { volume: nobody(), source })??;
         let Some((target, volume)) = found else { return Ok(None) };
-        let path = self.published_path(&target)?;
+        let path = self.config.published_path(&target)?;
         let registered = self.config.drivers.get(&volume.driver);
         let registered = registered.ok_or_else(|| VolumeError::NotRegistered(volume.driver.clone()))?;
         let capabilities = registered.capabilities().await?;
@@ -86,23 +58,5 @@ impl Volumes {
             .has(Capability::VolumeCondition)
             .then(|| said.abnormal.map_or(Condition::Well, Condition::Abnormal));
         Ok(Some(Usage { bytes: said.bytes, inodes: said.inodes, condition }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_driver_that_hangs_is_asked_about_a_few_volumes_alone() {
-        let calls = UsageCalls::default();
-        let mut held = Vec::new();
-        for _ in 0..CALLS {
-            held.push(calls.place("hangs").await.unwrap());
-        }
-        assert!(calls.place("hangs").await.is_none());
-        assert!(calls.place("other").await.is_some());
-        held.pop();
-        assert!(calls.place("hangs").await.is_some());
     }
 }

@@ -11,8 +11,8 @@ use types::PodUid;
 
 use crate::backoff::{self, BackOff, Rest};
 use crate::drivers::{FoundVolume, NotShown};
+use crate::error::Problem;
 use crate::prepared::Mounted;
-use crate::{Problem, Volumes};
 
 /// What is tried.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -38,6 +38,14 @@ impl Key {
     fn rests(&self) -> Doubling {
         if matches!(self, Self::Find(..)) { backoff::LOOKS } else { backoff::RESTS }
     }
+}
+
+/// A volume was not shown.
+pub(crate) struct Failed {
+    pub(crate) problem: Problem,
+    /// It happened to what is done once for all pods.
+    pub(crate) of_all: bool,
+    pub(crate) again_in: Option<Duration>,
 }
 
 /// What failed. Kept in memory alone: after a restart everything is tried.
@@ -86,19 +94,9 @@ impl Attempts {
         };
         Some(turns.lock_owned().await)
     }
-}
 
-/// A volume was not shown.
-pub(crate) struct Failed {
-    pub(crate) problem: Problem,
-    /// It happened to what is done once for all pods.
-    pub(crate) of_all: bool,
-    pub(crate) again_in: Option<Duration>,
-}
-
-impl Volumes {
-    /// Shows what was found of the volume that the pod `uid` calls `name`, unless that failed lately. Waits for a driver no
-    /// longer than for a file system. May be dropped at any time.
+    /// Shows what was found of the volume that the pod `uid` calls `name`, unless that failed lately. Waits for its driver
+    /// until the `deadline`. May be dropped at any time.
     ///
     /// # Errors
     /// What is wrong, and when to try again.
@@ -107,19 +105,20 @@ impl Volumes {
         uid: &PodUid,
         name: &str,
         found: &dyn FoundVolume,
+        deadline: Duration,
     ) -> Result<Mounted, Failed> {
         let attempt = found.attempt();
         let own = Key::Show(uid.clone(), name.to_owned(), attempt.own);
         let shared = attempt.shared.map(|(volume, digest)| Key::Stage(volume, digest));
-        let (deadline, mut began) = (self.config.deadline, Instant::now());
+        let mut began = Instant::now();
         let tried = timeout(deadline, async {
             let _turn = match &shared {
                 // Of several pods one tries, and the others do as it has fared.
-                Some(shared) => self.attempts.turn(shared).await,
+                Some(shared) => self.turn(shared).await,
                 None => None,
             };
             let rests = [Some(&own), shared.as_ref()].into_iter().flatten();
-            if let Some(rest) = rests.filter_map(|key| self.attempts.rest(key)).max_by_key(|rest| rest.left) {
+            if let Some(rest) = rests.filter_map(|key| self.rest(key)).max_by_key(|rest| rest.left) {
                 return Err(rest);
             }
             began = Instant::now();
@@ -134,7 +133,7 @@ impl Volumes {
             Ok(Ok(shown)) => {
                 let shown = shown?;
                 for key in [Some(own), shared].into_iter().flatten() {
-                    self.attempts.ended(key, began, None);
+                    self.ended(key, began, None);
                 }
                 Ok(shown)
             }
@@ -147,7 +146,7 @@ impl Volumes {
     }
 
     fn failed(&self, key: Key, began: Instant, problem: Problem, of_all: bool) -> Failed {
-        let again_in = self.attempts.ended(key, began, Some(&telemetry::chain(&problem)));
+        let again_in = self.ended(key, began, Some(&telemetry::chain(&problem)));
         Failed { problem, of_all, again_in }
     }
 }

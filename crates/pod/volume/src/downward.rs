@@ -4,8 +4,8 @@ use types::corev1::DownwardAPIVolumeFile;
 use types::resources::Amounts;
 use types::{Pod, downward};
 
-use crate::Problem;
 use crate::atomic::{Payload, ProjectedFile};
+use crate::error::Problem;
 
 /// Adds the files of `items` to `payload`.
 pub(crate) fn add(

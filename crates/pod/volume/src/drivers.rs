@@ -9,10 +9,8 @@ use async_trait::async_trait;
 use types::corev1::Volume;
 use types::{Pod, PodUid};
 
-use crate::{Mounted, Problem};
-
-/// Why a driver did not do it.
-pub type DriverError = Box<dyn Error + Send + Sync>;
+use crate::error::{DriverError, Problem};
+use crate::prepared::Mounted;
 
 /// Whoever has drivers make volumes and take them away. Every call may be dropped at any time, and made again.
 #[async_trait]

@@ -8,7 +8,7 @@ use types::corev1::EmptyDirVolumeSource;
 use types::resources::{self, Half};
 use types::{Pod, Quantity, pod};
 
-use crate::Problem;
+use crate::error::Problem;
 use crate::ownership::{self, ChangePolicy};
 use crate::paths::{DIR_MODE, EMPTY_DIR, PodPaths};
 use crate::quota::Quotas;

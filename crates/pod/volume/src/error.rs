@@ -1,5 +1,6 @@
 //! Why volumes could not be prepared.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use types::PodRef;
 use types::downward::DownwardError;
 use types::objects::ObjectError;
 
-use crate::DriverError;
 use crate::atomic::PayloadError;
 use crate::paths::UnusableUid;
+
+/// Why a driver did not do it.
+pub type DriverError = Box<dyn Error + Send + Sync>;
 
 /// Some of a pod's volumes could not be prepared. The others were.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl fmt::Display for VolumeError {
     }
 }
 
-impl std::error::Error for VolumeError {}
+impl Error for VolumeError {}
 
 /// One volume could not be prepared.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use linux::PathError;
 use linux::fs::FileKind;
 use types::corev1::HostPathVolumeSource;
 
-use crate::Problem;
+use crate::error::Problem;
 
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;

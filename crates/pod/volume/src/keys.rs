@@ -3,8 +3,8 @@
 use types::corev1::{ConfigMap, KeyToPath, Secret};
 use types::objects::{Found, Objects};
 
-use crate::Problem;
 use crate::atomic::{Payload, ProjectedFile};
+use crate::error::Problem;
 
 /// Which keys of an object are shown, and how.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@
 //! refused until that ends, so that hung threads do not add up.
 //!
 //! Does not: talk to the API server or to the runtime. What volumes show of the former's objects is handed in as values
-//! ([`references`] says which); image volumes are passed on for the runtime to mount; claims, and what CSI drivers make, are handed to
-//! [`Drivers`], and refused with a word on why without any.
+//! ([`references`] says which); image volumes are passed on for the runtime to mount; claims, and what CSI drivers make, are
+//! handed to [`Drivers`], and refused with a word on why without any.
 
 pub mod atomic;
 mod attempts;
@@ -43,8 +43,8 @@ mod tally;
 mod teardown;
 mod volumes;
 
-pub use drivers::{Attempt, DriverError, Drivers, FoundVolume, FoundVolumes, NotShown, Onlooker, digest};
-pub use error::{Problem, VolumeError, VolumeFailure};
+pub use drivers::{Attempt, Drivers, FoundVolume, FoundVolumes, NotShown, Onlooker, digest};
+pub use error::{DriverError, Problem, VolumeError, VolumeFailure};
 pub use kind::references;
 pub use measured::{Measurable, MeasuredBy, measurable};
 pub use metrics::Metrics;

@@ -10,13 +10,14 @@ use types::{Pod, PodUid, pod};
 
 use crate::atomic::{self, Payload};
 use crate::emptydir::{self, Directory, Medium};
+use crate::error::Problem;
 use crate::keys::{self, Keys};
 use crate::kind::Kind;
 use crate::ownership::{self, ChangePolicy};
 use crate::paths::{CONFIG_MAP, DOWNWARD_API, EMPTY_DIR, PROJECTED, PodPaths, SECRET};
 use crate::prepared::{MountSource, Mounted};
 use crate::quota::Quotas;
-use crate::{Problem, downward, hostpath, nested, projected};
+use crate::{downward, hostpath, nested, projected};
 
 /// Prepares `volume`; one that is ready stays as it is. Blocks for as long as the file systems do. With the volume comes
 /// the reason why it shows what it showed before, if it should show something else.

@@ -11,11 +11,12 @@ use types::resources::Amounts;
 use types::{Pod, pod};
 
 use crate::atomic::{Payload, ProjectedFile};
+use crate::error::Problem;
 use crate::keys::{self, Keys};
-use crate::{Problem, downward, ownership};
+use crate::{downward, ownership};
 
-/// Mode of tokens, keys and certificates in a pod whose containers all run as one user, or that has a group of its own: the user or the group
-/// gets what it needs, and nobody else anything.
+/// Mode of tokens, keys and certificates in a pod whose containers all run as one user, or that has a group of its own: the
+/// user or the group gets what it needs, and nobody else anything.
 const PRIVATE: i32 = 0o600;
 
 /// The longest token that is read, in bytes.

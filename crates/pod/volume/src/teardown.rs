@@ -13,7 +13,7 @@ use linux::mountinfo::MountTable;
 use task::blocking::Abandoned;
 use types::PodUid;
 
-use crate::DriverError;
+use crate::error::DriverError;
 use crate::paths::{self, CONFIG_MAP, DOWNWARD_API, EMPTY_DIR, PROJECTED, PodPaths, SECRET, UnusableUid};
 
 /// Plugins whose volumes can be taken down by unmounting and removing: what is in them is the pod's alone, or a copy.

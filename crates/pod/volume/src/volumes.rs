@@ -19,6 +19,7 @@ use crate::error::{Operation, Problem, VolumeError, VolumeFailure};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
 use crate::paths::{PROJECTED, PodPaths, UnusableUid};
+use crate::prepare::prepare;
 use crate::prepared::{Mounted, Prepared};
 use crate::projected;
 use crate::quota::Quotas;
@@ -127,10 +128,10 @@ impl Volumes {
         self.prepare_found(pod, objects, &FoundVolumes::default()).await
     }
 
-    /// Prepares the volumes that containers of `pod` use, all at once. Those that are ready stay as they are, so it can
-    /// be called before each start of a container, and after a restart of berth. `objects` is what was found of
-    /// [`references`](crate::references), and `found` what [`Volumes::find`] did. A volume that shows something already keeps that if what it should show cannot
-    /// be had now: it is then among [`Prepared::behind`].
+    /// Prepares the volumes that containers of `pod` use, all at once. Those that are ready stay as they are, so it can be
+    /// called before each start of a container, and after a restart of berth. `objects` is what was found of
+    /// [`references`](crate::references), and `found` what [`Volumes::find`] did. A volume that shows something already keeps
+    /// that if what it should show cannot be had now: it is then among [`Prepared::behind`].
     ///
     /// # Errors
     /// If some of them could not be prepared, with a failure for each. A volume whose file system does not answer
@@ -204,7 +205,7 @@ impl Volumes {
             self.tally.wants(&uid, &volume.name, Kind::of(volume).plugin());
             let result = match found.0.get(&volume.name) {
                 Some(found) => {
-                    let shown = self.show(&uid, &volume.name, &**found).await;
+                    let shown = self.attempts.show(&uid, &volume.name, &**found, self.config.deadline).await;
                     shown.map(|mounted| (mounted, None)).map_err(|failed| {
                         let operation = match (kind::is_device(pod, &volume.name), failed.of_all) {
                             (false, true) => Operation::MountDevice,
@@ -302,7 +303,7 @@ impl Volumes {
             .blocking("prepare volume", move || {
                 let _busy = busy;
                 let VolumesConfig { root_dir, allocatable, quotas, .. } = &*config;
-                crate::prepare::prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
+                prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
             })
             .await;
         prepared.unwrap_or_else(|source| Err(Problem::Hung { path, source }))

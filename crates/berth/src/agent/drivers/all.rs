@@ -2,7 +2,6 @@
 //! an API server, and with one those of claims and of CSI drivers.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,12 @@ use task::events::Recorder;
 use tokio::sync::watch;
 use types::corev1::Volume;
 use types::{Pod, PodRef, PodUid};
-use volume::claim::VolumeMode;
-use volume::{Attempt, DriverError, FoundVolume, MountSource, Mounted, NotShown, Onlooker, Problem};
+use volume::{DriverError, FoundVolume, Mounted, Onlooker, Problem};
 use worker::Table;
 
-use super::grow::{Grower, Id, OfClaim};
-use super::label::Conflicts;
-use super::{ClusterDrivers, Shown, is_of_claim, is_read_only, wake_waiting};
+use super::ClusterDrivers;
+use super::found::{Shown, ToMount, source};
+use super::which::{is_of_claim, is_read_only, wake_waiting};
 
 /// Where programs are looked for if the environment does not say.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -170,49 +168,5 @@ impl volume::Drivers for NodeDrivers {
     fn arrivals(&self) -> u64 {
         let registrations = self.cluster.as_ref().map_or(0, |cluster| cluster.arrivals());
         registrations + *self.mounted.late_ends().borrow()
-    }
-}
-
-/// What is at `path` on the node.
-pub(super) fn source(path: PathBuf, mode: VolumeMode) -> MountSource {
-    match mode {
-        VolumeMode::Filesystem => MountSource::HostPath(path),
-        VolumeMode::Block => MountSource::Device(path),
-    }
-}
-
-/// A volume that berth is to mount.
-#[derive(Debug)]
-pub(super) struct ToMount {
-    pub(super) volumes: intree::Volumes,
-    pub(super) wanted: intree::Wanted,
-    /// None for a volume that cannot be mounted with a label.
-    pub(super) conflicts: Option<Conflicts>,
-    /// Who has it grow before a container gets it, if it may have to.
-    pub(super) grower: Option<(Grower, OfClaim)>,
-}
-
-#[async_trait]
-impl FoundVolume for ToMount {
-    async fn show(&self) -> Result<Mounted, NotShown> {
-        let path = self.volumes.prepare(&self.wanted).await.map_err(|error| {
-            if let (intree::VolumeError::Label { .. }, Some(conflicts)) = (&error, &self.conflicts) {
-                conflicts.add();
-            }
-            let of_all = error.is_of_device();
-            NotShown { error: error.into(), of_all }
-        })?;
-        if let Some((grower, of_claim)) = &self.grower {
-            grower.grow_at_mount(of_claim, &Id::Mounted(self.wanted.target.spec_name.clone())).await?;
-        }
-        Ok(Mounted {
-            source: source(path, self.wanted.target.mode),
-            read_only: self.wanted.read_only,
-            selinux_relabel: self.wanted.is_relabeled(),
-        })
-    }
-
-    fn attempt(&self) -> Attempt {
-        self.wanted.attempt(*self.volumes.late_ends().borrow())
     }
 }

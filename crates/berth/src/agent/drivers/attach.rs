@@ -21,7 +21,8 @@ use super::ClusterDrivers;
 use super::error::{AskError, DriversError};
 use super::inuse::UsedVolumes;
 
-/// When the VolumeAttachment of a volume that is waited for is first looked at, and the times between two looks. A node may read it by its name, and not watch it.
+/// When the VolumeAttachment of a volume that is waited for is first looked at, and the times between two looks. A node may
+/// read it by its name, and not watch it.
 const LOOKS: Doubling = Doubling::new(Duration::from_secs(1), Duration::from_mins(2));
 
 /// How long a pod waits for a volume for which there is no room on the node, before it makes way for one elsewhere: as

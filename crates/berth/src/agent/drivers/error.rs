@@ -4,7 +4,7 @@ use kubeapi::ApiError;
 use volume::Problem;
 use volume::claim::ClaimProblem;
 
-use super::DEADLINE;
+use crate::agent::cluster::DEADLINE;
 
 /// Why a volume cannot be had from a driver.
 #[derive(Debug, thiserror::Error)]

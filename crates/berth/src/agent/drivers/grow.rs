@@ -16,8 +16,8 @@ use types::{Event, Pod, PodRef, PodUid, Quantity, StorageRef, pod, reason};
 use volume::claim::{self, ClaimName};
 use volume::growth::{self, Decision, Growing, OnNode, When};
 
-use super::DEADLINE;
 use super::error::AskError;
+use crate::agent::cluster::DEADLINE;
 
 mod error;
 mod sizes;

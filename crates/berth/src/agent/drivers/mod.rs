@@ -4,6 +4,7 @@ mod all;
 mod announce;
 mod attach;
 mod error;
+mod found;
 mod grow;
 mod inuse;
 mod label;
@@ -12,16 +13,15 @@ mod mounted;
 mod renewal;
 mod usage;
 mod wanted;
+mod which;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use config::Loaded;
-use csi::{Layout, Policy, Wanted};
+use csi::{Layout, Policy};
 use kubeapi::{Client, ObjectKey, Selection, Store, Tokens};
 use node::{InUse, Standing, Strain};
 use registry::Handlers;
@@ -32,28 +32,25 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
-use types::{Pod, PodRef, PodUid, pod};
+use types::{Pod, PodRef, PodUid};
 use volume::backoff::{self, BackOff};
-use volume::claim::{self, VolumeMode};
-use volume::{Attempt, DriverError, FoundVolume, Mounted, NotShown, Onlooker, Problem};
+use volume::{DriverError, FoundVolume, Onlooker, Problem};
 use worker::Table;
 
-use self::all::source;
 pub(super) use self::all::{NodeDrivers, mounted_volumes, wake_after_commands};
 use self::announce::Announcer;
 use self::attach::Attaching;
+use self::found::{Shown, ToMake, mounted};
 use self::inuse::{Kept, UsedVolumes, used_by};
 use self::limits::Limits;
 use self::renewal::Renewals;
 use self::wanted::Made;
+use self::which::{is_of_driver, is_read_only, wake_waiting};
 use super::cluster::Cluster;
-use grow::{Grower, Id, OfClaim};
+use grow::{Grower, OfClaim};
 use label::Labels;
 #[cfg(test)]
 pub(super) use label::Metrics as LabelMetrics;
-
-/// How long one object of the API server is waited for.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When it is looked again which volumes are here, after that could not be seen.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -286,70 +283,6 @@ impl ClusterDrivers {
     }
 }
 
-/// A volume that is there.
-#[derive(Debug)]
-struct Shown(Mounted);
-
-#[async_trait]
-impl FoundVolume for Shown {
-    async fn show(&self) -> Result<Mounted, NotShown> {
-        Ok(self.0.clone())
-    }
-
-    fn attempt(&self) -> Attempt {
-        Attempt::default()
-    }
-}
-
-/// A volume that its driver is to make.
-struct ToMake {
-    volumes: csi::Volumes,
-    grower: Grower,
-    labels: Arc<Labels>,
-    renewals: Arc<Renewals>,
-    /// The claim that the pod has it by.
-    of_claim: Option<OfClaim>,
-    /// Which registration of its driver there was.
-    instance: Option<u64>,
-    wanted: Wanted,
-}
-
-impl fmt::Debug for ToMake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ToMake").field("wanted", &self.wanted).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl FoundVolume for ToMake {
-    async fn show(&self) -> Result<Mounted, NotShown> {
-        let wanted = &self.wanted;
-        let path = self.volumes.prepare(wanted).await.map_err(|error| {
-            if matches!(error, csi::VolumeError::Label { .. }) {
-                let plugin = csi::qualified_name(&wanted.volume.driver);
-                self.labels.conflict(&plugin, wanted.by_one_pod);
-            }
-            let of_all = matches!(error, csi::VolumeError::Stage(_));
-            NotShown { error: error.into(), of_all }
-        })?;
-        // It was published just now.
-        drop(self.renewals.begin(&wanted.pod, &wanted.name, Instant::now()));
-        if let Some(of_claim) = &self.of_claim {
-            self.grower.grow_at_mount(of_claim, &Id::Csi(wanted.volume.clone())).await?;
-        }
-        Ok(mounted(path, wanted.volume_mode, wanted.read_only, wanted.label.is_some()))
-    }
-
-    fn attempt(&self) -> Attempt {
-        self.wanted.attempt(self.volumes.layout(), self.instance)
-    }
-}
-
-/// What is mounted with a label has no need of another.
-fn mounted(path: PathBuf, mode: VolumeMode, read_only: bool, labelled: bool) -> Mounted {
-    Mounted { source: source(path, mode), read_only, selinux_relabel: !read_only && !labelled }
-}
-
 impl ClusterDrivers {
     /// Whether the volume that the pod calls `name` has to grow before a container gets it.
     pub(super) fn is_owed(&self, pod: &PodUid, name: &str) -> bool {
@@ -426,26 +359,4 @@ impl Drop for TellAtEnd<'_> {
             told.notify_one();
         }
     }
-}
-
-/// Wakes the workers of pods that have a volume for which they may wait, as `is_waited_for` says.
-fn wake_waiting(table: &Table, is_waited_for: impl Fn(&Volume) -> bool) {
-    let waits = |pod: &Pod| pod::spec(pod).volumes.iter().flatten().any(&is_waited_for);
-    for entry in table.pods.values().filter(|entry| entry.target.pod().is_some_and(|pod| waits(pod))) {
-        entry.cell.wake();
-    }
-}
-
-fn is_of_driver(volume: &Volume) -> bool {
-    is_of_claim(volume) || volume.csi.is_some()
-}
-
-fn is_of_claim(volume: &Volume) -> bool {
-    volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some()
-}
-
-/// Whether the pod may only read the volume, by its spec.
-fn is_read_only(pod: &Pod, volume: &Volume) -> bool {
-    let by_driver = volume.csi.as_ref().is_some_and(|csi| csi.read_only == Some(true));
-    by_driver || intree::is_read_only(volume) || claim::name(pod, volume).is_some_and(|name| name.read_only)
 }

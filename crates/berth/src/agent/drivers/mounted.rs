@@ -7,9 +7,9 @@ use volume::claim::VolumeMode;
 use volume::{Onlooker, Problem};
 
 use super::ClusterDrivers;
-use super::all::ToMount;
 use super::attach::{Stage, stage, waits_for};
 use super::error::DriversError;
+use super::found::ToMount;
 use super::grow::OfClaim;
 use super::label::Conflicts;
 

@@ -1,5 +1,5 @@
-//! Drivers that are asked again to publish what pods have (`CSIDriver.spec.requiresRepublish`): with each resync of a pod, and not
-//! with each of its rounds.
+//! Drivers that are asked again to publish what pods have (`CSIDriver.spec.requiresRepublish`): with each resync of a pod,
+//! and not with each of its rounds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,8 @@ use types::corev1::Volume;
 use types::k8s::api::storage::v1::CSIDriver;
 use types::{Event, Pod, PodRef, PodUid, pod, reason};
 
-use super::{ClusterDrivers, is_of_driver};
+use super::ClusterDrivers;
+use super::which::is_of_driver;
 
 /// When the volumes of each pod were published last, by their names in it.
 pub(super) struct Renewals {

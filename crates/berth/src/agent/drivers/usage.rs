@@ -1,12 +1,17 @@
 //! How full volumes of claims are.
 
+use std::time::Duration;
+
 use csi::{Usage, VolumeError};
 use linux::statfs::{self, FsUsage};
 use task::blocking;
 use types::PodUid;
 use volume::claim::VolumeMode;
 
-use super::{ClusterDrivers, DEADLINE};
+use super::ClusterDrivers;
+
+/// How long a file system is waited for.
+const STATFS_WITHIN: Duration = Duration::from_secs(10);
 
 impl ClusterDrivers {
     /// What its driver says of the volume that the pod `uid` calls `name`; none if the pod does not have it, or the driver
@@ -27,7 +32,7 @@ impl ClusterDrivers {
     pub(in crate::agent) async fn measured(&self, uid: &PodUid, name: &str) -> Option<FsUsage> {
         let shown = self.mounted.shown(uid, name).await?;
         let path = (shown.target.mode == VolumeMode::Filesystem).then_some(shown.path)?;
-        let measured = blocking::with_deadline("statfs", DEADLINE, move || statfs::usage(&path));
+        let measured = blocking::with_deadline("statfs", STATFS_WITHIN, move || statfs::usage(&path));
         measured.await.ok()?.ok()
     }
 }

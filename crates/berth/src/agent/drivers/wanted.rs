@@ -11,10 +11,11 @@ use types::{Pod, PodRef};
 use volume::claim;
 use volume::{Onlooker, Problem};
 
-use super::all::ToMount;
+use super::ClusterDrivers;
 use super::attach::Attachable;
 use super::error::{AskError, DriversError};
-use super::{ClusterDrivers, DEADLINE};
+use super::found::ToMount;
+use crate::agent::cluster::DEADLINE;
 use crate::agent::referred::{namespace, token_spec};
 
 /// Pauses between looks at an object that the API server does not let the node see yet: whoever decides that hears of

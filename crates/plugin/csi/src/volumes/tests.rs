@@ -1,13 +1,17 @@
 use std::path::Path;
+use std::time::Duration;
 
-use pluginapi::csi::{AccessMode, Metrics, Secrets};
+use pluginapi::csi::{AccessMode, Capability, Metrics, Secrets};
 use registry::{Handler, Plugin};
+use task::events::Recorder;
 use telemetry::metrics::Registry;
 use testkit::csi::{DriverOptions, Mounting, TestDriver};
 use testkit::plugin::{Code, Fault, Moment, Strike};
 use volume::ownership::ChangePolicy;
 
 use super::*;
+use crate::drivers::Drivers;
+use crate::note::Lifecycle;
 use crate::wanted::{Group, PodContext};
 
 mod devices;
@@ -266,8 +270,8 @@ async fn what_a_crash_left_staged_is_unstaged_unless_wanted() {
     for volume in ["wanted", "left"] {
         // berth was killed after it had forgotten what was published.
         let target = wanted("a", volume).target();
-        let path = world.volumes.published_path(&target).unwrap();
-        let (driver, _) = world.volumes.driver(&wanted("a", volume).volume).await.unwrap();
+        let path = world.volumes.config.published_path(&target).unwrap();
+        let (driver, _) = world.volumes.config.driver(&wanted("a", volume).volume).await.unwrap();
         driver.unpublish(volume, &path).await.unwrap();
         disk::forget_target(&world.volumes.config.layout, &target).unwrap();
     }
