@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test this machine can run.
 
+pub(crate) mod count;
 pub(crate) mod nextest;
 mod promtool;
 pub(crate) mod tools;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+
+use count::Count;
 
 use crate::{sh, tidy, vm, workspace};
 
@@ -25,14 +28,6 @@ pub(crate) struct Options {
     /// Leave the emulated machine out.
     #[arg(long)]
     no_vm: bool,
-}
-
-/// What a suite or a check came to.
-#[derive(Default, Clone, Copy)]
-pub(crate) struct Count {
-    pub(crate) passed: usize,
-    pub(crate) failed: usize,
-    pub(crate) skipped: usize,
 }
 
 /// The run so far.

@@ -14,7 +14,8 @@ use clap::Args;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::test::{Count, nextest, tools};
+use crate::test::count::Count;
+use crate::test::{nextest, tools};
 use payload::Work;
 
 /// The packages whose tests need a real machine.

@@ -8,7 +8,8 @@
 //! container (exec, attach, port-forward) is a task that copies bytes between client and runtime; it wakes on either, on
 //! silence that lasts too long, and on the end of the server.
 //!
-//! Does not: know pods itself. It asks [`Pods`], [`Local`], [`Containers`], [`Usage`] and [`Holders`], and [`auth::Reviews`] about users.
+//! Does not: know pods itself. It asks [`Pods`], [`Local`], [`Containers`], [`Usage`] and [`Holders`], and [`auth::Reviews`]
+//! about users.
 
 pub mod auth;
 mod listen;

@@ -5,9 +5,10 @@
 //! [`cadvisor`], [`claims`]), how fast CPU time is used from two readings, which volumes are looked through again and by whom.
 //! All of that is pure, but for the reading itself.
 //!
-//! Tasks: one for each question to a driver how full its volume is; it ends with the answer. A reading is a thread that can be abandoned, at most one at a time; logs and file systems are measured on
-//! threads of their own, so that one that hangs is missing and holds up nothing. The runtime is asked for what the kernel does not
-//! know: writable layers, where images are, and containers whose cgroups are out of sight. Nothing runs between requests.
+//! Tasks: one for each question to a driver how full its volume is; it ends with the answer. A reading is a thread that can
+//! be abandoned, at most one at a time; logs and file systems are measured on threads of their own, so that one that hangs is
+//! missing and holds up nothing. The runtime is asked for what the kernel does not know: writable layers, where images are,
+//! and containers whose cgroups are out of sight. Nothing runs between requests.
 //!
 //! Does not: know pods ([`Needs`] tells), serve anything (`server`), decide what is too much (eviction).
 

@@ -64,7 +64,8 @@
 //! # }
 //! ```
 //!
-//! A pod's tokens are [`Tokens`], its certificates [`PodCertificates`]; what is written of pods and nodes are methods of [`Client`].
+//! A pod's tokens are [`Tokens`], its certificates [`PodCertificates`]; what is written of pods and nodes are methods of
+//! [`Client`].
 
 pub mod bundles;
 mod certificates;

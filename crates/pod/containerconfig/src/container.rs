@@ -7,9 +7,10 @@ use types::corev1::Container;
 use types::expand::expand;
 use types::{ContainerKind, Pod};
 
-use crate::env::{self, Variable};
+use crate::env;
 use crate::mounts::{self, ResolvedDevice, ResolvedMount};
 use crate::security::{ImageUser, SecurityInput, container_context};
+use crate::variable::Variable;
 use crate::{ConfigError, IdMappings, NodeFacts, hosts, labels, logpath, resources};
 
 /// What a container's configuration is made from.

@@ -11,15 +11,7 @@ use types::{Pod, pod};
 
 use crate::NodeFacts;
 use crate::services::{ServiceLink, service_variables};
-
-/// One variable.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Variable {
-    /// Its name.
-    pub name: String,
-    /// Its value, which need not be text: a Secret can hold anything.
-    pub value: Vec<u8>,
-}
+use crate::variable::Variable;
 
 /// What the environment is made from.
 pub struct EnvInput<'a> {

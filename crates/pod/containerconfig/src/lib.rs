@@ -27,12 +27,14 @@ mod container;
 mod error;
 mod facts;
 mod sandbox;
+mod variable;
 
 pub use container::{ContainerInput, container_config};
 pub use error::ConfigError;
 pub use facts::{IdMappings, NodeFacts, Swap};
 pub use mounts::{MountSource, ResolvedDevice, ResolvedMount};
 pub use sandbox::{Built, sandbox_config};
+pub use variable::Variable;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use types::corev1::VolumeMount;
 use types::expand::expand;
 
 use crate::IdMappings;
-use crate::env::{self, Variable};
+use crate::env;
+use crate::variable::Variable;
 
 /// What is mounted.
 #[derive(Clone, PartialEq, Eq, Debug)]

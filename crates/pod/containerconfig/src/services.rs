@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use types::corev1::Service;
 use types::{Pod, pod};
 
-use crate::env::Variable;
+use crate::variable::Variable;
 
 /// A service that has an address of its own, as far as containers are told of it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -18,7 +18,7 @@ use crate::access::Access;
 use crate::credentials::NodeCredentials;
 use crate::metrics::Metrics;
 use crate::policy::{Need, PullPolicy, need};
-use crate::pulls::{PullError, Pulls};
+use crate::pulls::{PullError, Pulls, spec};
 use crate::reference::ImageName;
 use crate::secrets::{Offer, offers};
 
@@ -316,15 +316,6 @@ impl Images {
     fn warn(&self, request: &Request<'_>, reason: &'static str, message: String) {
         self.recorder
             .record(Event::warning(request.pod, reason, message).about(request.kind, request.container));
-    }
-}
-
-/// The runtime's way to name an image.
-pub(crate) fn spec(image: &str) -> v1::ImageSpec {
-    v1::ImageSpec {
-        image: image.to_owned(),
-        user_specified_image: image.to_owned(),
-        ..v1::ImageSpec::default()
     }
 }
 

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::access::{Access, AccessError};
-use crate::images::spec;
 use crate::metrics::{Metrics, size_bucket};
 use crate::records::SecretUser;
 use crate::secrets::Offer;
@@ -250,4 +249,13 @@ fn auth(credential: &crate::keyring::Credential) -> v1::AuthConfig {
 fn no_answer() -> CriError {
     let message = "the pull ended without an answer".to_owned();
     CriError { call: "PullImage", kind: CriErrorKind::Other, message }
+}
+
+/// The runtime's way to name an image.
+pub(crate) fn spec(image: &str) -> v1::ImageSpec {
+    v1::ImageSpec {
+        image: image.to_owned(),
+        user_specified_image: image.to_owned(),
+        ..v1::ImageSpec::default()
+    }
 }

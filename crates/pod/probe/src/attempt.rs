@@ -13,9 +13,9 @@ use types::k8s::apimachinery::pkg::util::intstr::IntOrString;
 use types::{Container, ContainerId, Pod, pod};
 
 use crate::exec::{Exec, Ran};
+use crate::key::Key;
 use crate::kind::{Kind, Timing};
 use crate::machine::{Answer, Run};
-use crate::table::Key;
 
 /// How often an attempt is made that cannot be made.
 const TRIES: u32 = 3;

@@ -16,11 +16,14 @@
 mod attempt;
 mod exec;
 mod group;
+mod key;
 mod kind;
 mod machine;
 mod metrics;
 mod past;
 mod prober;
+mod seen;
+mod shared;
 mod table;
 mod wheel;
 
@@ -28,6 +31,7 @@ pub use exec::{Exec, ExecError, Ran};
 pub use group::Stage;
 pub use kind::Kind;
 pub use metrics::Metrics;
-pub use prober::{Options, Prober, Seen};
+pub use prober::{Options, Prober};
+pub use seen::Seen;
 pub use table::Trouble;
 pub use wheel::Wheel;

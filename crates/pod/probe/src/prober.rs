@@ -1,21 +1,19 @@
 //! What pods' workers have of the prober.
 
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use task::cell::PodCell;
 use task::events::Recorder;
 use task::slots::Slots;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use types::corev1::PodStatus;
-use types::{ObservedPod, Pod, PodUid};
+use types::PodUid;
 
-use crate::group::Stage;
 use crate::metrics::Metrics;
-use crate::table::{Table, Trouble};
+use crate::seen::Seen;
+use crate::shared::Shared;
+use crate::table::Trouble;
 use crate::wheel::Wheel;
 
 /// How long a command keeps its place among those that are started at once.
@@ -28,44 +26,10 @@ pub struct Options {
     pub commands: usize,
 }
 
-/// A pod as its worker shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
-    /// Its spec.
-    pub pod: &'a Arc<Pod>,
-    /// Where the results go.
-    pub cell: &'a Arc<PodCell>,
-    /// What the runtime has of it.
-    pub observed: &'a Arc<ObservedPod>,
-    /// The node's address, for pods on its network.
-    pub node_ip: Option<IpAddr>,
-    /// What was said of it last, here or before berth was restarted.
-    pub last: Option<&'a PodStatus>,
-    /// Where it is in its life.
-    pub stage: Stage,
-}
-
 /// The prober. Clones share it.
 #[derive(Clone)]
 pub struct Prober {
     shared: Arc<Shared>,
-}
-
-/// What workers and the wheel share. The lock is never held over an await.
-pub(crate) struct Shared {
-    table: Mutex<Table>,
-    /// Rings when a probe may be due at another time than before.
-    pub(crate) touched: Notify,
-    pub(crate) metrics: Metrics,
-    pub(crate) recorder: Recorder,
-    /// When berth was started, on the clock of the day.
-    began: Timestamp,
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Prober {

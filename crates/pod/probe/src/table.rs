@@ -15,21 +15,14 @@ use types::{
 
 use crate::attempt::{Errand, Outcome};
 use crate::group::{Group, Sight, Stage};
+use crate::key::Key;
 use crate::kind::Kind;
 use crate::machine::{Machine, Run};
 use crate::past::Past;
-use crate::prober::Seen;
+use crate::seen::Seen;
 
 /// How late an attempt may begin or end before it is spoken of.
 const LATE: Duration = Duration::from_secs(1);
-
-/// One probe.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Key {
-    pub(crate) pod: PodUid,
-    pub(crate) container: Arc<str>,
-    pub(crate) kind: Kind,
-}
 
 /// What an operator ought to know of a probe.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -14,8 +14,8 @@ use types::{ContainerKind, Event, PodRef, pod};
 
 use crate::attempt::{Errand, Outcome};
 use crate::exec::Exec;
-use crate::prober::Shared;
-use crate::table::Key;
+use crate::key::Key;
+use crate::shared::Shared;
 
 /// The timer of all probes, and the attempts under way.
 pub struct Wheel {

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::folder::{Dirty, Folder};
 use crate::manifest::Rules;
 use crate::problem::{Finding, ManifestProblem, Reason};
-use crate::sources::Reading;
+use crate::reading::Reading;
 use crate::target::Target;
 
 /// Runs until nobody listens.

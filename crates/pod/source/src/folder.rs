@@ -14,7 +14,7 @@ use crate::identity::Origin;
 use crate::manifest::{self, Manifest, Rules};
 use crate::open::{self, Opened, Stamp};
 use crate::problem::{Finding, ManifestProblem, Reason, Severity};
-use crate::sources::Reading;
+use crate::reading::Reading;
 
 /// A manifest directory, or a single manifest file.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::diff::Found;
 use crate::identity::Origin;
 use crate::manifest::{self, Manifest, Rules};
 use crate::problem::{Finding, Reason, Severity};
-use crate::sources::Reading;
+use crate::reading::Reading;
 
 /// How long one request may take, connecting and reading included.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -23,6 +23,7 @@ mod identity;
 mod manifest;
 mod open;
 mod problem;
+mod reading;
 mod sources;
 mod target;
 

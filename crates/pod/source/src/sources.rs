@@ -12,6 +12,7 @@ use crate::diff::{self, Found, Set};
 use crate::http::{Endpoint, EndpointError};
 use crate::manifest::Rules;
 use crate::problem::{Finding, ManifestProblem, Reason, keep_since};
+use crate::reading::Reading;
 use crate::{file, http};
 
 /// More problems than this are not published.
@@ -46,17 +47,6 @@ pub enum SourceError {
         #[source]
         source: EndpointError,
     },
-}
-
-/// What one source read.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    pub(crate) kind: SourceKind,
-    /// All its pods; `None` if they could not be read, and stay as they were.
-    pub(crate) found: Option<Vec<Found>>,
-    /// False while a part of it could never be read: which pods that asks for is not known.
-    pub(crate) whole: bool,
-    pub(crate) problems: Vec<ManifestProblem>,
 }
 
 /// The sources of static pods, ready to [run](Sources::run).

@@ -22,10 +22,10 @@ use types::reason::{event, waiting};
 use types::{ContainerId, Event, Failure, ObservedPod, Pod, PodUid, Step, pod};
 use volume::Volumes;
 
+use crate::apiobjects::{API_AWAY, ApiObjects, until_refresh};
 use crate::crash::{CrashBackOff, CrashDelays};
 use crate::dead::DeadContainers;
 use crate::metrics::Metrics;
-use crate::objects::{API_AWAY, ApiObjects, until_refresh};
 use crate::plan::{Plan, PlanInput, Sandbox, plan};
 use crate::userns::{UserNamespaces, UserNsError};
 

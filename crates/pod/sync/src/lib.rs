@@ -9,6 +9,7 @@
 //!
 //! Does not: decide when (`worker`), learn what the runtime did (`pleg`), or derive status (`status`).
 
+mod apiobjects;
 mod cleanup;
 pub mod crash;
 mod dead;
@@ -25,9 +26,9 @@ mod userns;
 
 mod metrics;
 
+pub use apiobjects::{ApiObjects, WithoutApi};
 pub use dead::DeadContainers;
 pub use executor::{Executor, Needs, PodCgroup, Settings, SyncError, Synced};
 pub use files::FileError;
 pub use metrics::Metrics;
-pub use objects::{ApiObjects, WithoutApi};
 pub use userns::{LoadError, UserNamespaces, UserNsError};

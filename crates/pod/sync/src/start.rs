@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerconfig::env::{EnvError, EnvInput, Variable, environment};
+use containerconfig::Variable;
+use containerconfig::env::{EnvError, EnvInput, environment};
 use containerconfig::mounts::ResolvedDevice;
 use containerconfig::security::{ImageUser, add_groups};
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
@@ -17,10 +18,10 @@ use types::reason::{event, waiting};
 use types::{Container, ContainerId, ContainerKind, Event, Failure, ObservedPod, Pod, Step, pod};
 use volume::subpath::SubPath;
 
+use crate::apiobjects::API_AWAY;
 use crate::executor::{Executor, SyncError, again_in};
 use crate::files;
 use crate::hooks::{self, HookContext};
-use crate::objects::API_AWAY;
 use crate::plan::{Kill, KillReason, Plan, Start};
 use crate::sandbox::{ReadySandbox, Taken, seen_for};
 

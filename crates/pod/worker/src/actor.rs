@@ -165,9 +165,9 @@ impl<L: Lifecycle> Actor<L> {
     }
 }
 
-/// Runs `step`, publishing the pod's status whenever its observed state, its failures or its probes' results change meanwhile. `None`
-/// when an order came that interrupts it; the step is dropped then. The receivers are looked at through clones: what
-/// they have seen here is still news to the caller.
+/// Runs `step`, publishing the pod's status whenever its observed state, its failures or its probes' results change
+/// meanwhile. `None` when an order came that interrupts it; the step is dropped then. The receivers are looked at through
+/// clones: what they have seen here is still news to the caller.
 async fn accompany<L: Lifecycle, T>(
     lifecycle: &L,
     job: &Job,

@@ -129,7 +129,8 @@ pub struct Workers<L> {
 }
 
 impl<L: Lifecycle> Workers<L> {
-    /// Workers for the pods that `sources` have for the node `node_name`, with a look at each idle pod every `resync`. The receiver shows the set.
+    /// Workers for the pods that `sources` have for the node `node_name`, with a look at each idle pod every `resync`. The
+    /// receiver shows the set.
     #[must_use]
     pub fn new(
         lifecycle: Arc<L>,

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::Count;
+use super::count::Count;
 use crate::{sh, workspace};
 
 /// nextest's exit status when tests ran and some failed.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
 use crate::Refusal;
-use crate::port::Shared;
+use crate::port::needs::Shared;
 use query::{NodeLogQuery, Subject};
 
 type Pairs = Query<Vec<(String, String)>>;

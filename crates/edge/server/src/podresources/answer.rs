@@ -4,7 +4,7 @@ use localgrpc::podresources::{v1, v1alpha1};
 use types::pod::{ContainerKind, containers};
 use types::{Pod, PodName, PodRef};
 
-use super::Holder;
+use super::holder::Holder;
 
 /// The active pods of `holders`, by namespace and name.
 pub(super) fn list(holders: &[Holder]) -> Vec<v1::PodResources> {

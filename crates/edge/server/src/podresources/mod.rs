@@ -5,6 +5,7 @@
 //! what is told of them is nothing, as upstream.
 
 mod answer;
+mod holder;
 mod metrics;
 mod service;
 
@@ -15,26 +16,11 @@ use localgrpc::podresources::v1::pod_resources_lister_server::PodResourcesLister
 use localgrpc::podresources::v1alpha1::pod_resources_lister_server::PodResourcesListerServer as OldServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use types::Pod;
 
+pub use self::holder::{Holder, Holders};
 pub use self::metrics::Metrics;
 use self::service::Service;
 use crate::listen::{ListenError, listen_unix};
-
-/// A pod that may have resources of the node.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    /// Its object.
-    pub pod: Arc<Pod>,
-    /// Whether it was admitted, and something of it may still run.
-    pub active: bool,
-}
-
-/// Who knows the pods.
-pub trait Holders: Send + Sync + 'static {
-    /// All pods that sources have, in any order.
-    fn holders(&self) -> Vec<Holder>;
-}
 
 /// Answers about `holders` on the unix socket `path`, which only its owner may open, until `shutdown`.
 ///

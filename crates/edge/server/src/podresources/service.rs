@@ -13,7 +13,9 @@ use task::rate::TokenBucket;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use super::{Holders, Metrics, answer};
+use super::answer;
+use super::holder::Holders;
+use super::metrics::Metrics;
 
 /// Calls in a second, of all clients together; upstream's number.
 const QPS: f64 = 100.0;

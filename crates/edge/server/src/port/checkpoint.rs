@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::Shared;
+use super::needs::Shared;
 use crate::{Refusal, Target};
 
 pub(super) async fn checkpoint(

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use profile::ProfileError;
 
-use super::Shared;
+use super::needs::Shared;
 use crate::Refusal;
 
 /// More digits than any verbosity has.

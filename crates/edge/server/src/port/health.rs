@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
-use super::Shared;
+use super::needs::Shared;
 use crate::Local;
 
 /// One of the checks: its name, and what is wrong.

@@ -7,7 +7,8 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use super::{Shared, logquery};
+use super::logquery;
+use super::needs::Shared;
 use crate::Refusal;
 
 pub(super) async fn container(

@@ -2,18 +2,17 @@
 //! authentication.
 
 mod checkpoint;
-mod count;
+pub(crate) mod count;
 mod debug;
 mod health;
 mod logquery;
 mod logs;
+pub(crate) mod needs;
 mod pages;
 mod process;
 mod usage;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -21,68 +20,14 @@ use axum::routing::{any, get, on, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use telemetry::metrics::TEXT_FORMAT;
-use tokio::sync::watch;
 
 use crate::auth::Guard;
 use crate::pods::PodList;
-use crate::{Containers, Local, Metrics, MetricsPage, Usage, nodelogs, stream};
+use crate::{MetricsPage, nodelogs, stream};
 
-pub(crate) use count::Counted;
+use needs::Shared;
+pub use needs::{Needs, Settings};
 pub use process::Process;
-
-/// Which of the routes there are, and how they behave.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// `enableDebuggingHandlers`: logs, exec and the like.
-    pub debugging: bool,
-    /// `enableSystemLogHandler`: files of the log directory.
-    pub system_logs: bool,
-    /// `enableSystemLogQuery`: logs of services.
-    pub log_query: bool,
-    /// `enableProfilingHandler`.
-    pub profiling: bool,
-    /// `enableDebugFlagsHandler`.
-    pub debug_flags: bool,
-    /// Gate `ContainerCheckpoint`.
-    pub checkpoint: bool,
-    /// Gate `ComponentFlagz`.
-    pub flagz: bool,
-    /// Gate `ComponentStatusz`.
-    pub statusz: bool,
-    /// Gate `PodLogsQuerySplitStreams`: one output of a container by itself.
-    pub split_streams: bool,
-    /// Gate `ExtendWebSocketsToKubelet`: WebSockets that the runtime does not know are translated.
-    pub websockets: bool,
-    /// `streamingConnectionIdleTimeout`: how long a stream to a container may be silent.
-    pub stream_idle: Duration,
-    /// The directory of the node's logs.
-    pub log_dir: PathBuf,
-    /// Where checkpoints of containers are put.
-    pub checkpoint_dir: PathBuf,
-}
-
-/// What the port answers from.
-pub struct Needs {
-    /// Pods, health and metrics.
-    pub local: Arc<dyn Local>,
-    /// What is done inside of containers.
-    pub containers: Arc<dyn Containers>,
-    /// What is used.
-    pub usage: Arc<dyn Usage>,
-    /// What is told of this program.
-    pub process: Process,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Told each time that a request has been answered.
-    pub answered: watch::Sender<()>,
-    /// How it behaves.
-    pub settings: Settings,
-}
-
-/// What handlers share.
-pub(crate) struct Shared {
-    pub(crate) needs: Needs,
-}
 
 /// The routes of the port, behind `guard`.
 pub fn port(needs: Needs, guard: Guard) -> Router {

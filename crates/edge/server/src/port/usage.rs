@@ -6,7 +6,8 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use super::{Shared, exposed};
+use super::exposed;
+use super::needs::Shared;
 use crate::{Refusal, UsagePage};
 
 pub(super) async fn summary(

@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use https::Connection;
 
-use crate::port::Counted;
+use crate::port::count::Counted;
 
 /// The place of a client's connection, and its request as one that is being answered.
 pub(super) struct Hold {

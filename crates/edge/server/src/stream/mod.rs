@@ -21,7 +21,7 @@ use http::header;
 
 use self::backend::Backend;
 use crate::Refusal;
-use crate::port::Shared;
+use crate::port::needs::Shared;
 
 /// A container of a pod, as a path names it.
 #[derive(Clone, PartialEq, Eq, Debug)]

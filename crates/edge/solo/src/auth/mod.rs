@@ -1,5 +1,6 @@
 //! Who asks, and what they may do. Deciding is pure: from the objects, the user and what they ask for.
 
+mod attributes;
 mod authorize;
 mod impersonate;
 mod node;
@@ -8,7 +9,8 @@ mod restrict;
 mod token;
 mod user;
 
-pub(crate) use authorize::{Attributes, Decision, authorize, rules};
+pub(crate) use attributes::{Attributes, Decision};
+pub(crate) use authorize::{authorize, rules};
 pub(crate) use impersonate::impersonated;
 pub(crate) use restrict::{
     create as restrict_create, delete as restrict_delete, own_pod, update as restrict_update,

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::authorize::{Attributes, Decision};
+use super::attributes::{Attributes, Decision};
 use super::references;
 use crate::store::Snapshot;
 use crate::{claim, object};

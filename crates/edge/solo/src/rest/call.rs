@@ -1,6 +1,7 @@
 //! One call on objects, with what all verbs need to know of it.
 
-use http::StatusCode;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::form::Form;
@@ -11,7 +12,7 @@ use crate::error::ApiError;
 use crate::object;
 use crate::resource::Resource;
 use crate::rules::Scene;
-use crate::store::Snapshot;
+use crate::store::{Snapshot, Txn};
 
 /// A call, authorized.
 #[derive(Clone, Debug)]
@@ -22,14 +23,15 @@ pub(crate) struct Call {
     pub(crate) form: Form,
 }
 
-/// What a verb answers: a status code and a stored object, to be shown as the client wants it, or a plain value.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Object(StatusCode, std::sync::Arc<Value>),
-    Plain(StatusCode, Value),
-}
-
 impl Call {
+    /// The object as it is.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn current(&self, txn: &Txn) -> Result<Arc<Value>, ApiError> {
+        txn.get(self.resource().store, self.namespace(), self.name()).cloned().ok_or_else(|| self.not_found())
+    }
+
     pub(crate) fn resource(&self) -> &'static Resource {
         self.objects.resource
     }

@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call};
-use super::update::current;
+use super::answer::Answer;
+use super::call::Call;
 use crate::auth;
 use crate::error::ApiError;
 use crate::object;
@@ -77,7 +77,7 @@ pub(crate) fn is_over(object: &Value) -> bool {
 
 /// Deletes one object, or begins to.
 pub(super) fn delete(txn: &mut Txn, call: &Call, options: &DeleteOptions) -> Result<Answer, ApiError> {
-    let old = current(txn, call)?;
+    let old = call.current(txn)?;
     options.check(call, &old)?;
     auth::restrict_delete(&call.scene(txn), &old)?;
     let resource = call.resource();

@@ -8,9 +8,10 @@ use futures::future::join_all;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::call::{Answer, Call};
+use super::answer::{Answer, json, respond};
+use super::call::Call;
+use super::list;
 use super::pass::place;
-use super::{list, verb};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::object::{self, text};
@@ -32,13 +33,13 @@ pub(super) async fn run(
             let found = Arc::clone(found.ok_or_else(|| call.not_found())?);
             let metrics = measure(api, call, &snapshot, vec![found]).await?.pop();
             let metrics = metrics.ok_or_else(|| call.not_found())?;
-            Ok(verb::respond(call, Answer::Object(StatusCode::OK, Arc::new(metrics))))
+            Ok(respond(call, Answer::Object(StatusCode::OK, Arc::new(metrics))))
         }
         "list" => {
             let all = snapshot.list(of(call), call.objects.namespace.as_deref());
             let wanted = all.map(|(_, object)| object).filter(|object| selector.matches(object)).cloned();
             let metrics = measure(api, call, &snapshot, wanted.collect()).await?;
-            Ok(verb::json(StatusCode::OK, list::shape(call, metrics.iter(), Map::new())))
+            Ok(json(StatusCode::OK, list::shape(call, metrics.iter(), Map::new())))
         }
         _ => Err(ApiError::method_not_allowed()),
     }

@@ -1,5 +1,6 @@
 //! HTTP: from a request to a call on objects, and from its answer to a response.
 
+mod answer;
 mod body;
 mod call;
 mod create;

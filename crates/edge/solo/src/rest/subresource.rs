@@ -4,9 +4,9 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call};
+use super::answer::Answer;
+use super::call::Call;
 use super::delete::{self, DeleteOptions};
-use super::update::current;
 use crate::auth::{self, Bound, ISSUER, Issuer, TokenSpec};
 use crate::error::ApiError;
 use crate::object::{self, text};
@@ -35,7 +35,7 @@ pub(super) fn create(txn: &mut Txn, call: &Call, issuer: &Issuer, body: &Value) 
 }
 
 fn bind(txn: &mut Txn, call: &Call, binding: &Value) -> Result<Answer, ApiError> {
-    let pod = current(txn, call)?;
+    let pod = call.current(txn)?;
     let node = text(binding, "/target/name");
     let kind = text(binding, "/target/kind");
     if node.is_empty() || !matches!(kind, "" | "Node") {
@@ -61,7 +61,7 @@ fn bind(txn: &mut Txn, call: &Call, binding: &Value) -> Result<Answer, ApiError>
 
 /// There are no disruption budgets, so an eviction is a deletion.
 fn evict(txn: &mut Txn, call: &Call, eviction: &Value) -> Result<Answer, ApiError> {
-    let pod = current(txn, call)?;
+    let pod = call.current(txn)?;
     if let Some(node) = call.user.node() {
         auth::own_pod(&call.scene(txn), node, &pod)?;
     }
@@ -78,7 +78,7 @@ fn evict(txn: &mut Txn, call: &Call, eviction: &Value) -> Result<Answer, ApiErro
 }
 
 fn token(txn: &Txn, call: &Call, issuer: &Issuer, request: &Value) -> Result<Answer, ApiError> {
-    let account = current(txn, call)?;
+    let account = call.current(txn)?;
     let mut audiences: Vec<String> = object::list(request, "/spec/audiences")
         .iter()
         .filter_map(|audience| audience.as_str().map(str::to_owned))

@@ -19,22 +19,17 @@ const OWN: [&str; 6] =
 
 /// Replaces the object by `object`, which was decoded.
 pub(super) fn replace(txn: &mut Txn, call: &Call, object: Value) -> Result<Arc<Value>, ApiError> {
-    let old = current(txn, call)?;
+    let old = call.current(txn)?;
     save(txn, call, &old, object)
 }
 
 /// Patches the object. The patch is for the form that the client sees.
 pub(super) fn patch(txn: &mut Txn, call: &Call, patch: Patch) -> Result<Arc<Value>, ApiError> {
-    let old = current(txn, call)?;
+    let old = call.current(txn)?;
     let mut object = call.resource().shown(&old);
     patch.apply(call.resource().kind, &mut object)?;
     let object = call.decode(object)?;
     save(txn, call, &old, object)
-}
-
-/// The object as it is.
-pub(super) fn current(txn: &Txn, call: &Call) -> Result<Arc<Value>, ApiError> {
-    txn.get(call.resource().store, call.namespace(), call.name()).cloned().ok_or_else(|| call.not_found())
 }
 
 fn save(txn: &mut Txn, call: &Call, old: &Arc<Value>, mut new: Value) -> Result<Arc<Value>, ApiError> {

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::call::{Answer, Call};
+use super::answer::{Answer, json, respond};
+use super::call::Call;
 use super::delete::DeleteOptions;
-use super::form::Form;
 use super::{body, create, delete, list, measured, review, subresource, update, watch};
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::object;
 use crate::patch::Patch;
-use crate::printer::{self, Include};
 use crate::resource::Keeping;
 use crate::selector::Selector;
 use crate::store::Snapshot;
@@ -147,30 +145,4 @@ where
     let working = call.clone();
     let kept = api.store.write(move |txn| work(txn, &working)).await?;
     Ok(respond(&call, Answer::Object(StatusCode::OK, kept)))
-}
-
-/// The answer in the form that the client wants.
-pub(super) fn respond(call: &Call, answer: Answer) -> Response {
-    match answer {
-        Answer::Plain(code, value) => json(code, value),
-        Answer::Object(code, stored) => {
-            let value = match call.form {
-                Form::Whole => call.resource().shown(&stored),
-                Form::Partial => printer::partial(&stored),
-                Form::Table => {
-                    let include = Include::parse(&call.options.include_object);
-                    let mut table = printer::table(call.resource(), std::iter::once(&*stored), include, true);
-                    let revision = object::text(&stored, "/metadata/resourceVersion");
-                    table["metadata"] = serde_json::json!({"resourceVersion": revision});
-                    table
-                }
-            };
-            json(code, value)
-        }
-    }
-}
-
-/// `value` as an answer.
-pub(super) fn json(code: StatusCode, value: Value) -> Response {
-    (code, axum::Json(value)).into_response()
 }

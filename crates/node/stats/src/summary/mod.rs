@@ -4,15 +4,18 @@
 
 mod build;
 mod convert;
+mod inputs;
 mod pods;
 mod storage;
+mod sum;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-pub(crate) use build::{Inputs, Storage, build};
+pub(crate) use build::build;
+pub(crate) use inputs::{Inputs, Storage};
 
 /// What the node and its pods use.
 #[derive(Clone, PartialEq, Debug, Serialize)]

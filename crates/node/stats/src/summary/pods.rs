@@ -2,8 +2,9 @@
 
 use types::ObservedContainer;
 
-use super::build::Inputs;
-use super::{ContainerStats, CpuStats, MemoryStats, PodReference, PodStats, ProcessStats, convert, storage};
+use super::inputs::Inputs;
+use super::sum::{self, sum};
+use super::{ContainerStats, CpuStats, PodReference, PodStats, ProcessStats, convert, storage};
 use crate::reading::{ContainerReading, PodReading};
 
 pub(super) fn pod(pod: &PodReading, inputs: &Inputs<'_>) -> PodStats {
@@ -35,11 +36,11 @@ pub(super) fn pod(pod: &PodReading, inputs: &Inputs<'_>) -> PodStats {
             .unwrap_or(now),
         cpu: match group {
             Some(group) => convert::cpu(group, inputs.rates, None).map(|cpu| with_rate(cpu, &containers)),
-            None => sum_of_cpu(&containers),
+            None => sum::of_cpu(&containers),
         },
         memory: match group {
             Some(group) => convert::memory(group),
-            None => sum_of_memory(&containers),
+            None => sum::of_memory(&containers),
         },
         io: group.and_then(convert::io).filter(|_| inputs.storage.is_some()),
         network: match (&pod.network, inputs.storage) {
@@ -96,35 +97,6 @@ fn with_rate(mut cpu: CpuStats, containers: &[ContainerStats]) -> CpuStats {
     let rates = || containers.iter().map(|container| container.cpu.as_ref()?.usage_nano_cores);
     cpu.usage_nano_cores = cpu.usage_nano_cores.or_else(|| rates().sum());
     cpu
-}
-
-fn sum_of_cpu(containers: &[ContainerStats]) -> Option<CpuStats> {
-    let all = || containers.iter().filter_map(|container| container.cpu.as_ref());
-    Some(CpuStats {
-        time: all().map(|cpu| cpu.time).max()?,
-        usage_nano_cores: sum(all().map(|cpu| cpu.usage_nano_cores)),
-        usage_core_nano_seconds: sum(all().map(|cpu| cpu.usage_core_nano_seconds)),
-        psi: None,
-    })
-}
-
-fn sum_of_memory(containers: &[ContainerStats]) -> Option<MemoryStats> {
-    let all = || containers.iter().filter_map(|container| container.memory.as_ref());
-    Some(MemoryStats {
-        time: all().map(|memory| memory.time).max()?,
-        available_bytes: None,
-        usage_bytes: sum(all().map(|memory| memory.usage_bytes)),
-        working_set_bytes: sum(all().map(|memory| memory.working_set_bytes)),
-        rss_bytes: sum(all().map(|memory| memory.rss_bytes)),
-        page_faults: sum(all().map(|memory| memory.page_faults)),
-        major_page_faults: sum(all().map(|memory| memory.major_page_faults)),
-        psi: None,
-    })
-}
-
-/// The sum of those that are known; none if none is.
-pub(super) fn sum(numbers: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    numbers.flatten().reduce(u64::saturating_add)
 }
 
 /// The processes of all containers and of the sandbox.

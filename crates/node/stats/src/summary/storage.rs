@@ -6,8 +6,8 @@ use cri::v1;
 use jiff::Timestamp;
 use linux::diskuse::DiskUse;
 
-use super::build::Storage;
-use super::pods::sum;
+use super::inputs::Storage;
+use super::sum::sum;
 use super::{ContainerStats, FsStats, VolumeStats, convert};
 use crate::disks::Found;
 use crate::logs::LogUse;

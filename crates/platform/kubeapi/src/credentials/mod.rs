@@ -5,7 +5,8 @@ mod plugin;
 mod run;
 mod token_file;
 
-pub(crate) use plugin::{ClusterInfo, Plugin};
+pub(crate) use plugin::Plugin;
+pub(crate) use run::ClusterInfo;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::run::run;
+use super::run::{ClusterInfo, Printed, run};
 use super::{CredentialsError, Proof};
 use crate::kubeconfig::ExecPlugin;
 use crate::metrics::HostMetrics;
@@ -16,10 +16,6 @@ use crate::metrics::HostMetrics;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long after a failure others that wait fail the same way, so that a broken plugin is not run in a loop.
 const FAILED: Duration = Duration::from_secs(2);
-
-/// What a plugin may be told of the cluster.
-#[derive(Clone, Default)]
-pub(crate) struct ClusterInfo(pub(crate) serde_json::Map<String, serde_json::Value>);
 
 /// A plugin, and what it printed last.
 pub(crate) struct Plugin {
@@ -43,12 +39,6 @@ enum Last {
         error: Arc<CredentialsError>,
         at: Instant,
     },
-}
-
-/// What a plugin printed.
-pub(super) struct Printed {
-    pub(super) proof: Proof,
-    pub(super) expires: Option<Timestamp>,
 }
 
 impl Plugin {

@@ -7,12 +7,21 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::plugin::{ClusterInfo, Printed};
 use super::{CredentialsError, Identity, Proof};
 use crate::kubeconfig::ExecPlugin;
 
 /// How much of a plugin's standard error is shown.
 const SHOWN: usize = 1024;
+
+/// What a plugin may be told of the cluster.
+#[derive(Clone, Default)]
+pub(crate) struct ClusterInfo(pub(crate) serde_json::Map<String, serde_json::Value>);
+
+/// What a plugin printed.
+pub(super) struct Printed {
+    pub(super) proof: Proof,
+    pub(super) expires: Option<Timestamp>,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -18,8 +18,8 @@ use types::reason::event;
 use types::{Event, EventKind};
 
 use crate::access::Access;
-use crate::images::spec;
 use crate::metrics::Metrics;
+use crate::pulls::spec;
 use choose::{Candidate, Ledger};
 pub use choose::{Disk, Policy};
 pub use disk::{DiskError, image_disk};

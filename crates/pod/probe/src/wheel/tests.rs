@@ -18,7 +18,8 @@ use super::*;
 use crate::exec::{ExecError, Ran};
 use crate::group::Stage;
 use crate::metrics::Metrics;
-use crate::prober::{Options, Prober, Seen};
+use crate::prober::{Options, Prober};
+use crate::seen::Seen;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(10_000);
