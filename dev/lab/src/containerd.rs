@@ -3,7 +3,7 @@
 
 mod cgroup;
 mod config;
-mod instance;
+pub(crate) mod instance;
 mod probe;
 
 use std::fs::OpenOptions;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::containerd::{Driver, Instance};
+use crate::containerd::instance::{Driver, Instance};
 pub use processes::Process;
 
 /// Everything that belongs to an instance and outlives its files.

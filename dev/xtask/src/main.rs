@@ -11,11 +11,15 @@
 
 mod bench;
 mod codegen;
+mod count;
 mod demo;
+mod files;
 mod fuzz;
+mod nextest;
 mod sh;
 mod test;
 mod tidy;
+mod tools;
 mod vm;
 mod workspace;
 

@@ -1,21 +1,15 @@
 //! `cargo xtask test`: every test this machine can run.
 
-pub(crate) mod count;
-pub(crate) mod nextest;
 mod promtool;
-pub(crate) mod tools;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
-use count::Count;
-
-use crate::{sh, tidy, vm, workspace};
-
-/// Tests that start a real containerd, or change this machine's cgroups, mounts or network namespaces.
-pub(crate) const REAL: &str = "test(/(^|::)real_/)";
+use crate::count::Count;
+use crate::nextest::{self, REAL};
+use crate::{files, sh, tidy, tools, vm, workspace};
 
 /// The emulated machine is ten to twenty times as slow as this one.
 const VM_WITHIN: Duration = Duration::from_secs(45 * 60);
@@ -156,7 +150,7 @@ fn has_doc_tests() -> Result<bool> {
     let opens = |line: &str| {
         matches!(line.trim(), "/// ```" | "//! ```" | "/// ```rust" | "//! ```rust" | "/// ```no_run")
     };
-    Ok(workspace::rust_files()?.iter().any(|file| file.text.lines().any(opens)))
+    Ok(files::rust()?.iter().any(|file| file.text.lines().any(opens)))
 }
 
 /// Why the real suite cannot run on this machine; nothing if it can.

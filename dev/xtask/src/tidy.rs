@@ -11,7 +11,7 @@ mod size;
 
 use anyhow::Result;
 
-use crate::workspace;
+use crate::files;
 
 /// What one rule found.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Report {
 
 /// Checks every rule.
 pub(crate) fn run() -> Result<Report> {
-    let files = workspace::rust_files()?;
+    let files = files::rust()?;
     let rules = vec![
         ("layers", layers::check()?),
         ("size", size::check(&files)?),

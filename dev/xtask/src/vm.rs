@@ -14,8 +14,8 @@ use clap::Args;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::test::count::Count;
-use crate::test::{nextest, tools};
+use crate::count::Count;
+use crate::{nextest, tools};
 use payload::Work;
 
 /// The packages whose tests need a real machine.
@@ -67,7 +67,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
 /// kills berth again and again on a fake runtime, what plays servers that are real there, and what is alike with each kernel
 /// and runtime. `--filter` runs those too.
 pub(crate) fn default_filter() -> String {
-    let real = crate::test::REAL;
+    let real = nextest::REAL;
     let elsewhere = [
         "binary_id(berth::fake)",
         "binary_id(intree)",

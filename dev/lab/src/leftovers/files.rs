@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::containerd::Instance;
+use crate::containerd::instance::Instance;
 use crate::oci::hex;
 
 /// Where the runtime's shims put their sockets: the path is fixed, the name is a hash.

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use super::count::Count;
+use crate::count::Count;
 use crate::{sh, workspace};
 
 /// Whether this machine has it.

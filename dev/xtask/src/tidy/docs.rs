@@ -1,7 +1,7 @@
 //! A crate opens with what it decides, and nothing is left for later inside the code.
 
 use super::Findings;
-use crate::workspace::SourceFile;
+use crate::files::SourceFile;
 
 /// Words that postpone. Put together here so that this file does not contain them.
 const POSTPONING: [&str; 5] = [

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use regex::Regex;
 
 use super::Findings;
-use crate::workspace::SourceFile;
+use crate::files::SourceFile;
 
 const FOLDER: &str = "crates/base/config";
 const LIST: &str = "crates/base/config/src/unacted.rs";

@@ -6,7 +6,7 @@ use anyhow::Result;
 use regex::Regex;
 
 use super::{Findings, fields};
-use crate::workspace::SourceFile;
+use crate::files::SourceFile;
 
 /// The crate's folder: the parent of `src`.
 fn crate_folder(path: &Path) -> &Path {

@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::Findings;
-use crate::workspace;
+use crate::{files, workspace};
 
 const FOLDER: &str = "docs/monitoring";
 /// The page of metrics, which a test keeps current.
@@ -22,7 +22,7 @@ pub(super) fn check() -> Result<Findings> {
     let page = std::fs::read_to_string(workspace::root().join(PAGE)).context(PAGE)?;
     let known = known(&page)?;
     let mut used = BTreeSet::new();
-    for path in workspace::files()?.into_iter().filter(|path| path.starts_with(FOLDER)) {
+    for path in files::all()?.into_iter().filter(|path| path.starts_with(FOLDER)) {
         let text = std::fs::read_to_string(workspace::root().join(&path))?;
         let queries = match path.extension().and_then(|ending| ending.to_str()) {
             Some("yaml") => of_yaml(&text)?,

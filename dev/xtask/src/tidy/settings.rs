@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use regex::Regex;
 
 use super::{Findings, fields};
-use crate::workspace::SourceFile;
+use crate::files::SourceFile;
 
 const FOLDER: &str = "crates/base/config";
 

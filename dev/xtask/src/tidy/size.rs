@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 
 use super::Findings;
-use crate::workspace::{self, SourceFile};
+use crate::files::{self, SourceFile};
+use crate::workspace;
 
 const REFUSED: usize = 1000;
 const NAMED: usize = 500;
@@ -30,7 +31,7 @@ pub(super) fn check(files: &[SourceFile]) -> Result<Findings> {
             findings.notes.push(line);
         }
     }
-    for path in workspace::files()? {
+    for path in files::all()? {
         let file = workspace::root().join(&path);
         let bytes = file.symlink_metadata().with_context(|| format!("look at {}", path.display()))?.len();
         if bytes > LARGEST {

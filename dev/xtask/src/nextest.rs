@@ -3,8 +3,11 @@
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::count::Count;
+use crate::count::Count;
 use crate::{sh, workspace};
+
+/// Tests that start a real containerd, or change this machine's cgroups, mounts or network namespaces.
+pub(crate) const REAL: &str = "test(/(^|::)real_/)";
 
 /// nextest's exit status when tests ran and some failed.
 pub(crate) const TESTS_FAILED: i32 = 100;
