@@ -1,4 +1,4 @@
-//! How many calls a driver has at once.
+//! Who asks a driver how full volumes are: a few at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
