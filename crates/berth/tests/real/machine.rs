@@ -23,6 +23,16 @@ pub(crate) fn processes(container: &ContainerId) -> Vec<u32> {
     pids
 }
 
+/// The first process of a container with process numbers of its own. It need not have the lowest number: they begin anew.
+pub(crate) fn first_process(container: &ContainerId) -> u32 {
+    let is_first = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let own = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        own.is_some_and(|numbers| numbers.split_whitespace().last() == Some("1"))
+    };
+    processes(container).into_iter().find(is_first).expect("a first process")
+}
+
 /// The directory of a process' cgroup, on v1 that of `controller`.
 pub(crate) fn cgroup(pid: u32, controller: &str) -> PathBuf {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testkit::pod::pod;
 
-use crate::machine::{cgroup, is_v2, limit, processes};
+use crate::machine::{cgroup, first_process, is_v2, limit};
 use crate::rig::{FOREVER, Rig, container, id};
 
 fn oom_score(pid: u32) -> i64 {
@@ -51,7 +51,7 @@ async fn real_requests_and_limits_reach_the_cgroups() {
     ] {
         let pod = rig.until_ready(name).await;
         assert_eq!(pod["status"]["qosClass"], class);
-        let first = processes(&id(&pod, "main"))[0];
+        let first = first_process(&id(&pod, "main"));
         let (cpu, mem) = (cgroup(first, "cpu"), cgroup(first, "memory"));
         // The container's, and the pod's around it.
         for (cpu, mem) in [(&*cpu, &*mem), (cpu.parent().unwrap(), mem.parent().unwrap())] {
@@ -71,15 +71,15 @@ async fn real_requests_and_limits_reach_the_cgroups() {
         assert_eq!(path.contains("burstable"), class == "Burstable", "{path}");
     }
     let effort = rig.until_ready("effort").await;
-    let first = processes(&id(&effort, "main"))[0];
+    let first = first_process(&id(&effort, "main"));
     assert_eq!(limit(&cgroup(first, "cpu"), "cpu.shares", "cpu.weight"), if is_v2() { "1" } else { "2" });
     if may_protect() {
         // Static pods of a normal priority are treated by their class, as all pods are.
         assert_eq!(oom_score(first), 1000);
         let guaranteed = rig.pod("guaranteed").await;
-        assert_eq!(oom_score(processes(&id(&guaranteed, "main"))[0]), -997);
+        assert_eq!(oom_score(first_process(&id(&guaranteed, "main"))), -997);
         let burstable = rig.pod("burstable").await;
-        let score = oom_score(processes(&id(&burstable, "main"))[0]);
+        let score = oom_score(first_process(&id(&burstable, "main")));
         assert!((3..1000).contains(&score), "{score}");
     } else {
         println!("skipped oom_score_adj: this machine does not let it be lowered (no CAP_SYS_RESOURCE)");

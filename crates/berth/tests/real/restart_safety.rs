@@ -7,23 +7,20 @@ use serde_json::json;
 use testkit::pod::pod;
 use types::ContainerState;
 
-use crate::machine::processes;
+use crate::machine::{first_process, processes};
 use crate::rig::{FOREVER, Rig, container, id, is_emulated, is_ready};
 
 /// The pods whose containers must not notice.
 const STEADY: [&str; 2] = ["plain", "sided"];
 
-/// The containers of the steady pods with the processes in them.
-async fn running(rig: &Rig) -> BTreeMap<String, Vec<u32>> {
+/// The containers of the steady pods with the first process of each.
+async fn running(rig: &Rig) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     for name in STEADY {
         for container in rig.observed(name).await.expect("the pod is in the runtime").containers {
             if matches!(container.state, ContainerState::Running { .. }) {
-                let first = processes(&container.id).first().copied();
-                found.insert(
-                    format!("{name} {} {}", container.name, container.id),
-                    first.into_iter().collect(),
-                );
+                let name = format!("{name} {} {}", container.name, container.id);
+                found.insert(name, first_process(&container.id));
             }
         }
     }

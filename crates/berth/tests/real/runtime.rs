@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use testkit::containerd::Driver;
 use testkit::pod::pod;
 
-use crate::machine::{cgroup, is_v2, processes};
+use crate::machine::{cgroup, first_process, is_v2};
 use crate::rig::{FOREVER, Rig, id};
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn real_the_runtimes_cgroup_driver_wins() {
     } else {
         rig.put("agreed", &pod("agreed").container("main", &FOREVER));
         let pod = rig.until_ready("agreed").await;
-        let path = cgroup(processes(&id(&pod, "main"))[0], "cpu").display().to_string();
+        let path = cgroup(first_process(&id(&pod, "main")), "cpu").display().to_string();
         assert_eq!(path.contains(".slice/"), runtimes == "systemd", "{path}");
         let log = fs::read_to_string(rig.node.log()).unwrap();
         assert!(log.contains("cgroupDriver is not the driver of the container runtime"), "{log}");

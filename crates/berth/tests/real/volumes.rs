@@ -13,7 +13,7 @@ use serde_json::json;
 use testkit::containerd::Version;
 use testkit::pod::pod;
 
-use crate::machine::processes;
+use crate::machine::first_process;
 use crate::rig::{FOREVER, Rig, container, id, uid};
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn real_volumes_hold_what_containers_put_there() {
     assert_eq!(fs::metadata(host).unwrap().gid(), 0);
 
     rig.sh(&before, "main", "echo kept > /memory/kept").await;
-    let first = processes(&id(&before, "main"))[0];
+    let first = first_process(&id(&before, "main"));
     kill_process(Pid::from_raw(first.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
     let after = rig
         .until("disks", "restarted", |pod| {
