@@ -142,7 +142,7 @@ impl Negotiation {
     /// Waits for the runtime's first answer and sets up what depends on it, trying again until all is there. Keeps what
     /// the runtime can do up to date.
     pub(super) async fn run(self, mut health: watch::Receiver<RuntimeHealth>) {
-        let (mut left, mut delay, mut told) = (Left::Cgroups, None, String::new());
+        let (mut left, mut failures, mut told) = (Left::Cgroups, 0, String::new());
         // The sender of health lives as long as the agent.
         loop {
             match health.wait_for(|health| health.status.is_some()).await.as_deref() {
@@ -158,14 +158,13 @@ impl Negotiation {
                 }
             };
             match outcome {
-                Ok(next) => (left, delay, told) = (next, None, String::new()),
+                Ok(next) => (left, failures, told) = (next, 0, String::new()),
                 Err(error) => {
                     let text = format!("{error:#}");
                     self.tell_failure(&left, &text, text != told);
                     told = text;
-                    let wait = RETRIES.next(delay);
-                    let _ = timeout(wait, health.changed()).await;
-                    delay = Some(wait);
+                    failures += 1;
+                    let _ = timeout(RETRIES.after(failures), health.changed()).await;
                 }
             }
         }

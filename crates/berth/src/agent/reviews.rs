@@ -8,8 +8,8 @@ use server::auth::{Access, ReviewError, Reviews, User};
 use types::k8s::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use types::k8s::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 
-/// Somebody waits for each of them.
-const DEADLINE: Duration = Duration::from_secs(10);
+use super::cluster::DEADLINE;
+
 /// An API server that is not well is asked again after this time, and then after half as long again, as upstream.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 5;

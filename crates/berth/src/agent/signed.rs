@@ -17,8 +17,7 @@ use types::k8s::api::certificates::v1beta1::{ClusterTrustBundle, PodCertificateR
 use types::objects::{BundleRequest, CertificateRequest, Credential, Found, ObjectError};
 use types::{Event, Pod, PodRef, PodUid, pod};
 
-use super::cluster::Cluster;
-use super::cluster::DEADLINE;
+use super::cluster::{Cluster, DEADLINE};
 
 /// Objects of a store that is followed.
 pub(super) type Changes<K> = Option<watch::Receiver<Option<Arc<Objects<K>>>>>;

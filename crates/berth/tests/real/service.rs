@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use testkit::containerd::Node;
 use testkit::pod::pod;
 
-use crate::machine::{first_process, processes};
+use crate::machine::processes;
 use crate::rig::{FOREVER, Rig, id};
 
 /// A service that is gone when this is dropped.
@@ -77,7 +77,7 @@ async fn real_systemd_restarts_berth_and_no_container_notices() {
     let mut rig = Rig::start().await;
     rig.put("steady", &pod("steady").container("main", &FOREVER));
     let main = id(&rig.until_ready("steady").await, "main");
-    let before = first_process(&main);
+    let before = processes(&main);
     rig.node.stop().await.unwrap();
 
     let service = Service::install(&rig.node);
@@ -85,11 +85,11 @@ async fn real_systemd_restarts_berth_and_no_container_notices() {
     service.tell("start");
     assert_eq!(service.property("SubState"), "running");
     let started = rig.until_ready("steady").await;
-    assert_eq!((id(&started, "main"), first_process(&main)), (main.clone(), before));
+    assert_eq!((id(&started, "main"), processes(&main)), (main.clone(), before.clone()));
 
     service.tell("restart");
     let restarted = rig.until_ready("steady").await;
-    assert_eq!((id(&restarted, "main"), first_process(&main)), (main.clone(), before));
+    assert_eq!((id(&restarted, "main"), processes(&main)), (main.clone(), before.clone()));
 
     // A berth that stands still says nothing to the watchdog.
     let hung = service.property("MainPID");
@@ -98,7 +98,7 @@ async fn real_systemd_restarts_berth_and_no_container_notices() {
     rig.until_machine("systemd started another berth", another).await;
     rig.until_machine("berth is up", || service.property("SubState") == "running").await;
     let recovered = rig.until_ready("steady").await;
-    assert_eq!((id(&recovered, "main"), first_process(&main)), (main.clone(), before));
+    assert_eq!((id(&recovered, "main"), processes(&main)), (main.clone(), before));
 
     service.tell("stop");
     assert_eq!(

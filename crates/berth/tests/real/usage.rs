@@ -12,7 +12,7 @@ use testkit::tls::TlsClient;
 use tokio::time::{Instant, sleep};
 
 use crate::port::{served, served_with};
-use crate::rig::{FOREVER, deadline, uid};
+use crate::rig::{FOREVER, Rig, deadline, uid};
 
 #[tokio::test]
 async fn real_usage_of_a_pod_is_in_the_summary() {
@@ -71,25 +71,26 @@ async fn real_what_a_file_system_has_counted_is_in_the_summary() {
     let pod = rig.until_ready("counted").await;
     rig.sh(&pod, "main", "mkdir /v/d && dd if=/dev/zero of=/v/d/f bs=1M count=3 2>/dev/null && sync").await;
     let path = disk.point().join(uid(&pod)).join("volumes/kubernetes.io~empty-dir/v");
-    for round in ["at first", "after kill -9"] {
-        if round != "at first" {
-            rig.node.kill().await.unwrap();
-            rig.node.start().unwrap();
-            rig.until_up().await;
-        }
-        let give_up = Instant::now() + deadline();
-        // Right after a start nobody listens yet, and then the volume is looked through.
-        while !is_counted(&client, &rig.full("counted"), &path).await {
-            assert!(Instant::now() < give_up, "{round}:\n{}", rig.node.log_tail());
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
+    until_counted(&rig, &client, &path, "at first").await;
+    rig.node.kill().await.unwrap();
+    rig.node.start().unwrap();
+    rig.until_up().await;
+    until_counted(&rig, &client, &path, "after kill -9").await;
     rig.remove("counted");
     rig.until_gone("counted", &uid(&pod)).await;
     let noted = || fs::read_to_string("/etc/projects").unwrap_or_default();
     rig.until_machine("the project is released", || !noted().contains(&uid(&pod))).await;
     drop(disk);
     rig.finish().await;
+}
+
+/// Waits until the volume is counted. Right after a start nobody listens yet, and then it is looked through.
+async fn until_counted(rig: &Rig, client: &TlsClient, path: &Path, when: &str) {
+    let give_up = Instant::now() + deadline();
+    while !is_counted(client, &rig.full("counted"), path).await {
+        assert!(Instant::now() < give_up, "{when}:\n{}", rig.node.log_tail());
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Whether the agent has asked file systems what they have counted. What it tells of the pod's volume is right in any case.

@@ -129,11 +129,9 @@ mod tests {
 
     #[test]
     fn retries() {
-        assert_eq!(
-            (retry(1, None), retry(2, None)),
-            (Duration::from_millis(200), Duration::from_millis(400))
-        );
-        assert_eq!(retry(u32::MAX, Some(secs(1))), secs(7));
+        let waits: Vec<u128> = (1..9).map(|n| retry(n, None).as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 7000, 7000]);
+        assert_eq!(retry(u32::MAX, Some(secs(1))), RETRIES.longest());
         assert_eq!((retry(1, Some(secs(3))), retry(1, Some(secs(3600)))), (secs(3), LONGEST_ASKED));
     }
 }

@@ -8,7 +8,7 @@ use task::events::Recorder;
 use volume::claim::VolumeMode;
 
 use crate::disk::DiskError;
-use crate::drivers::Drivers;
+use crate::drivers::{Drivers, Registered};
 use crate::error::VolumeError;
 use crate::layout::{Layout, VolumeId, published_in};
 use crate::plan::Target;
@@ -44,13 +44,20 @@ impl VolumesConfig {
         })
     }
 
+    /// The driver of this name.
+    ///
+    /// # Errors
+    /// If it is not registered.
+    pub(crate) fn registered(&self, driver: &str) -> Result<Registered, VolumeError> {
+        self.drivers.get(driver).ok_or_else(|| VolumeError::NotRegistered(driver.to_owned()))
+    }
+
     /// The driver of the volume, and what it can.
     ///
     /// # Errors
     /// If it is not registered, or does not say.
     pub(crate) async fn driver(&self, volume: &VolumeId) -> Result<(Driver, Capabilities), VolumeError> {
-        let registered = self.drivers.get(&volume.driver);
-        let registered = registered.ok_or_else(|| VolumeError::NotRegistered(volume.driver.clone()))?;
+        let registered = self.registered(&volume.driver)?;
         let capabilities = registered.capabilities().await?.clone();
         Ok((registered.driver, capabilities))
     }

@@ -135,9 +135,7 @@ impl Volumes {
         let turn = self.turn_if_whole(volume, target).await.map_err(ExpandError::Volume)?;
         // A driver that is asked for a volume that was just taken away says that it does not exist, which would count for ever.
         let Some(_turn) = turn else { return Err(ExpandError::NotThere(volume.clone())) };
-        let registered = self.config.drivers.get(&volume.driver);
-        let registered = registered
-            .ok_or_else(|| ExpandError::Volume(VolumeError::NotRegistered(volume.driver.clone())))?;
+        let registered = self.config.registered(&volume.driver).map_err(ExpandError::Volume)?;
         let capabilities = registered.capabilities().await;
         let capabilities = capabilities.map_err(|error| ExpandError::Volume(error.into()))?;
         if !capabilities.has(Capability::Expand) {

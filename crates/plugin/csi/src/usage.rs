@@ -1,12 +1,9 @@
 //! How full volumes are, as their drivers say.
 
 use pluginapi::csi::{Capability, Usage as Numbers};
-use task::blocking;
 use types::PodUid;
 
-use crate::disk;
 use crate::error::VolumeError;
-use crate::layout::VolumeId;
 use crate::volumes::Volumes;
 
 /// What a driver says of a volume.
@@ -36,16 +33,9 @@ impl Volumes {
     /// # Errors
     /// If the driver is not registered, has too many such questions already, or answers with an error.
     pub async fn usage(&self, pod: &PodUid, name: &str) -> Result<Option<Usage>, VolumeError> {
-        let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
-        let found = blocking::with_deadline("look for volume", self.config.deadline, move || {
-            disk::called(&layout, &of, &called)
-        });
-        let nobody = || VolumeId { driver: "?".to_owned(), handle: name.to_owned() };
-        let found = found.await.map_err(|source| VolumeError::Hung { volume: nobody(), source })??;
-        let Some((target, volume)) = found else { return Ok(None) };
+        let Some((target, volume)) = self.find(pod, name).await? else { return Ok(None) };
         let path = self.config.published_path(&target)?;
-        let registered = self.config.drivers.get(&volume.driver);
-        let registered = registered.ok_or_else(|| VolumeError::NotRegistered(volume.driver.clone()))?;
+        let registered = self.config.registered(&volume.driver)?;
         let capabilities = registered.capabilities().await?;
         if !capabilities.has(Capability::VolumeStats) {
             return Ok(None);

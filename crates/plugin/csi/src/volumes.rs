@@ -61,12 +61,25 @@ impl Volumes {
     /// Which volume the pod calls `name`, if that was made whole for it; asks nobody. It need not be there any more. What cannot
     /// be looked at is none.
     pub async fn called(&self, pod: &PodUid, name: &str) -> Option<VolumeId> {
+        let (_, volume) = self.find(pod, name).await.ok()??;
+        Some(volume)
+    }
+
+    /// As [`Volumes::called`], with where the pod has it.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub(crate) async fn find(
+        &self,
+        pod: &PodUid,
+        name: &str,
+    ) -> Result<Option<(Target, VolumeId)>, VolumeError> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
         let found = blocking::with_deadline("look for volume", self.config.deadline, move || {
             disk::called(&layout, &of, &called)
         });
-        let (_, volume) = found.await.ok()?.ok()??;
-        Some(volume)
+        let nobody = || VolumeId { driver: "?".to_owned(), handle: name.to_owned() };
+        Ok(found.await.map_err(|source| VolumeError::Hung { volume: nobody(), source })??)
     }
 
     /// The SELinux label that the volume is mounted with that the pod calls `name`, if it is mounted with one.

@@ -110,6 +110,10 @@ mod tests {
         assert_eq!(rests, [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 122_000, 122_000]);
         back_off.succeeded(&"v");
         assert!(!back_off.has_failed(&"v"));
+        let short = Doubling::new(FIRST, Duration::from_millis(700));
+        assert_eq!(back_off.failed("v", "no", [now, now], short), FIRST);
+        assert_eq!(back_off.failed("v", "no", [now, now], short).as_millis(), 700);
+        back_off.succeeded(&"v");
         let rests = (0..7).map(|_| back_off.failed("v", "no", [now, now], LOOKS).as_millis());
         assert_eq!(rests.collect::<Vec<_>>(), [500, 1000, 2000, 4000, 8000, 10000, 10000]);
     }

@@ -162,6 +162,14 @@ impl Instance {
         Ok(())
     }
 
+    /// Whether the number is another instance's by now.
+    #[cfg(test)]
+    pub(super) fn is_succeeded(&self) -> bool {
+        let written = std::fs::read(self.register_file()).ok();
+        let owner = written.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
+        owner.is_some_and(|owner| owner.dir != self.dir)
+    }
+
     fn register_file(&self) -> PathBuf {
         Path::new(REGISTER).join(format!("{}.json", self.name()))
     }
@@ -227,5 +235,31 @@ impl Instance {
 
     pub(crate) fn bridge_exists(&self) -> bool {
         Path::new("/sys/class/net").join(self.name()).exists()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containerd::remove;
+
+    #[test]
+    fn real_numbers_are_taken_and_given_back_side_by_side() {
+        let take_and_give_back = || {
+            for _ in 0..10 {
+                let dir = tempfile::tempdir().unwrap();
+                let instance = {
+                    let _lock = Instance::lock().unwrap();
+                    Instance::claim(dir.path(), Driver::Cgroupfs).unwrap()
+                };
+                assert!(instance.register_file().exists(), "{} is written down", instance.name());
+                remove(&instance).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(take_and_give_back);
+            }
+        });
     }
 }

@@ -17,7 +17,7 @@ use worker::Table;
 
 use super::ClusterDrivers;
 use super::found::{Shown, ToMount, source};
-use super::which::{is_of_claim, is_read_only, wake_waiting};
+use super::specs::{is_of_claim, is_read_only, wake_waiting};
 
 /// Where programs are looked for if the environment does not say.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -245,4 +245,11 @@ mod tests {
             assert_eq!(is, unfit, "after {secs} s");
         }
     }
+
+    #[test]
+    fn pauses() {
+        let all: Vec<u128> =
+            [1, 2, 3, 8, 9, 1000].into_iter().map(|failures| RETRIES.after(failures).as_millis()).collect();
+        assert_eq!(all, [200, 400, 800, 25_600, 30_000, 30_000]);
+    }
 }

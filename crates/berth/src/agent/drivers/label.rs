@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use config::{Gate, Gates};
+use intree::Plugin;
 use telemetry::metrics::{Gauge, Registry, Stability};
 use types::Pod;
 use types::corev1::{PersistentVolume, PersistentVolumeSpec};
@@ -148,8 +149,8 @@ fn plugin(volume: &PersistentVolume) -> String {
     let spec = volume.spec.as_ref();
     let has = |is: fn(&PersistentVolumeSpec) -> bool| spec.is_some_and(is);
     match () {
-        () if has(|spec| spec.iscsi.is_some()) => "kubernetes.io/iscsi".to_owned(),
-        () if has(|spec| spec.fc.is_some()) => "kubernetes.io/fc".to_owned(),
+        () if has(|spec| spec.iscsi.is_some()) => Plugin::Iscsi.qualified_name(),
+        () if has(|spec| spec.fc.is_some()) => Plugin::Fc.qualified_name(),
         () => {
             let csi = spec.and_then(|spec| spec.csi.as_ref());
             csi::qualified_name(csi.map(|csi| &*csi.driver).unwrap_or_default())

@@ -11,7 +11,7 @@ use types::k8s::api::storage::v1::CSIDriver;
 use types::{Event, Pod, PodRef, PodUid, pod, reason};
 
 use super::ClusterDrivers;
-use super::which::is_of_driver;
+use super::specs::is_of_driver;
 
 /// When the volumes of each pod were published last, by their names in it.
 pub(super) struct Renewals {

@@ -1,4 +1,4 @@
-//! Which volumes are of claims and of drivers, and which pods have some.
+//! What pods' specs say of volumes: which are of claims and of drivers, and who has some.
 
 use types::corev1::Volume;
 use types::{Pod, pod};
