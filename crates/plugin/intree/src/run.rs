@@ -14,6 +14,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use linux::PathError;
+use linux::mountinfo::MountTable;
 use rustix::fs::{FlockOperation, SeekFrom};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -169,6 +170,22 @@ impl Commands {
     /// How many commands ended that were waited for no longer, as that changes.
     pub(crate) fn late_ends(&self) -> watch::Receiver<u64> {
         self.late_ends.subscribe()
+    }
+
+    /// What still runs for each of `keys`, and what is mounted then. In the other order, what ends between the two would be
+    /// seen in neither, and be done twice.
+    ///
+    /// # Errors
+    /// As the file system answers.
+    pub(crate) fn look<const N: usize>(
+        &self,
+        keys: [Option<Key>; N],
+    ) -> Result<([Option<String>; N], MountTable), PathError> {
+        let mut running = [const { None }; N];
+        for (running, key) in running.iter_mut().zip(&keys) {
+            *running = key.as_ref().map(|key| self.running(key)).transpose()?.flatten();
+        }
+        Ok((running, MountTable::read()?))
     }
 
     /// What still runs for `key`; none if nothing does.

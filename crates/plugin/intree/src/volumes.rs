@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use types::reason::event;
 use types::{Event, PodUid};
 
-use crate::disk::{self, Here};
+use crate::disk::{self, DiskError, Here};
 use crate::error::{TakeDownError, VolumeError};
 use crate::layout::{Device, Layout, Target};
 use crate::machine::Machine;
 use crate::owner::{Owners, Turn};
-use crate::run::Commands;
+use crate::run::{Commands, Key};
 use crate::wanted::{Kind, Wanted};
 
 pub use grow::Growth;
@@ -81,6 +81,13 @@ struct Turns {
     device: Option<Turn>,
     #[expect(dead_code, reason = "it is held")]
     target: Option<Turn>,
+}
+
+/// For what commands at a volume are run: all but one, and the one that unmounts by force, which does not wait for another
+/// that hangs.
+fn keys(layout: &Layout, target: &Target) -> Result<[Key; 2], DiskError> {
+    let path = layout.target(target)?;
+    Ok([Key::of(&path), Key::of(&path.join("by force"))])
 }
 
 impl Volumes {

@@ -1,18 +1,18 @@
 //! Taking a volume away from a pod.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use linux::mountinfo::MountTable;
 use volume::claim::VolumeMode;
 
 use super::driver::unmounted;
-use super::{Turns, Volumes};
+use super::{Turns, Volumes, keys};
 use crate::disk::{self, Above, Note, Seen};
 use crate::error::VolumeError;
 use crate::layout::{Plugin, Target};
 use crate::plan::{self, Step, TargetShown};
-use crate::run::{CommandError, Key};
+use crate::run::CommandError;
 use crate::{nfs, refs};
 
 /// After how long a file system of the network is unmounted by force.
@@ -120,11 +120,8 @@ impl Volumes {
     ) -> Result<((Seen, Option<String>), Turns), VolumeError> {
         let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), target.clone());
         self.blocking("look at volume", target, turns, move || {
-            let mounts = MountTable::read()?;
-            let seen = disk::look_target(&layout, &of, &mounts)?;
-            let key = Key::of(&layout.target(&of)?);
-            let running = commands.running(&key)?;
-            Ok((seen, running))
+            let ([runs, unmounts], mounts) = commands.look(keys(&layout, &of)?.map(Some))?;
+            Ok((disk::look_target(&layout, &of, &mounts)?, runs.or(unmounts)))
         })
         .await
     }
@@ -156,13 +153,13 @@ impl Volumes {
         point: PathBuf,
         turns: Turns,
     ) -> Result<Turns, VolumeError> {
-        let path = self.config.layout.target(target)?;
+        let [plain, forced] = keys(&self.config.layout, target)?;
         let patience = PATIENCE.min(self.config.deadline / 2);
-        let plain = self.commands.run_or_kill(&Key::of(&path), &nfs::unmount(&point, false), patience).await;
-        let unmounted = match plain {
+        let unmounted = match self.commands.run_or_kill(&plain, &nfs::unmount(&point, false), patience).await
+        {
             Err(CommandError::Late { .. }) => {
                 tracing::warn!(volume = %target, "A file system does not answer and is unmounted by force");
-                self.commands.run(&forced(&path), &nfs::unmount(&point, true), patience).await
+                self.commands.run(&forced, &nfs::unmount(&point, true), patience).await
             }
             unmounted => unmounted,
         };
@@ -172,9 +169,4 @@ impl Volumes {
         let (is_gone, turns) = self.blocking("look at volume", target, turns, is_gone).await?;
         if is_gone { Ok(turns) } else { Err(error.into()) }
     }
-}
-
-/// Unmounting by force does not wait for the command that hangs.
-fn forced(path: &Path) -> Key {
-    Key::of(&path.join("by force"))
 }

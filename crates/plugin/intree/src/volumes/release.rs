@@ -1,6 +1,5 @@
 //! Releasing a device that no pod has any more.
 
-use linux::mountinfo::MountTable;
 use volume::claim::VolumeMode;
 
 use super::driver::unmounted;
@@ -26,8 +25,7 @@ impl Volumes {
             let (shown, running);
             ((shown, running), turns) = self
                 .blocking("look at device", device, turns, move || {
-                    let mounts = MountTable::read()?;
-                    let running = commands.running(&Key::of(&layout.device(&of)))?;
+                    let ([running], mounts) = commands.look([Some(Key::of(&layout.device(&of)))])?;
                     Ok((disk::look_device(&layout, &of, &mounts, its.as_ref())?, running))
                 })
                 .await?;

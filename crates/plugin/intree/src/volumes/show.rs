@@ -13,7 +13,7 @@ use types::event::Event;
 use volume::claim::VolumeMode;
 use volume::{giving, ownership, selinux};
 
-use super::{Turns, Volumes};
+use super::{Turns, Volumes, keys};
 use crate::disk::{self, Above, Note};
 use crate::error::VolumeError;
 use crate::flexvolume::Capabilities;
@@ -117,39 +117,41 @@ impl Volumes {
         let may_differ = wanted.is_labelled() && !is_device && !progress.done.contains(&Step::MountDevice);
         let (layout, commands, of) = (self.config.layout.clone(), self.commands.clone(), wanted.clone());
         self.blocking("look at volume", &wanted.target, turns, move || {
-            let mounts = MountTable::read()?;
+            let its_device = of.device().filter(|_| has_device);
+            let [of_target, by_force] = keys(&layout, &of.target)?.map(Some);
+            let of_device = its_device.as_ref().map(|device| Key::of(&layout.device(device)));
+            let ([runs, unmounts, at_device], mounts) = commands.look([of_target, by_force, of_device])?;
+            let mut running = runs.or(unmounts);
             let seen = disk::look_target(&layout, &of.target, &mounts)?;
             let on = match &of.kind {
                 Kind::Local(local) if is_device => {
                     if !seen.shown.mounted {
                         local.has_device()?;
                     }
-                    of.device()
+                    its_device
                 }
                 // What is mounted is not looked for any more: its disk may be away.
                 Kind::Local(_) if seen.shown.mounted => disk::device_of(&layout, &of.target, &mounts)?,
                 Kind::Local(local) => match local.form()? {
-                    Form::Device => of.device(),
+                    Form::Device => its_device,
                     Form::Directory => None,
                 },
-                _ => of.device().filter(|_| has_device),
+                _ => its_device,
             };
-            let mut running = commands.running(&key(&layout, &of)?)?;
             let mounted = seen.shown.mounted || is_mounted && seen.shown.directory;
             // A link is made together with the directory that it is in.
             let directory = seen.shown.directory || is_device;
             let target = TargetShown { busy: running.is_some(), mounted, directory, ..seen.shown };
             let (mut device, mut other_label) = (None, None);
             if let Some(on) = &on {
-                let its = commands.running(&Key::of(&layout.device(on)))?;
                 let shown = disk::look_device(&layout, on, &mounts, Some(&of.target))?;
                 let mounted = shown.mounted || is_device_mounted && shown.directory;
                 if may_differ && mounted && !target.mounted {
                     let label = disk::label_of_device(&layout, on, &mounts, &of.target)?;
                     other_label = (label != of.label).then(|| label.unwrap_or_default());
                 }
-                device = Some(DeviceShown { busy: its.is_some(), mounted, ..shown });
-                running = running.or(its);
+                device = Some(DeviceShown { busy: at_device.is_some(), mounted, ..shown });
+                running = running.or(at_device);
             }
             Ok(Look { target, device, on, point: seen.point, running, other_label })
         })
@@ -250,7 +252,7 @@ impl Volumes {
         point: PathBuf,
         turns: Turns,
     ) -> Result<Turns, VolumeError> {
-        let key = key(&self.config.layout, wanted)?;
+        let [key, _] = keys(&self.config.layout, &wanted.target)?;
         let Err(error) = self.commands.run(&key, command, self.config.deadline).await else {
             return Ok(turns);
         };
@@ -362,11 +364,6 @@ impl Volumes {
             (Ok(_), _) => Ok(turns),
         }
     }
-}
-
-/// For what commands at a volume are run.
-pub(super) fn key(layout: &Layout, wanted: &Wanted) -> Result<Key, VolumeError> {
-    Ok(Key::of(&layout.target(&wanted.target)?))
 }
 
 fn is_readable(disk: &Path) -> std::io::Result<()> {

@@ -94,6 +94,43 @@ async fn take_down(world: &World, pod: &str) {
     }
 }
 
+/// The command of an earlier life ends at any moment of the look that this one takes.
+#[tokio::test]
+async fn real_what_ends_while_it_is_looked_for_is_not_done_twice() {
+    let mut world = World::new();
+    let (gate, export) = (world.root.join("gate"), world.directory("export"));
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    // Only the first one is held up.
+    let script = format!(
+        "for last; do :; done
+        [ $(grep -c ^mount {}) -gt 1 ] || read x < {}
+        exec /bin/mount --bind {} $last",
+        world.root.join("called").display(),
+        gate.display(),
+        export.display()
+    );
+    world.program("mount", &script);
+    let wanted = world.nfs("a");
+    for round in 0..40 {
+        let path = gate.clone();
+        // It can be opened once the command reads.
+        let opened =
+            tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(path).unwrap());
+        let mut opened = tokio::select! {
+            opened = opened => opened.unwrap(),
+            shown = world.volumes.prepare(&wanted) => panic!("the command has ended: {shown:?}"),
+        };
+        world.restart();
+        opened.write_all(b"\n").unwrap();
+        prepare(&world, &wanted).await;
+        let called = world.called();
+        assert_eq!(called.len(), 1, "round {round}: {called:?}");
+        assert_eq!(mounts_below(&world.root.join("root/pods/a")).len(), 1, "round {round}");
+        take_down(&world, "a").await;
+    }
+}
+
 #[tokio::test]
 async fn real_killed_between_any_two_steps() {
     let mut world = World::new();

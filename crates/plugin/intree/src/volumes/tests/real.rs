@@ -268,7 +268,7 @@ fn root_of(world: &World, pod: &str) -> PathBuf {
 }
 
 fn is_running(world: &World, path: &Path) -> bool {
-    world.volumes.commands.running(&crate::run::Key::of(path)).unwrap().is_some()
+    world.volumes.commands.running(&Key::of(path)).unwrap().is_some()
 }
 
 #[tokio::test]
