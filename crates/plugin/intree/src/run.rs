@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use linux::PathError;
@@ -159,12 +160,14 @@ pub(crate) struct Commands {
     search_path: OsString,
     /// How many ended that were waited for no longer.
     late_ends: watch::Sender<u64>,
+    /// Held while files are looked at, made and removed: between the two, a name could become another file's.
+    files: Arc<Mutex<()>>,
 }
 
 impl Commands {
     /// Commands that are looked for in `search_path`, and whose files are in `dir`.
     pub(crate) fn new(dir: PathBuf, search_path: OsString) -> Self {
-        Self { dir, search_path, late_ends: watch::Sender::default() }
+        Self { dir, search_path, late_ends: watch::Sender::default(), files: Arc::default() }
     }
 
     /// How many commands ended that were waited for no longer, as that changes.
@@ -194,6 +197,7 @@ impl Commands {
     /// As the file system answers.
     pub(crate) fn running(&self, key: &Key) -> Result<Option<String>, PathError> {
         let path = self.dir.join(&key.0);
+        let _only = hold(&self.files);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(PathError::on("open", &path))?,
@@ -259,12 +263,13 @@ impl Commands {
         note.truncate(NOTE_LIMIT as usize);
         // Without it the lock still says that something runs.
         let _ = lock.write_all_at(&note, 0);
-        let ((told, ended), late_ends) = (oneshot::channel(), self.late_ends.clone());
+        let (told, ended) = oneshot::channel();
+        let (late_ends, files) = (self.late_ends.clone(), Arc::clone(&self.files));
         // It goes on when nobody waits any more: a command whose output nobody reads would be killed by it.
         tokio::spawn(async move {
             let result = attend(child, reader, killed_after).await;
             // Nobody else waits for what it may have left behind.
-            let _ = fs::remove_file(path);
+            remove(&files, &lock, &path);
             drop(lock);
             if told.send(result).is_err() {
                 late_ends.send_modify(|count| *count += 1);
@@ -300,6 +305,7 @@ impl Commands {
     fn lock(&self, key: &Key) -> Result<(File, PathBuf), CommandError> {
         linux::fs::create_dir_all(&self.dir, 0o700)?;
         let path = self.dir.join(&key.0);
+        let _only = hold(&self.files);
         loop {
             let open = OpenOptions::new()
                 .read(true)
@@ -321,15 +327,24 @@ impl Commands {
                 },
                 Err(errno) => return Err(PathError::on("lock", &path)(errno).into()),
             }
-            // It may have been removed between the two, at the end of the one before.
-            let is_same = fs::symlink_metadata(&path)
-                .is_ok_and(|now| file.metadata().is_ok_and(|meta| meta.ino() == now.ino()));
-            if is_same {
-                file.set_len(0).map_err(PathError::on("empty", &path))?;
-                rustix::fs::seek(&file, SeekFrom::Start(NOTE_LIMIT)).map_err(PathError::on("seek", &path))?;
-                return Ok((file, path));
-            }
+            file.set_len(0).map_err(PathError::on("empty", &path))?;
+            rustix::fs::seek(&file, SeekFrom::Start(NOTE_LIMIT)).map_err(PathError::on("seek", &path))?;
+            return Ok((file, path));
         }
+    }
+}
+
+fn hold(files: &Mutex<()>) -> MutexGuard<'_, ()> {
+    files.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes `file` at `path`, unless the next command has a file of its own there already.
+fn remove(files: &Mutex<()>, file: &File, path: &Path) {
+    let _only = hold(files);
+    let is_same =
+        fs::symlink_metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()));
+    if is_same {
+        let _ = fs::remove_file(path);
     }
 }
 

@@ -117,6 +117,30 @@ async fn late_ones_go_on_or_are_killed() {
     assert!(matches!(error, CommandError::StillRuns(_)), "{error}");
 }
 
+/// One ends, and what it left behind goes on; the next one has begun before all of that was seen.
+#[tokio::test]
+async fn the_end_of_one_does_not_hide_the_next() {
+    let world = World::new();
+    let (here, gate) = (world.fifo("here"), world.fifo("gate"));
+    world.program("daemon", &format!("cat {} & echo here > {}", gate.display(), here.display()));
+    world.program("hang", &format!("echo here > {}; exec cat {}", here.display(), gate.display()));
+    let mut ends = world.commands.late_ends();
+    for program in ["daemon", "hang"] {
+        let (key, command) = (key(), Command::new(program));
+        tokio::select! {
+            result = world.commands.run(&key, &command, LONG) => panic!("{result:?}"),
+            text = line(&here) => assert_eq!(text, "here\n"),
+        }
+        while program == "daemon" && world.commands.running(&key).unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+    timeout(LONG, ends.changed()).await.unwrap().unwrap();
+    let running = world.commands.running(&key()).unwrap();
+    assert!(running.is_some_and(|running| running.starts_with("`hang`")));
+    fs::write(&gate, "\n").unwrap();
+}
+
 #[tokio::test]
 async fn what_a_command_leaves_behind_is_not_waited_for() {
     let world = World::new();
