@@ -233,6 +233,12 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
             cgroup: settings::pod_cgroup(config, &here.machine),
         },
     );
+    let under_way = executor.under_way();
+    supervisor.spawn_finishing("starts", |shutdown| async move {
+        shutdown.cancelled().await;
+        under_way.all_ended().await;
+        Ok(())
+    });
     let probe_registry = metrics::of_probes();
     let (prober, wheel) = Prober::new(
         // Like a start, each is a process that the runtime makes.

@@ -9,12 +9,12 @@ use testkit::fake::{Code, Fault, FaultGuard, Match};
 use testkit::pod::{PodBuilder, pod};
 use tokio::time::{Instant, timeout};
 
-use crate::rig::{Rig, full};
+use crate::rig::{DEADLINE, Rig, full};
 
 /// How soon `berth why` has to name a call.
 const NAMED_WITHIN: Duration = Duration::from_secs(1);
 /// How soon another pod has to start and to stop: each takes milliseconds, on a machine that has nothing else to do.
-const PROMPT: Duration = Duration::from_secs(3);
+const PROMPT: Duration = Duration::from_secs(10);
 /// What a fault says.
 const MESSAGE: &str = "shim disconnected";
 
@@ -232,6 +232,39 @@ async fn a_start_that_hangs_is_given_up_when_its_pod_is_removed() {
     {
         giving_up(call).await;
     }
+}
+
+/// containerd may keep a container for ever if its start is cut short.
+#[tokio::test]
+async fn a_start_under_way_goes_on_when_its_pod_is_removed() {
+    let rig = Rig::start().await;
+    let guard = raise(&rig, "StartContainer", "web", Fault::Hang);
+    rig.put(&pod("web"));
+    is_named(&rig, "StartContainer", "web").await;
+    rig.remove("web");
+    rig.until_why("web", "stopping", |why| why["step"] == "Stopping").await;
+    drop(guard);
+    rig.until_gone("web").await;
+    let journal = rig.journal("web");
+    assert!(journal.contains(&"StopContainer main".to_owned()), "{journal:?}");
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_start_under_way_goes_on_when_berth_ends() {
+    let mut rig = Rig::start().await;
+    let guard = raise(&rig, "StartContainer", "web", Fault::Hang);
+    rig.put(&pod("web"));
+    is_named(&rig, "StartContainer", "web").await;
+    rig.tell_to_end();
+    rig.until("berth is ending", DEADLINE, || rig.get("/pods"), Value::is_null).await;
+    drop(guard);
+    assert!(rig.ended().await.success());
+    assert!(rig.runtime.read(|store| store.is_running("web-node", "main")));
+    rig.launch();
+    rig.until_ready("web").await;
+    assert_eq!(rig.runtime.read(|store| store.starts("web-node", "main")), 1);
+    rig.assert_proper();
 }
 
 #[tokio::test]

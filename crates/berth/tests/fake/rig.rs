@@ -157,15 +157,19 @@ impl Rig {
         child.wait().unwrap();
     }
 
-    /// Asks berth to end, as systemd does.
-    pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        let mut child = self.berth.take().expect("berth was started");
-        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-        timeout(DEADLINE, ended).await.expect("berth ends").unwrap()
+    /// Tells berth to end, as systemd does.
+    pub(crate) fn tell_to_end(&self) {
+        let berth = self.berth.as_ref().expect("berth was started");
+        kill_process(Pid::from_child(berth), Signal::TERM).unwrap();
     }
 
-    /// Waits until berth ends by itself.
+    /// Tells berth to end, and waits until it has.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.tell_to_end();
+        self.ended().await
+    }
+
+    /// Waits until berth ends.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.berth.take().expect("berth was started");
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());

@@ -242,6 +242,22 @@ impl Rig {
         assert!(links().iter().all(|name| !name.starts_with(&link)), "a link to a log of {name}");
     }
 
+    /// Waits until the runtime has no pod. One that no source knows any more is stopped, and the API does not show it.
+    async fn until_runtime_empty(&mut self) {
+        let give_up = Instant::now() + deadline();
+        loop {
+            let left = self.runtime.list_pods().await.unwrap();
+            if left.is_empty() {
+                return;
+            }
+            self.node.check_alive().unwrap();
+            let (why, log) = (self.get("/why").await, self.node.log_tail());
+            eprintln!("{:?} {left:?}", Instant::now());
+            assert!(Instant::now() < give_up, "in the runtime: {left:#?}\nwhy: {why:#}\n{log}");
+            sleep(asked_every()).await;
+        }
+    }
+
     /// The directory of pods' logs.
     pub(crate) fn logs(&self) -> PathBuf {
         self.node.root().parent().unwrap().join("logs")
@@ -263,7 +279,7 @@ impl Rig {
         for (name, uid) in uids {
             self.until_gone(&name, &uid).await;
         }
-        assert_eq!(self.runtime.list_pods().await.unwrap(), [], "pods in the runtime");
+        self.until_runtime_empty().await;
         self.node.stop().await.unwrap();
         self.node.unmount_root().unwrap();
         self.containerd.stop().await.unwrap();

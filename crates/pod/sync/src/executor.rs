@@ -27,6 +27,7 @@ use crate::crash::{CrashBackOff, CrashDelays};
 use crate::dead::DeadContainers;
 use crate::metrics::Metrics;
 use crate::plan::{Plan, PlanInput, Sandbox, plan};
+use crate::underway::UnderWay;
 use crate::userns::{UserNamespaces, UserNsError};
 
 /// How long the start of one pod counts against the number of parallel ones.
@@ -193,6 +194,7 @@ pub struct Executor {
     pub(crate) settings: Settings,
     pub(crate) crash: CrashBackOff,
     pub(crate) starts: Slots,
+    pub(crate) under_way: UnderWay,
     /// What each pod's cgroup and files are up to.
     followed: Mutex<HashMap<PodUid, Followed>>,
 }
@@ -211,10 +213,17 @@ impl Executor {
         Self {
             crash: CrashBackOff::new(settings.crash_delays),
             starts: Slots::new(settings.parallel_starts, START_HOLD),
+            under_way: UnderWay::default(),
             followed: Mutex::default(),
             needs,
             settings,
         }
+    }
+
+    /// The starts of containers that are under way.
+    #[must_use]
+    pub fn under_way(&self) -> UnderWay {
+        self.under_way.clone()
     }
 
     /// One round towards the spec of `pod`. May be dropped at any await.

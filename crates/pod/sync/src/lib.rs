@@ -22,6 +22,7 @@ pub mod plan;
 mod sandbox;
 mod start;
 mod stop;
+mod underway;
 mod userns;
 
 mod metrics;
@@ -31,4 +32,5 @@ pub use dead::DeadContainers;
 pub use executor::{Executor, Needs, PodCgroup, Settings, SyncError, Synced};
 pub use files::FileError;
 pub use metrics::Metrics;
+pub use underway::UnderWay;
 pub use userns::{LoadError, UserNamespaces, UserNsError};

@@ -188,8 +188,9 @@ impl Starting<'_> {
         if let Some(ended) = observed.newest(&start.name) {
             executor.crash.restarted(&cell.pod.uid, ended, image_name, jiff::Timestamp::now());
         }
-        runtime
-            .start_container(&id)
+        executor
+            .under_way
+            .start(runtime, &cell.pod.uid, &id)
             .await
             .map_err(|error| StartError::call(waiting::RUN_CONTAINER_ERROR, &error))?;
         tell(event::STARTED, format!("Container started: {}", start.name));
