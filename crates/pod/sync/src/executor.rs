@@ -258,10 +258,11 @@ impl Executor {
     }
 
     /// What the runtime has of the pod, asked for only if that is not known. After a look that failed, what is known
-    /// can be older than what was done.
+    /// can be older than what was done, and so it can once a start has ended that nobody waited for any more.
     pub(crate) async fn known(&self, cell: &PodCell) -> Result<Arc<ObservedPod>, CriError> {
+        let has_started = self.under_way.ended(&cell.pod.uid).await;
         let pending = self.needs.pleg.pending(&cell.pod.uid);
-        let is_stale = pending.is_some_and(|look| look.error.is_some());
+        let is_stale = has_started || pending.is_some_and(|look| look.error.is_some());
         if let Some(observed) = self.needs.pleg.known(&cell.pod).filter(|_| !is_stale) {
             return Ok(observed);
         }

@@ -32,16 +32,11 @@ impl Executor {
         cell: &PodCell,
         grace_seconds: Option<u64>,
     ) -> Result<(), SyncError> {
-        cell.at(Step::Stopping, None, "the end of a start that is under way");
-        let has_started = self.under_way.ended(&cell.pod.uid).await;
         cell.at(Step::Stopping, None, "");
         let none = Arc::default();
         let pod = spec.unwrap_or(&none);
         let grace = grace_seconds.map(|s| i64::try_from(s).unwrap_or(i64::MAX));
-        let mut observed = match has_started {
-            true => self.needs.pleg.refresh(&cell.pod).await?,
-            false => self.known(cell).await?,
-        };
+        let mut observed = self.known(cell).await?;
         loop {
             let termination = crate::plan::termination(pod, &observed, grace);
             // What is being stopped is so until it has been looked at.
