@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use types::{ContainerId, PodUid};
 
 /// How long a start goes on that nobody waits for. One that hangs is given up then.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The starts that are under way. Clones share them.
 #[derive(Clone, Debug, Default)]
