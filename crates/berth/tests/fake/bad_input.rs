@@ -101,7 +101,9 @@ async fn an_unknown_field_is_a_warning_and_its_pod_runs() {
 async fn files_that_are_none() {
     let rig = with_good_pod().await;
     let dir = rig.manifests();
-    File::create(dir.join("huge.yaml")).unwrap().set_len(50 << 20).unwrap();
+    // Not seen before it has its size.
+    File::create(dir.join(".huge")).unwrap().set_len(50 << 20).unwrap();
+    fs::rename(dir.join(".huge"), dir.join("huge.yaml")).unwrap();
     fs::create_dir(dir.join("dir.yaml")).unwrap();
     symlink("loop.yaml", dir.join("loop.yaml")).unwrap();
     symlink("nowhere.yaml", dir.join("dangling.yaml")).unwrap();

@@ -65,6 +65,14 @@ impl Running {
     }
 }
 
+/// As an editor or a deployment tool does it: written beside, then renamed over it. A file that is written in place may be
+/// read while it is empty.
+fn put(dir: &Path, name: &str, content: &str) {
+    let beside = dir.join(format!(".{name}"));
+    fs::write(&beside, content).unwrap();
+    fs::rename(beside, dir.join(name)).unwrap();
+}
+
 #[tokio::test]
 async fn files_come_change_and_go() {
     let dir = tempfile::tempdir().unwrap();
@@ -73,16 +81,13 @@ async fn files_come_change_and_go() {
     let mut run = Running::files(dir.path());
     assert_eq!((run.next().await, run.next().await), ("set a-node".into(), "seen file".into()));
 
-    // As an editor or a deployment tool does it: written beside, then renamed over it.
-    fs::write(at(".b"), web("b", "b:1")).unwrap();
-    fs::rename(at(".b"), at("b.yaml")).unwrap();
+    put(dir.path(), "b.yaml", &web("b", "b:1"));
     assert_eq!(run.next().await, "set b-node");
 
-    fs::write(at(".a"), web("a", "b:2")).unwrap();
-    fs::rename(at(".a"), at("a.yaml")).unwrap();
+    put(dir.path(), "a.yaml", &web("a", "b:2"));
     assert_eq!((run.next().await, run.next().await), ("remove a-node".into(), "set a-node".into()));
 
-    fs::write(at("z-bad"), "a: [").unwrap();
+    put(dir.path(), "z-bad", "a: [");
     let bad = run.problem(Reason::Malformed).await;
     assert!(bad.path.ends_with("/z-bad") && bad.location.is_some(), "{bad}");
     assert_eq!(run.next().await, "seen file in part");
@@ -98,12 +103,12 @@ async fn a_missing_directory_is_seen_empty_and_then_filled() {
     let mut run = Running::files(&path);
     assert_eq!(run.next().await, "seen file");
     fs::create_dir_all(&path).unwrap();
-    fs::write(path.join("a.yaml"), web("a", "b:1")).unwrap();
+    put(&path, "a.yaml", &web("a", "b:1"));
     assert_eq!(run.next().await, "set a-node");
     fs::remove_dir_all(dir.path().join("etc")).unwrap();
     assert_eq!(run.next().await, "remove a-node");
     fs::create_dir_all(&path).unwrap();
-    fs::write(path.join("b.yaml"), web("b", "b:1")).unwrap();
+    put(&path, "b.yaml", &web("b", "b:1"));
     assert_eq!(run.next().await, "set b-node");
 }
 
