@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::fake::Script;
+use testkit::fake::{Script, Store};
 use testkit::pod::pod;
 
 use crate::api_server::ApiRig;
@@ -86,7 +86,9 @@ async fn a_crash_in_the_middle_of_a_deletion() {
         .await;
     bed.server.until_ready("web").await;
     bed.server.delete("web", None).await;
-    bed.rig.until_store("one of two has stopped", |store| store.running_containers("web") == ["main"]).await;
+    let one_has_stopped =
+        |store: &Store| store.running_containers("web") == ["main"] && store.calls("StopContainer") == 2;
+    bed.rig.until_store("both are told, one has stopped", one_has_stopped).await;
     bed.rig.kill();
     bed.rig.launch();
     bed.rig.until_store("it is told again", |store| store.calls("StopContainer") >= 3).await;

@@ -327,9 +327,12 @@ impl Commands {
                 },
                 Err(errno) => return Err(PathError::on("lock", &path)(errno).into()),
             }
-            file.set_len(0).map_err(PathError::on("empty", &path))?;
-            rustix::fs::seek(&file, SeekFrom::Start(NOTE_LIMIT)).map_err(PathError::on("seek", &path))?;
-            return Ok((file, path));
+            // A berth that this one takes the place of, and that is ending, may have removed it between the two.
+            if is_at(&file, &path) {
+                file.set_len(0).map_err(PathError::on("empty", &path))?;
+                rustix::fs::seek(&file, SeekFrom::Start(NOTE_LIMIT)).map_err(PathError::on("seek", &path))?;
+                return Ok((file, path));
+            }
         }
     }
 }
@@ -341,11 +344,13 @@ fn hold(files: &Mutex<()>) -> MutexGuard<'_, ()> {
 /// Removes `file` at `path`, unless the next command has a file of its own there already.
 fn remove(files: &Mutex<()>, file: &File, path: &Path) {
     let _only = hold(files);
-    let is_same =
-        fs::symlink_metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()));
-    if is_same {
+    if is_at(file, path) {
         let _ = fs::remove_file(path);
     }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()))
 }
 
 /// Which command has the lock on `file`; none if it has ended, and only what it has left behind still has it.
