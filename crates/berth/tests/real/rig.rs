@@ -242,15 +242,11 @@ impl Rig {
         assert!(links().iter().all(|name| !name.starts_with(&link)), "a link to a log of {name}");
     }
 
-    /// Waits until the runtime has no pod. One that no source knows any more is stopped, and the API does not show it.
-    async fn until_runtime_empty(&mut self) {
+    /// Waits until the runtime has nothing of the pod. One that no source knows any more is stopped, and the API does not
+    /// show it.
+    pub(crate) async fn until_unobserved(&self, name: &str) {
         let give_up = Instant::now() + deadline();
-        loop {
-            let left = self.runtime.list_pods().await.unwrap();
-            if left.is_empty() {
-                return;
-            }
-            self.node.check_alive().unwrap();
+        while let Some(left) = self.observed(name).await {
             assert!(Instant::now() < give_up, "in the runtime: {left:#?}\n{}", self.node.log_tail());
             sleep(asked_every()).await;
         }
@@ -277,7 +273,7 @@ impl Rig {
         for (name, uid) in uids {
             self.until_gone(&name, &uid).await;
         }
-        self.until_runtime_empty().await;
+        assert_eq!(self.runtime.list_pods().await.unwrap(), [], "pods in the runtime");
         self.node.stop().await.unwrap();
         self.node.unmount_root().unwrap();
         self.containerd.stop().await.unwrap();

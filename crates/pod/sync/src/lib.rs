@@ -7,6 +7,8 @@
 //! a plan out over CRI, stops pods and cleans up after them. Each step is awaited and says where it is in the pod's cell;
 //! any step may be dropped, and the next round goes on from what is there then.
 //!
+//! Tasks: one per StartContainer, which outlives by a few seconds who waits for it ([`UnderWay`]).
+//!
 //! Does not: decide when (`worker`), learn what the runtime did (`pleg`), or derive status (`status`).
 
 mod apiobjects;

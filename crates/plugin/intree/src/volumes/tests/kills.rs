@@ -131,6 +131,31 @@ async fn real_what_ends_while_it_is_looked_for_is_not_done_twice() {
     }
 }
 
+/// What an earlier life unmounts by force would be taken from the pod that gets the volume meanwhile.
+#[tokio::test]
+async fn real_nothing_is_mounted_while_it_is_unmounted_by_force() {
+    let world = World::new();
+    let (here, gate) = (world.root.join("here"), world.root.join("gate"));
+    for fifo in [&here, &gate] {
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    }
+    world.program("umount", &format!("echo > {}; read x < {}", here.display(), gate.display()));
+    let wanted = world.nfs("a");
+    let [_, forced] = keys(&world.volumes.config.layout, &wanted.target).unwrap();
+    let command = crate::nfs::unmount(Path::new("/nowhere"), true);
+    let begun = tokio::task::spawn_blocking(move || fs::read(here).unwrap());
+    tokio::select! {
+        ended = world.volumes.commands.run(&forced, &command, LONG) => panic!("the command has ended: {ended:?}"),
+        _ = begun => {}
+    }
+    for unwanted in [world.volumes.prepare(&wanted).await, world.volumes.prepare(&wanted).await] {
+        assert!(is_running(&unwanted.unwrap_err()));
+    }
+    assert_eq!(world.called().len(), 1, "nothing but what was begun before");
+    fs::write(gate, "\n").unwrap();
+}
+
 #[tokio::test]
 async fn real_killed_between_any_two_steps() {
     let mut world = World::new();
