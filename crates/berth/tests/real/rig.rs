@@ -147,21 +147,27 @@ impl Rig {
 
     /// The pod of the manifest `name` as the API shows it; null if it does not.
     pub(crate) async fn pod(&self, name: &str) -> Value {
+        self.answered(name).await.unwrap_or_default()
+    }
+
+    /// The same; `None` while berth does not answer.
+    async fn answered(&self, name: &str) -> Option<Value> {
         let (pods, full) = (self.get("/pods").await, self.full(name));
-        let items = pods["items"].as_array().cloned().unwrap_or_default();
-        items.into_iter().find(|pod| pod["metadata"]["name"] == full).unwrap_or_default()
+        let mut items = pods["items"].as_array()?.iter();
+        Some(items.find(|pod| pod["metadata"]["name"] == full).cloned().unwrap_or_default())
     }
 
     /// Waits until the API shows the pod as `seen` wants it.
     pub(crate) async fn until(&mut self, name: &str, what: &str, seen: impl Fn(&Value) -> bool) -> Value {
         let give_up = Instant::now() + deadline();
         loop {
-            let pod = self.pod(name).await;
-            if seen(&pod) {
-                return pod;
+            let pod = self.answered(name).await;
+            if let Some(pod) = pod.as_ref().filter(|pod| seen(pod)) {
+                return pod.clone();
             }
             self.node.check_alive().unwrap();
             if Instant::now() > give_up {
+                let pod = pod.unwrap_or_default();
                 let why = self.get(&format!("/why?pod={name}")).await;
                 panic!("not seen: {name}: {what}; the pod: {:#}\nwhy: {why:#}", pod["status"]);
             }
@@ -229,7 +235,8 @@ impl Rig {
     /// Waits until berth and the runtime have nothing of the pod, and nothing of it is on disk.
     pub(crate) async fn until_gone(&mut self, name: &str, uid: &str) {
         self.until(name, "gone", Value::is_null).await;
-        assert!(self.observed(name).await.is_none_or(|pod| pod.containers.is_empty()), "{name} is in CRI");
+        let left = self.observed(name).await.filter(|pod| !pod.containers.is_empty());
+        assert!(left.is_none(), "{name} is in CRI: {left:#?}\n{}", self.node.log_tail());
         let (dir, logs) = (self.node.root().join("pods").join(uid), self.logs());
         let full = format!("default_{}_{uid}", self.full(name));
         self.until_machine("no directory of the pod", || !dir.exists()).await;

@@ -40,9 +40,8 @@ impl<L: Lifecycle> Actor<L> {
         let mut observed = self.lifecycle.observed(&self.cell.pod);
         self.keep_running(&mut observed).await;
         self.until_done(Phase::Terminating, &mut observed).await;
-        self.until_done(Phase::Terminated, &mut observed).await;
+        let removed = self.until_done(Phase::Terminated, &mut observed).await;
         self.cell.at(Step::Done, None, "");
-        let removed = matches!(&*self.orders.borrow(), Order::Stop(stop) if stop.removed);
         if !removed {
             self.cell.phase.send_replace(Phase::Finished);
             self.lifecycle.publish(&self.job());
@@ -100,8 +99,9 @@ impl<L: Lifecycle> Actor<L> {
         }
     }
 
-    /// Repeats the step of `phase` until it succeeds. Orders that come meanwhile can only make it go faster.
-    async fn until_done(&mut self, phase: Phase, observed: &mut watch::Receiver<Arc<ObservedPod>>) {
+    /// Repeats the step of `phase` until it succeeds. Orders that come meanwhile can only make it go faster. Returns
+    /// whether the step was done for a pod that its source had dropped: one dropped meanwhile still has what is kept.
+    async fn until_done(&mut self, phase: Phase, observed: &mut watch::Receiver<Arc<ObservedPod>>) -> bool {
         self.cell.phase.send_replace(phase);
         loop {
             let order = self.orders.borrow_and_update().clone();
@@ -124,14 +124,14 @@ impl<L: Lifecycle> Actor<L> {
             let error = match outcome {
                 Some(Ok(())) => {
                     self.cell.recovered();
-                    return;
+                    return stop.removed;
                 }
                 Some(Err(error)) => error,
                 None => continue,
             };
             let wake = self.note_failure(&error);
             tokio::select! {
-                changed = self.orders.changed() => if changed.is_err() { return },
+                changed = self.orders.changed() => if changed.is_err() { return false },
                 _ = observed.changed() => {}
                 () = self.cell.woken() => {}
                 () = sleep_until(Instant::now() + wake) => {}

@@ -29,6 +29,8 @@ struct Script {
     slow: HashSet<String>,
     /// Pods whose volumes cannot be taken away, until somebody comes.
     dirty: HashSet<String>,
+    /// Pods whose clean-up takes a second.
+    dawdling: HashSet<String>,
     /// When pods are to be looked at again.
     again_in: Option<Duration>,
 }
@@ -103,6 +105,10 @@ impl Lifecycle for Fake {
 
     async fn clean_up(&self, job: &Job, removed: bool) -> Result<(), RoundError> {
         self.note(if removed { "remove" } else { "clean" }, job);
+        let dawdles = self.script.lock().unwrap().dawdling.contains(job.cell.pod.uid.as_str());
+        if dawdles {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         if self.script.lock().unwrap().dirty.contains(job.cell.pod.uid.as_str()) {
             let again_in = Some(Duration::from_secs(3600));
             return Err(RoundError { reason: "FailedKillPod", message: "a driver is away".into(), again_in });
@@ -294,6 +300,18 @@ async fn what_ended_rests_until_its_source_drops_it() {
     assert_eq!(bed.count("forget 1"), 0);
     bed.remove(&a).await;
     bed.until(&["clean 1", "remove 1", "forget 1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_while_it_is_cleaned_up_is_removed_before_it_is_forgotten() {
+    let mut bed = Bed::new(Script { dawdling: HashSet::from(["1".to_owned()]), ..Script::default() });
+    let a = deleting("1", 5);
+    bed.set(a.clone()).await;
+    bed.until(&["stop(Some(5)) 1", "clean 1"]).await;
+    bed.remove(&a).await;
+    bed.until(&["forget 1"]).await;
+    bed.until(&["clean 1", "remove 1", "forget 1"]).await;
+    assert!(bed.table.borrow().pods.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
