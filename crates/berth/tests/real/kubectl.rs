@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use testkit::containerd::{Node, Options};
 use testkit::pod::PodBuilder;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -70,19 +70,38 @@ impl Kubectl {
             .unwrap()
     }
 
-    /// Runs it to its end, with something at its standard input, which then ends; or is held open, as by somebody who
-    /// says nothing more.
-    async fn fed(&self, args: &[&str], input: &str, held: bool) -> Output {
+    /// Runs it to its end, with something at its standard input, which then ends.
+    async fn fed(&self, args: &[&str], input: &str) -> Output {
+        let mut child = self.spawn(args);
+        let mut stdin = child.stdin.take().unwrap();
+        let work = async {
+            let writing = async move { stdin.write_all(input.as_bytes()).await.unwrap() };
+            tokio::join!(writing, child.wait_with_output()).1.unwrap()
+        };
+        timeout(deadline(), work).await.unwrap_or_else(|_| panic!("{args:?} hangs"))
+    }
+
+    /// Runs it to its end, and says something once it has printed a line: what a process prints is lost until containerd
+    /// has attached its output too, which it does after the input. Then the input is held open, as by somebody who says
+    /// nothing more, or not.
+    async fn told(&self, args: &[&str], input: &str, held: bool) -> Output {
         let mut child = self.spawn(args);
         let mut stdin = child.stdin.take();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
         let work = async {
-            let writing = async {
-                stdin.as_mut().unwrap().write_all(input.as_bytes()).await.unwrap();
+            let talking = async {
+                let mut printed = Vec::new();
+                lines.read_until(b'\n', &mut printed).await.unwrap();
+                // One that has failed listens no more, and says why.
+                let _ = stdin.as_mut().unwrap().write_all(input.as_bytes()).await;
                 if !held {
                     stdin = None;
                 }
+                lines.read_to_end(&mut printed).await.unwrap();
+                printed
             };
-            tokio::join!(writing, child.wait_with_output()).1.unwrap()
+            let (stdout, output) = tokio::join!(talking, child.wait_with_output());
+            Output { stdout, ..output.unwrap() }
         };
         timeout(deadline(), work).await.unwrap_or_else(|_| panic!("{args:?} hangs"))
     }
@@ -94,12 +113,12 @@ impl Kubectl {
 
     /// What it prints when it is given this input; it succeeds.
     pub(crate) async fn ok_fed(&self, args: &[&str], input: &str) -> String {
-        said(args, &self.fed(args, input, false).await)
+        said(args, &self.fed(args, input).await)
     }
 
-    /// The same, with the input held open to its end.
-    pub(crate) async fn ok_told(&self, args: &[&str], input: &str) -> String {
-        said(args, &self.fed(args, input, true).await)
+    /// What it prints when it is given this input after its first line, and the input is `held` open or ends; it succeeds.
+    pub(crate) async fn ok_told(&self, args: &[&str], input: &str, held: bool) -> String {
+        said(args, &self.told(args, input, held).await)
     }
 
     /// Runs it again and again until it succeeds and prints what is wanted.
