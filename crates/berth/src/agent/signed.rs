@@ -53,7 +53,7 @@ impl Signed {
         let (client, gates) = (&cluster.client, &loaded.gates);
         let bundles = gates.enabled(Gate::ClusterTrustBundleProjection);
         let certificates = gates.enabled(Gate::PodCertificateRequest);
-        let certificates = certificates.then(|| PodCertificates::new(client.clone(), node));
+        let certificates = certificates.then(|| PodCertificates::new(client.clone(), node, DEADLINE));
         if let Some(certificates) = &certificates {
             certificates.expose(registry);
         }
@@ -128,10 +128,7 @@ impl Signed {
         };
         let account = pod::spec(pod).service_account_name.clone().unwrap_or_default();
         let holder = CertificateHolder { pod: PodRef::of(pod), service_account: account, node_uid };
-        let Ok((found, notices)) = timeout(DEADLINE, certificates.get(&holder, request)).await else {
-            let message = format!("the API server did not answer within {DEADLINE:?}");
-            return Err(ObjectError::Unavailable { message });
-        };
+        let (found, notices) = certificates.get(&holder, request).await;
         for notice in notices {
             let (reason, message) = match notice {
                 Notice::Refused(how, message) => (how, message),
@@ -143,7 +140,9 @@ impl Signed {
             self.recorder.record(Event::warning(&holder.pod, reason, message));
         }
         found.map_err(|error| match error {
-            CertificateError::Api(error) => ObjectError::Unavailable { message: error.to_string() },
+            error @ (CertificateError::Api(_) | CertificateError::Late(_)) => {
+                ObjectError::Unavailable { message: error.to_string() }
+            }
             error => ObjectError::Withheld { message: telemetry::chain(&error) },
         })
     }

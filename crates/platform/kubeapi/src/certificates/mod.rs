@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use secrecy::ExposeSecret;
 use telemetry::metrics::{Declaration, MetricKind, Registry, Stability};
+use tokio::time::timeout;
 use types::objects::{CertificateRequest, Credential};
 use types::{PodRef, PodUid};
 
@@ -71,6 +72,9 @@ pub enum CertificateError {
     /// There is no key for it.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The API server said nothing for so long.
+    #[error("the API server did not answer within {0:?}")]
+    Late(Duration),
     /// The API server refused, or is away.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -84,16 +88,18 @@ type States = HashMap<Place, (String, State)>;
 pub struct PodCertificates {
     client: Client,
     node: String,
+    deadline: Duration,
     requests: Store<PodCertificateRequest>,
     states: Arc<Mutex<States>>,
 }
 
 impl PodCertificates {
-    /// None yet, of the pods on `node`.
+    /// None yet, of the pods on `node`. The API server has the time of `deadline` for each answer; a key takes as long as
+    /// it takes.
     #[must_use]
-    pub fn new(client: Client, node: &str) -> Self {
+    pub fn new(client: Client, node: &str, deadline: Duration) -> Self {
         let requests = Store::start(&client, Selection::field("spec.nodeName", node));
-        Self { client, node: node.to_owned(), requests, states: Arc::default() }
+        Self { client, node: node.to_owned(), deadline, requests, states: Arc::default() }
     }
 
     /// The requests as the server shows them, which wakes whenever one has changed.
@@ -170,7 +176,8 @@ impl PodCertificates {
         wanted: &CertificateRequest,
     ) -> Result<Asked, CertificateError> {
         let (namespace, pod) = (&*holder.pod.name.namespace, &holder.pod);
-        let account: ServiceAccount = self.client.get(Some(namespace), &holder.service_account).await?;
+        let account = self.client.get::<ServiceAccount>(Some(namespace), &holder.service_account);
+        let account = self.answered(account).await?;
         let made = key::generate(&wanted.key_type).await?;
         let request = PodCertificateRequest {
             metadata: ObjectMeta {
@@ -200,9 +207,17 @@ impl PodCertificates {
             },
             status: None,
         };
-        let created = self.client.create(Some(namespace), &request).await?;
+        let created = self.answered(self.client.create(Some(namespace), &request)).await?;
         let name = created.metadata.name.unwrap_or_default();
         Ok(Asked::new(name, made.pem, Timestamp::now(), jitter::up_to(JITTER)))
+    }
+
+    async fn answered<T>(
+        &self,
+        call: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, CertificateError> {
+        let answer = timeout(self.deadline, call).await;
+        Ok(answer.map_err(|_| CertificateError::Late(self.deadline))??)
     }
 
     fn lock(&self) -> MutexGuard<'_, States> {
