@@ -315,6 +315,21 @@ async fn what_is_dropped_while_it_is_cleaned_up_is_removed_before_it_is_forgotte
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_ended_takes_up_no_room_while_it_is_removed() {
+    let mut bed = Bed::new(Script { ended: ["1".to_owned()].into(), ..Script::default() });
+    let a = pod("a", "1");
+    bed.set(a.clone()).await;
+    bed.until(&["clean 1"]).await;
+    let cell = Arc::clone(&bed.table.borrow().pods["1"].cell);
+    cell.phase.subscribe().wait_for(|phase| *phase == Phase::Finished).await.unwrap();
+    bed.fake.script.lock().unwrap().slow.insert("1".to_owned());
+    bed.remove(&a).await;
+    bed.until(&["stop(None) 1", "stop(None) 1"]).await;
+    bed.set(pod("b", "2")).await;
+    bed.until(&["admit 2 beside 0"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_pod_is_shown_and_never_worked_on() {
     let mut bed = Bed::new(Script { refused: ["1".to_owned()].into(), ..Script::default() });
     let a = pod("a", "1");
