@@ -40,12 +40,7 @@ impl Admission {
                 tracing::info!(pod = %who, victims = victims.len(), resource, "Others have to make way for a critical pod");
                 Verdict::Preempt { victims, ended, metric_label: resource }
             }
-            admit::Verdict::Reject(reject)
-                if reject.reason == "NodeAffinity"
-                    && self.object.as_ref().is_some_and(|object| object.is_first(&who.uid)) =>
-            {
-                Verdict::Unsure
-            }
+            admit::Verdict::Reject(reject) if self.is_unsure(&reject, &who.uid) => Verdict::Unsure,
             admit::Verdict::Reject(reject) => {
                 self.recorder.record(Event::warning(&who, reject.reason.clone(), reject.message.clone()));
                 Verdict::Reject { ended: reject.ended(), metric_label: reject.metric_label() }
@@ -53,10 +48,22 @@ impl Admission {
         }
     }
 
-    /// Looks at what a refusal may wrongly be due to: labels that the node was given just before the pod.
+    /// Whether the refusal may be due to what is not known yet, or not any more.
+    fn is_unsure(&self, reject: &admit::Reject, pod: &PodUid) -> bool {
+        match &*reject.reason {
+            "NodeAffinity" => self.object.as_ref().is_some_and(|object| object.is_first(pod)),
+            "SupplementalGroupsPolicyNotSupported" => self.health.borrow().status.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Looks at what a refusal may wrongly be due to: a runtime that has not said yet what it can do, and labels that the
+    /// node was given just before the pod.
     pub(super) fn look(&self) -> impl Future<Output = ()> + Send + 'static {
-        let look = self.object.as_ref().map(NodeObject::look);
+        let (look, mut health) = (self.object.as_ref().map(NodeObject::look), self.health.clone());
         async move {
+            // The sender lives as long as the agent.
+            let _ = health.wait_for(|health| health.status.is_some()).await;
             if let Some(look) = look {
                 look.await;
             }

@@ -164,6 +164,10 @@ impl Lifecycle for PodLifecycle {
         self.admission.look()
     }
 
+    fn has_begun(&self, pod: &PodRef) -> bool {
+        self.executor.has_begun(&pod.uid)
+    }
+
     fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>> {
         self.pleg.observed(pod)
     }

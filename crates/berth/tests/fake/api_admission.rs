@@ -1,10 +1,11 @@
 //! Who may run, and who has to make way.
 
 use serde_json::json;
+use testkit::fake::{Code, Fault, Match};
 use testkit::pod::pod;
 
 use crate::api_server::ApiRig;
-use crate::rig::{condition, container};
+use crate::rig::{DEADLINE, condition, container};
 
 #[tokio::test]
 async fn a_pod_that_is_refused() {
@@ -23,6 +24,34 @@ async fn a_pod_that_is_refused() {
     bed.server.until_gone("picky").await;
     bed.server.create(&pod("picky").container("main", &["run"]).with_spec(&selector)).await;
     bed.server.until_ready("picky").await;
+    bed.rig.assert_proper();
+}
+
+/// berth had taken it up before a restart, and had got as far as its volumes.
+#[tokio::test]
+async fn a_pod_that_is_refused_after_a_restart_keeps_no_volumes() {
+    let mut bed = ApiRig::start().await;
+    bed.server.patch_node(json!({"metadata": {"labels": {"disk": "ssd"}}})).await;
+    let calls = Match::call("RunPodSandbox").pod("picky");
+    let _no_network = bed.rig.runtime.fault(calls, Fault::Fail(Code::Unknown, "cni is broken".to_owned()));
+    let spec = json!({"nodeSelector": {"disk": "ssd"}, "volumes": [{"name": "data", "emptyDir": {}}]});
+    let mount = json!({"volumeMounts": [{"name": "data", "mountPath": "/data"}]});
+    bed.server
+        .create(&pod("picky").container("main", &["run"]).with_container("main", &mount).with_spec(&spec))
+        .await;
+    bed.rig.until_store("its sandbox fails", |store| store.calls("RunPodSandbox") > 0).await;
+    let uid = bed.server.pod("picky").await["metadata"]["uid"].as_str().unwrap().to_owned();
+    let volumes = bed.rig.root().join("pods").join(uid).join("volumes");
+    assert!(volumes.join("kubernetes.io~empty-dir/data").exists());
+    bed.rig.kill();
+    bed.server.patch_node(json!({"metadata": {"labels": {"disk": null}}})).await;
+    bed.rig.launch();
+    let refused = bed.server.until_phase("picky", "Failed").await;
+    assert_eq!(refused["status"]["reason"], "NodeAffinity");
+    let is_there = || async { json!(volumes.exists()) };
+    bed.rig.until("its volumes are gone", DEADLINE, is_there, |is_there| *is_there == json!(false)).await;
+    bed.server.delete("picky", None).await;
+    bed.server.until_gone("picky").await;
     bed.rig.assert_proper();
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::containerd::BUSYBOX;
-use testkit::fake::{Code, Fault, FaultGuard, Match};
+use testkit::fake::{Code, Fault, FaultGuard, Match, Script};
 use testkit::pod::{PodBuilder, pod};
 use tokio::time::{Instant, timeout};
 
@@ -249,6 +249,33 @@ async fn a_start_under_way_goes_on_when_its_pod_is_removed() {
     rig.until_gone("web").await;
     let journal = rig.journal("web");
     assert!(journal.contains(&"StopContainer main".to_owned()), "{journal:?}");
+    rig.assert_proper();
+}
+
+/// Nobody has looked at the pod since: its round has gone on to the next container.
+#[tokio::test]
+async fn what_was_started_just_before_its_pod_is_removed_does_not_die_with_its_sandbox() {
+    let rig = Rig::start().await;
+    let done = Script { exits_at_once: Some(0), ..Script::default() };
+    rig.runtime.script(None, "prepare", done);
+    let of = |call, container| Match::call(call).pod(&full("web")).container(container);
+    let _creation = rig.runtime.fault(of("CreateContainer", "other"), Fault::Hang);
+    let look = rig.runtime.fault(of("ContainerStatus", "main"), Fault::Hang);
+    let web = pod("web").init_container("prepare", &["true"]).container("main", &["run"]);
+    rig.put(&web.container("other", &["run"]));
+    rig.until_store("main runs, and other is to be created", |store| {
+        let other = |call: &testkit::fake::Call| call.container.as_deref() == Some("other");
+        store.is_running("web-node", "main") && store.journal().iter().any(other)
+    })
+    .await;
+    rig.remove("web");
+    rig.until_why("web", "no longer started", |why| why["step"] != "Create").await;
+    drop(look);
+    rig.until_gone("web").await;
+    let journal = rig.journal("web");
+    let at = |made: &str| journal.iter().position(|call| call == made);
+    let stopped = at("StopContainer main").is_some_and(|stop| Some(stop) < at("StopPodSandbox"));
+    assert!(stopped, "{journal:?}");
     rig.assert_proper();
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::containerd::BUSYBOX;
+use testkit::fake::{Fault, Match};
 use testkit::pod::pod;
 
 use crate::rig::Rig;
@@ -45,6 +46,18 @@ async fn pods_wait_for_a_runtime_that_is_not_ready() {
     let follows = |why: &Value| why["waitingFor"].to_string().contains("nearly there");
     rig.until_why("web", "follows what the runtime says", follows).await;
     rig.runtime.set_runtime_ready(true, "", "");
+    rig.until_ready("web").await;
+    rig.assert_proper();
+}
+
+#[tokio::test]
+async fn no_pod_is_refused_for_what_the_runtime_has_not_said_yet() {
+    let mut rig = Rig::prepare("").await;
+    let silence = rig.runtime.fault(Match::call("Status"), Fault::Hang);
+    rig.launch();
+    rig.put(&pod("web").with_spec(&json!({"securityContext": {"supplementalGroupsPolicy": "Strict"}})));
+    rig.until_why("web", "was taken up", |why| why["step"] == "Admission").await;
+    drop(silence);
     rig.until_ready("web").await;
     rig.assert_proper();
 }

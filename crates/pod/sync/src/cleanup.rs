@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cri::CriErrorKind;
 use jiff::Timestamp;
 use task::cell::PodCell;
-use types::{ContainerId, ObservedPod, SandboxId, SandboxState, Step};
+use types::{ContainerId, ObservedPod, PodUid, SandboxId, SandboxState, Step};
 
 use crate::executor::{Executor, SyncError};
 use crate::files;
@@ -84,6 +84,12 @@ impl Executor {
             files::remove_logs(&container.log_path);
         }
         Ok(())
+    }
+
+    /// Whether the pod has a directory: something was made for it. Blocks for a moment.
+    #[must_use]
+    pub fn has_begun(&self, pod: &PodUid) -> bool {
+        self.needs.volumes.paths(pod).is_ok_and(|paths| paths.dir().exists())
     }
 
     /// Takes down what a pod that has stopped held on the node: volumes and cgroup; with `removed`, also its dead

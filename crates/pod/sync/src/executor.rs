@@ -1,6 +1,6 @@
 //! Carries out what was decided for a pod.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -195,6 +195,8 @@ pub struct Executor {
     pub(crate) crash: CrashBackOff,
     pub(crate) starts: Slots,
     pub(crate) under_way: UnderWay,
+    /// Pods that a round has done something to that nobody has looked at since: what is known of them is from before.
+    acted: Mutex<HashSet<PodUid>>,
     /// What each pod's cgroup and files are up to.
     followed: Mutex<HashMap<PodUid, Followed>>,
 }
@@ -214,6 +216,7 @@ impl Executor {
             crash: CrashBackOff::new(settings.crash_delays),
             starts: Slots::new(settings.parallel_starts, START_HOLD),
             under_way: UnderWay::default(),
+            acted: Mutex::default(),
             followed: Mutex::default(),
             needs,
             settings,
@@ -251,23 +254,37 @@ impl Executor {
             rest(pod, &observed, &plan, cell);
             return Ok(Synced { again_in: plan.next_wake.into_iter().chain(refresh).min() });
         }
+        self.lock_acted().insert(cell.pod.uid.clone());
         let outcome = self.carry_out(pod, &observed, &plan, cell).await;
-        self.needs.pleg.refresh(&cell.pod).await?;
+        self.look(cell).await?;
         outcome?;
         Ok(Synced { again_in: plan.next_wake })
     }
 
     /// What the runtime has of the pod, asked for only if that is not known. After a look that failed, what is known
-    /// can be older than what was done, and so it can once a start has ended that nobody waited for any more.
+    /// can be older than what was done, and so it can after a round that was cut short, and once a start has ended that
+    /// nobody waited for any more.
     pub(crate) async fn known(&self, cell: &PodCell) -> Result<Arc<ObservedPod>, CriError> {
         let has_started = self.under_way.ended(&cell.pod.uid).await;
         let pending = self.needs.pleg.pending(&cell.pod.uid);
-        let is_stale = has_started || pending.is_some_and(|look| look.error.is_some());
+        let has_acted = self.lock_acted().contains(&cell.pod.uid);
+        let is_stale = has_started || has_acted || pending.is_some_and(|look| look.error.is_some());
         if let Some(observed) = self.needs.pleg.known(&cell.pod).filter(|_| !is_stale) {
             return Ok(observed);
         }
         cell.at(Step::Runtime, None, "CRI call ListPodSandbox");
-        self.needs.pleg.refresh(&cell.pod).await
+        self.look(cell).await
+    }
+
+    /// Looks at the pod: whatever was done to it before is known from then on.
+    async fn look(&self, cell: &PodCell) -> Result<Arc<ObservedPod>, CriError> {
+        let observed = self.needs.pleg.refresh(&cell.pod).await?;
+        self.lock_acted().remove(&cell.pod.uid);
+        Ok(observed)
+    }
+
+    fn lock_acted(&self) -> MutexGuard<'_, HashSet<PodUid>> {
+        self.acted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings what outlives a container up to the pod's present spec and metadata: the limits of its cgroup, and files

@@ -100,9 +100,14 @@ impl<L: Lifecycle> Actor<L> {
     }
 
     /// Repeats the step of `phase` until it succeeds. Orders that come meanwhile can only make it go faster. Returns
-    /// whether the step was done for a pod that its source had dropped: one dropped meanwhile still has what is kept.
+    /// whether the step was done for a pod that its source had dropped: one dropped meanwhile still has what is kept. A pod
+    /// of which nothing runs any more stays at its phase: it takes up no room again because it is removed.
     async fn until_done(&mut self, phase: Phase, observed: &mut watch::Receiver<Arc<ObservedPod>>) -> bool {
-        self.cell.phase.send_replace(phase);
+        self.cell.phase.send_if_modified(|now| {
+            let goes_on = *now < phase;
+            *now = phase.max(*now);
+            goes_on
+        });
         loop {
             let order = self.orders.borrow_and_update().clone();
             let stop = match &order {

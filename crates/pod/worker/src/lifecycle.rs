@@ -94,6 +94,10 @@ pub trait Lifecycle: Send + Sync + 'static {
     /// Brings up to date what the answer [`Verdict::Unsure`] was due to. Of the next answer it is sure.
     fn look(&self, pod: &PodRef) -> impl Future<Output = ()> + Send + 'static;
 
+    /// Whether something of the pod is on the node already, though the runtime has none of it: it was taken up before a
+    /// restart, and may have volumes.
+    fn has_begun(&self, pod: &PodRef) -> bool;
+
     /// The pod's state in the runtime, as it changes.
     fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>>;
 

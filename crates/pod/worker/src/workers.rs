@@ -300,8 +300,14 @@ impl<L: Lifecycle> Workers<L> {
             at: jiff::Timestamp::now(),
             retry_at: None,
         });
-        cell.phase.send_replace(Phase::Finished);
         cell.ended.send_replace(Some(ended));
+        if self.lifecycle.has_begun(&cell.pod) {
+            // Nothing of it runs. An actor comes to take away what there is.
+            cell.phase.send_replace(Phase::Terminated);
+            give(&member.orders, &Order::Stop(Stop::default()));
+            return self.start_actor(uid);
+        }
+        cell.phase.send_replace(Phase::Finished);
         member.life = Life::Refused;
         let job = Job { target: member.entry.target.clone(), cell: Arc::clone(cell) };
         self.lifecycle.publish(&job);

@@ -21,6 +21,8 @@ struct Script {
     panics: HashSet<String>,
     /// Pods that are refused.
     refused: HashSet<String>,
+    /// Pods of which something is on the node, though they do not run.
+    begun: HashSet<String>,
     /// Pods that find room only where another one is not.
     needs_place_of: HashMap<String, String>,
     /// Pods of which admission is sure only after a look.
@@ -72,6 +74,10 @@ impl Lifecycle for Fake {
         self.script.lock().unwrap().unsure.remove(pod.uid.as_str());
         self.journal.send_modify(|journal| journal.push(format!("look {}", pod.uid)));
         tokio::time::sleep(Duration::from_secs(1))
+    }
+
+    fn has_begun(&self, pod: &PodRef) -> bool {
+        self.script.lock().unwrap().begun.contains(pod.uid.as_str())
     }
 
     fn observed(&self, pod: &PodRef) -> watch::Receiver<Arc<ObservedPod>> {
@@ -312,6 +318,37 @@ async fn what_is_dropped_while_it_is_cleaned_up_is_removed_before_it_is_forgotte
     bed.until(&["forget 1"]).await;
     bed.until(&["clean 1", "remove 1", "forget 1"]).await;
     assert!(bed.table.borrow().pods.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_of_a_refused_pod_is_taken_away() {
+    let one = || HashSet::from(["1".to_owned()]);
+    let mut bed = Bed::new(Script { refused: one(), begun: one(), ..Script::default() });
+    bed.set(pod("a", "1")).await;
+    bed.set(pod("b", "2")).await;
+    bed.until(&["admit 1 beside 0", "admit 2 beside 0"]).await;
+    bed.until(&["stop(None) 1", "clean 1"]).await;
+    let cell = Arc::clone(&bed.table.borrow().pods["1"].cell);
+    assert_eq!(cell.ended.borrow().as_ref().unwrap().reason, "OutOfcpu");
+    cell.phase.subscribe().wait_for(|phase| *phase == Phase::Finished).await.unwrap();
+    bed.remove(&pod("a", "1")).await;
+    bed.until(&["remove 1", "forget 1"]).await;
+    assert_eq!(bed.count("sync 1"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_takes_up_no_room_while_it_is_removed() {
+    let mut bed = Bed::new(Script { ended: ["1".to_owned()].into(), ..Script::default() });
+    let a = pod("a", "1");
+    bed.set(a.clone()).await;
+    bed.until(&["clean 1"]).await;
+    let cell = Arc::clone(&bed.table.borrow().pods["1"].cell);
+    cell.phase.subscribe().wait_for(|phase| *phase == Phase::Finished).await.unwrap();
+    bed.fake.script.lock().unwrap().slow.insert("1".to_owned());
+    bed.remove(&a).await;
+    bed.until(&["stop(None) 1", "stop(None) 1"]).await;
+    bed.set(pod("b", "2")).await;
+    bed.until(&["admit 2 beside 0"]).await;
 }
 
 #[tokio::test(start_paused = true)]

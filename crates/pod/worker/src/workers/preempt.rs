@@ -50,7 +50,7 @@ impl<L: Lifecycle> Workers<L> {
         let Some(member) = self.members.get_mut(uid) else { return };
         let cell = &member.entry.cell;
         cell.phase.send_replace(Phase::Queued);
-        cell.at(Step::Admission, None, "a look at the node's object");
+        cell.at(Step::Admission, None, "a look at what the node and its container runtime are");
         member.waits_for.insert(uid.clone());
         let (look, uid) = (self.lifecycle.look(&cell.pod), uid.clone());
         self.making_way.spawn(async move {
