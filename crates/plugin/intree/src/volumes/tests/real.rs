@@ -3,13 +3,13 @@
 use super::*;
 
 /// Waits until a program has written into the fifo.
-async fn told(fifo: &Path) {
+pub(super) async fn told(fifo: &Path) {
     use tokio::io::AsyncReadExt as _;
     let opened = tokio::net::unix::pipe::OpenOptions::new().read_write(true).open_receiver(fifo);
     tokio::time::timeout(LONG, opened.unwrap().read_u8()).await.unwrap().unwrap();
 }
 
-fn fifo(world: &World, name: &str) -> PathBuf {
+pub(super) fn fifo(world: &World, name: &str) -> PathBuf {
     let path = world.root.join(name);
     assert!(Process::new("mkfifo").arg(&path).status().unwrap().success());
     path
