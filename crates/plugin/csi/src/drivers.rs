@@ -127,14 +127,19 @@ impl Drivers {
             return Err(Refused(format!("{:?} cannot be the name of a CSI driver", plugin.name)));
         }
         let version = Version::highest(&plugin.versions).map_err(|error| Refused(error.to_string()))?;
-        match self.get(&plugin.name) {
-            Some(present) if present.version >= version => Err(Refused(format!(
-                "the CSI driver {} is registered already, at {}: it has to go first",
-                plugin.name,
-                present.endpoint.display()
-            ))),
-            _ => Ok(version),
-        }
+        room(&self.table.borrow(), plugin, &version).map(|()| version)
+    }
+}
+
+/// Whether there is room in `table` for `plugin`, which speaks `version`.
+fn room(table: &Table, plugin: &Plugin, version: &Version) -> Result<(), Refused> {
+    match table.get(&plugin.name) {
+        Some(present) if present.version >= *version => Err(Refused(format!(
+            "the CSI driver {} is registered already, at {}: it has to go first",
+            plugin.name,
+            present.endpoint.display()
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -149,24 +154,32 @@ impl Handler for Drivers {
         if node.id.is_empty() {
             return Err(Refused("it does not say what it calls the node (NodeGetInfo: node_id)".to_owned()));
         }
-        // Another one may have come meanwhile.
-        self.checked(plugin)?;
         let endpoint = plugin.endpoint.clone();
         let instance = self.arrivals.fetch_add(1, Ordering::Relaxed) + 1;
         let registered =
             Registered { driver, node, endpoint, version, capabilities: Arc::default(), instance };
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin.name.clone());
-        self.table.send_modify(|table| {
-            table.insert(plugin.name.clone(), registered);
+        let mut registers = Ok(());
+        self.table.send_if_modified(|table| {
+            // Another one may have come meanwhile. One that is not in the table yet must not be taken for gone.
+            registers = room(table, plugin, &registered.version);
+            if registers.is_ok() {
+                self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin.name.clone());
+                table.insert(plugin.name.clone(), registered);
+            }
+            registers.is_ok()
         });
-        Ok(())
+        registers
     }
 
     /// One that has taken the place of `plugin` stays.
     async fn deregister(&self, plugin: &Plugin) {
         self.table.send_if_modified(|table| {
-            let is_its = table.get(&plugin.name).is_some_and(|present| present.endpoint == plugin.endpoint);
-            is_its && table.remove(&plugin.name).is_some()
+            // The one that took its place may serve at the same socket.
+            let version = Version::highest(&plugin.versions).ok();
+            let is_its = |present: &Registered| {
+                present.endpoint == plugin.endpoint && Some(&present.version) == version.as_ref()
+            };
+            table.get(&plugin.name).is_some_and(is_its) && table.remove(&plugin.name).is_some()
         });
     }
 }
@@ -205,7 +218,12 @@ mod tests {
         assert_ne!(before, (drivers.instance("d.example"), drivers.arrivals()), "what failed may work now");
         drivers.deregister(&old).await;
         assert_eq!(drivers.get("d.example").unwrap().endpoint, new.endpoint, "the new one stays");
+        // A newer one at the same socket, as after the driver was replaced in its place.
+        let newer = plugin(new.endpoint.clone(), "1.6.0");
+        drivers.register(&newer).await.unwrap();
         drivers.deregister(&new).await;
+        assert!(drivers.get("d.example").is_some(), "the newer one stays");
+        drivers.deregister(&newer).await;
         assert!(drivers.get("d.example").is_none());
         assert_eq!(drivers.gone(), BTreeSet::from(["d.example".to_owned()]));
     }

@@ -8,6 +8,7 @@ use volume::claim::VolumeMode;
 
 use crate::error::VolumeError;
 use crate::layout::{Site, VolumeId};
+use crate::owner::carry;
 use crate::plan::Target;
 use crate::spec::{SecretName, SpecError, secrets};
 use crate::volumes::Volumes;
@@ -134,10 +135,8 @@ impl Volumes {
         let Growth { volume, target, bytes, access, secrets } = growth;
         let turn = self.turn_if_whole(volume, target).await.map_err(ExpandError::Volume)?;
         // A driver that is asked for a volume that was just taken away says that it does not exist, which would count for ever.
-        let Some(_turn) = turn else { return Err(ExpandError::NotThere(volume.clone())) };
-        let registered = self.config.registered(&volume.driver).map_err(ExpandError::Volume)?;
-        let capabilities = registered.capabilities().await;
-        let capabilities = capabilities.map_err(|error| ExpandError::Volume(error.into()))?;
+        let Some(turn) = turn else { return Err(ExpandError::NotThere(volume.clone())) };
+        let (driver, capabilities) = self.config.driver(volume).await.map_err(ExpandError::Volume)?;
         if !capabilities.has(Capability::Expand) {
             return Err(ExpandError::Unsupported(volume.driver.clone()));
         }
@@ -150,7 +149,7 @@ impl Volumes {
             access: access.clone(),
             secrets: secrets.clone(),
         };
-        let expanded = registered.driver.expand(&expand, capabilities).await;
+        let (expanded, _turn) = carry(turn, async move { driver.expand(&expand, &capabilities).await }).await;
         expanded.map(|_| ()).map_err(|error| ExpandError::Volume(error.into()))
     }
 }

@@ -9,9 +9,10 @@
 //!
 //! Besides, [`Volumes`] asks drivers how full volumes are, and has them fill what they have grown to.
 //!
-//! Tasks: one that tells the pod while its volume is being given to its group, which ends with that. [`Volumes`] is called by the
-//! pod's worker. At one volume only one of them works at a time (`work`); what it does may be dropped at any await, and a
-//! thread that hangs keeps its volume, and no other.
+//! Tasks: one that tells the pod while its volume is being given to its group, which ends with that, and one for each call by
+//! which a driver does something, which ends with its answer. [`Volumes`] is called by the pod's worker. At one volume only one
+//! of them works at a time (`work`); what it does may be dropped at any await, and a thread or a driver that hangs keeps its
+//! volume, and no other.
 //!
 //! Does not: ask the API server or tell it anything (what a driver is told of a volume comes in as [`Wanted`], which [`wanted`]
 //! makes of the objects; of what the cluster is told it says what is to be written), attach or detach, unmount a file system

@@ -1,6 +1,7 @@
 //! Who works on a volume: one at a time, whichever pod it is for.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
@@ -25,6 +26,21 @@ impl Memory {
 /// The right to work on a volume. It goes along to threads that may outlive their caller, so that nobody else works on
 /// the volume before they end.
 pub(crate) type Turn = OwnedMutexGuard<Memory>;
+
+/// Has `call` carried to its end, also when this is dropped, and nobody have the turn before: a driver goes on with what it was
+/// asked when its client goes away, and it may be one that cannot do two things with a volume at once ("no more than one call
+/// in-flight per volume": the CSI specification, "Concurrency").
+pub(crate) async fn carry<T: Send + 'static>(
+    turn: Turn,
+    call: impl Future<Output = T> + Send + 'static,
+) -> (T, Turn) {
+    match tokio::spawn(async move { (call.await, turn) }).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        // The program ends.
+        Err(_) => std::future::pending().await,
+    }
+}
 
 /// Says that somebody wants the volume, or waits to say so.
 pub(crate) struct Wanting(#[expect(dead_code, reason = "it is counted")] Arc<()>);

@@ -16,7 +16,7 @@ use crate::disk::{self, Whose};
 use crate::error::{HereError, TakeDownError, VolumeError};
 use crate::here::Here;
 use crate::layout::{Layout, Site, VolumeId};
-use crate::owner::{Owners, Turn};
+use crate::owner::{Owners, Turn, carry};
 use crate::plan::{Target, Wish};
 use crate::wanted::Wanted;
 use crate::work::Work;
@@ -129,10 +129,13 @@ impl Volumes {
     /// If the driver did not do it.
     pub async fn republish(&self, wanted: &Wanted) -> Result<bool, VolumeError> {
         let target = wanted.target();
-        let Some(_turn) = self.turn_if_whole(&wanted.volume, &target).await? else { return Ok(false) };
+        let Some(turn) = self.turn_if_whole(&wanted.volume, &target).await? else { return Ok(false) };
         let path = self.config.published_path(&target)?;
         let (driver, capabilities) = self.config.driver(&wanted.volume).await?;
-        driver.publish(&wanted.publish(&self.config.layout, path), &capabilities).await?;
+        let publish = wanted.publish(&self.config.layout, path);
+        let (published, _turn) =
+            carry(turn, async move { driver.publish(&publish, &capabilities).await }).await;
+        published?;
         Ok(true)
     }
 

@@ -15,7 +15,7 @@ use crate::disk::{self, Whose};
 use crate::error::VolumeError;
 use crate::layout::{Layout, Site};
 use crate::note::Lifecycle;
-use crate::owner::{Owners, Turn};
+use crate::owner::{Owners, Turn, carry};
 use crate::place::{Known, Place};
 use crate::plan::{self, Actual, Desired, Step, Target, Wish};
 use crate::wanted::Wanted;
@@ -198,7 +198,10 @@ impl<'a> Work<'a> {
                     made?;
                 }
                 let before = std::mem::replace(&mut turn.staged, Known::Asked);
-                let staged = driver.stage(&wanted.stage(&config.layout), capabilities).await;
+                let (driver, capabilities) = (driver.clone(), capabilities.clone());
+                let stage = wanted.stage(&config.layout);
+                let (staged, mut turn) =
+                    carry(turn, async move { driver.stage(&stage, &capabilities).await }).await;
                 turn.staged = after(before, &staged, Known::Done { mounted: false });
                 staged.map_err(VolumeError::Stage)?;
                 Ok(turn)
@@ -211,10 +214,13 @@ impl<'a> Work<'a> {
                 turn.published.insert(target.clone(), Known::Asked);
                 let at = target.clone();
                 // Before the driver is asked: half of it is not whole.
-                let (unmarked, mut turn) =
+                let (unmarked, turn) =
                     self.blocking("let go", turn, move |_| disk::let_go(&layout, &at)).await?;
                 unmarked?;
-                driver.unpublish(&volume.handle, &path).await?;
+                let (driver, handle) = (driver.clone(), volume.handle.clone());
+                let (unpublished, mut turn) =
+                    carry(turn, async move { driver.unpublish(&handle, &path).await }).await;
+                unpublished?;
                 turn.published.insert(target, Known::Undone);
                 Ok(turn)
             }
@@ -231,7 +237,11 @@ impl<'a> Work<'a> {
             }
             (Step::Unstage, _, Some((driver, _))) => {
                 turn.staged = Known::Asked;
-                driver.unstage(&volume.handle, &layout.staged_path(&site)).await?;
+                let (driver, handle, path) =
+                    (driver.clone(), volume.handle.clone(), layout.staged_path(&site));
+                let (unstaged, mut turn) =
+                    carry(turn, async move { driver.unstage(&handle, &path).await }).await;
+                unstaged?;
                 turn.staged = Known::Undone;
                 Ok(turn)
             }
@@ -262,10 +272,12 @@ impl<'a> Work<'a> {
         let before = turn.published.insert(target.clone(), Known::Asked).unwrap_or_default();
         let (marked, marks) = (target.clone(), layout.clone());
         // A mark that is left, as after the machine was booted, says nothing of what is made now.
-        let (unmarked, mut turn) =
+        let (unmarked, turn) =
             self.blocking("remove mark", turn, move |_| disk::unmark(&marks, &marked)).await?;
         unmarked?;
-        let published = driver.publish(&wanted.publish(&layout, path.clone()), capabilities).await;
+        let publish = wanted.publish(&layout, path.clone());
+        let (asked, able) = (driver.clone(), capabilities.clone());
+        let (published, mut turn) = carry(turn, async move { asked.publish(&publish, &able).await }).await;
         turn.published.insert(target.clone(), after(before, &published, Known::Asked));
         published?;
         let group =

@@ -41,6 +41,7 @@ impl Socket {
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
         let mut state = State::Idle(None);
         let mut tried = None;
+        let mut freed = self.freed.subscribe();
         loop {
             let seen = *self.seen.borrow_and_update();
             state = match (state, seen) {
@@ -61,10 +62,12 @@ impl Socket {
                     if tried.replace(now) != Some(now) {
                         backoff.reset(&());
                     } else if let Some(at) = not_before {
-                        self.wait(at).await;
+                        self.wait(at, &mut freed).await;
                         state = State::Idle(None);
                         continue;
                     }
+                    // One that goes while this one is refused may have been in its way.
+                    freed.mark_unchanged();
                     self.register(now, &mut backoff).await
                 }
             };
@@ -107,12 +110,68 @@ impl Socket {
     }
 
     /// Waits until it is time to try again, the socket is another one, or a plugin went that may have been in the way.
-    async fn wait(&mut self, at: Instant) {
-        let mut freed = self.freed.subscribe();
+    async fn wait(&mut self, at: Instant, freed: &mut watch::Receiver<u64>) {
         tokio::select! {
             () = sleep_until(at) => {}
             _ = self.seen.changed() => {}
             _ = freed.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use pluginapi::registration::Plugin;
+    use testkit::plugin::FakePlugin;
+
+    use super::*;
+    use crate::scan::scan;
+    use crate::{Handler, Refused};
+
+    /// Refuses the first plugin, and as it does so the one goes that was in its way.
+    struct InTheWay {
+        freed: watch::Sender<u64>,
+        taken: watch::Sender<u64>,
+    }
+
+    #[async_trait]
+    impl Handler for InTheWay {
+        async fn register(&self, _: &Plugin) -> Result<(), Refused> {
+            if *self.freed.borrow() == 0 {
+                self.freed.send_modify(|count| *count += 1);
+                return Err(Refused("another one is there".to_owned()));
+            }
+            self.taken.send_modify(|count| *count += 1);
+            Ok(())
+        }
+
+        async fn deregister(&self, _: &Plugin) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_while_a_plugin_is_refused_is_not_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.sock");
+        let _plugin = FakePlugin::start(&path, "CSIPlugin", "p").unwrap();
+        let identity = scan(dir.path()).unwrap().sockets[&path];
+        let (freed, taken) = (watch::Sender::new(0), watch::Sender::new(0));
+        let handler = Arc::new(InTheWay { freed: freed.clone(), taken: taken.clone() });
+        let seen = watch::Sender::new(Some(identity));
+        let socket = Socket {
+            path,
+            seen: seen.subscribe(),
+            freed,
+            handlers: Handlers::default().with("CSIPlugin", handler),
+            metrics: Metrics::register(&telemetry::metrics::Registry::new()),
+        };
+        let (start, mut taken) = (Instant::now(), taken.subscribe());
+        tokio::select! {
+            path = socket.run() => panic!("{path:?}"),
+            changed = taken.changed() => changed.unwrap(),
+        }
+        assert!(start.elapsed() < FIRST_DELAY, "it is tried again at once");
     }
 }

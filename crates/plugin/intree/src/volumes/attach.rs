@@ -16,6 +16,7 @@ use crate::fc::{self, Naming, NoDisk};
 use crate::iscsi::{self, Attached, Disk, Iface, IscsiError};
 use crate::layout::Device;
 use crate::machine::{Machine, Session};
+use crate::owner::Turn;
 use crate::run::{CommandError, Key};
 
 /// The note of other kubelets beside a disk of an iSCSI target. What is mounted hides it.
@@ -32,7 +33,25 @@ struct Attaching<'a> {
     key: Key,
 }
 
+/// For what sessions with the target `iqn` are begun and ended.
+fn sessions_key(iqn: &str) -> Key {
+    Key::of(Path::new(&format!("iSCSI sessions with {iqn}")))
+}
+
 impl Volumes {
+    /// Waits for the right to begin and to end sessions with the target `iqn`.
+    ///
+    /// # Errors
+    /// If a command still does, of an earlier life or one that was waited for no longer: it may end the session that another
+    /// disk is about to be had by.
+    async fn sessions_turn(&self, iqn: &String) -> Result<Turn, VolumeError> {
+        let turn = self.sessions.turn(iqn).await;
+        match self.commands.running(&sessions_key(iqn))? {
+            Some(running) => Err(CommandError::StillRuns(running).into()),
+            None => Ok(turn),
+        }
+    }
+
     /// Attaches a disk of an iSCSI target, and returns where it is. Goes on when this is dropped: with a path that leads
     /// nowhere it takes longer than a pod's round of work.
     pub(super) async fn attach_iscsi(
@@ -60,7 +79,7 @@ impl Volumes {
         let attached = note.and_then(|note| Attached::by_note(&note)).or_else(|| Attached::by_device(device));
         if let Some(attached) = attached {
             // Until the directory is gone: it counts.
-            let _session = self.sessions.turn(&attached.iqn).await;
+            let _session = self.sessions_turn(&attached.iqn).await?;
             let is_gone;
             (is_gone, turns) = self.detach_disk(device, &attached, turns).await?;
             turns = self.end_sessions(device, &attached, is_gone, turns).await?;
@@ -150,6 +169,7 @@ impl Volumes {
         let has_none;
         (has_none, turns) = self.blocking("look for sessions", device, turns, look).await?;
         let key = Key::of(&self.config.layout.device(device));
+        let of_sessions = sessions_key(&attached.iqn);
         for portal in &attached.portals {
             let shown = match self.commands.run(&key, &attached.show(portal), self.config.deadline).await {
                 Err(error) if iscsi::is_ended_already(error.status()) => continue,
@@ -179,7 +199,7 @@ impl Volumes {
                 continue;
             }
             for command in attached.log_out(portal) {
-                match self.commands.run(&key, &command, self.config.deadline).await {
+                match self.commands.run(&of_sessions, &command, self.config.deadline).await {
                     Err(error) if iscsi::is_ended_already(error.status()) => {}
                     ended => drop(ended?),
                 }
@@ -315,12 +335,12 @@ impl Attaching<'_> {
         let (layout, on, note) = (self.volumes.config.layout.clone(), self.on.clone(), self.disk.note());
         let write = move || Ok(disk::write_beside(&layout, &on, ISCSI_NOTE, note.as_bytes())?);
         let ((), turns) = self.volumes.blocking("write note", self.on, turns, write).await?;
+        let _session = self.volumes.sessions_turn(&self.disk.iqn).await?;
         let shown = self.run(&self.disk.show_iface()).await?;
         let iface = iscsi::iface(&self.disk.initial_iface, &shown)?;
         if self.disk.has_own_iface() {
             self.make_iface(&iface).await?;
         }
-        let _session = self.volumes.sessions.turn(&self.disk.iqn).await;
         let (found, mut turns) = self.find_paths(&iface, turns).await?;
         let looks = if self.disk.portals.len() > 1 { iscsi::MULTIPATH_LOOKS } else { 1 };
         for look in 1..=looks {
@@ -463,34 +483,37 @@ impl Attaching<'_> {
     }
 
     async fn log_in(&self, portal: &str) -> Result<(), CommandError> {
-        let disk = self.disk;
-        tolerate(self.run(&disk.begin_discovery(portal)).await, "An iSCSI discovery is there already")?;
+        let (disk, key) = (self.disk, sessions_key(&self.disk.iqn));
+        let run = async |command: &Command| {
+            self.volumes.commands.run(&key, command, self.volumes.config.deadline).await
+        };
+        tolerate(run(&disk.begin_discovery(portal)).await, "An iSCSI discovery is there already")?;
         for command in disk.authenticate_discovery(portal) {
-            self.run(&command).await?;
+            run(&command).await?;
         }
-        if let Err(error) = self.run(&disk.discover(portal)).await {
+        if let Err(error) = run(&disk.discover(portal)).await {
             if matches!(error, CommandError::Failed { .. }) {
-                let forgotten = self.run(&disk.forget_discovery(portal)).await;
+                let forgotten = run(&disk.forget_discovery(portal)).await;
                 tolerate(forgotten, "An iSCSI discovery could not be forgotten")?;
             }
             return Err(error);
         }
-        let scanned = self.run(&disk.scan_manually(portal)).await;
+        let scanned = run(&disk.scan_manually(portal)).await;
         tolerate(
             scanned,
             "iscsiadm does not know node.session.scan; more disks than are asked for may appear",
         )?;
         for command in disk.authenticate_session(portal) {
-            self.run(&command).await?;
+            run(&command).await?;
         }
-        if let Err(error) = self.run(&disk.log_in(portal)).await {
+        if let Err(error) = run(&disk.log_in(portal)).await {
             if matches!(error, CommandError::Failed { .. }) {
-                let forgotten = self.run(&disk.forget_node(portal)).await;
+                let forgotten = run(&disk.forget_node(portal)).await;
                 tolerate(forgotten, "An iSCSI target could not be forgotten")?;
             }
             return Err(error);
         }
-        let set = self.run(&disk.start_manually(portal)).await;
+        let set = run(&disk.start_manually(portal)).await;
         tolerate(set, "An iSCSI session may begin again when the machine boots")
     }
 }

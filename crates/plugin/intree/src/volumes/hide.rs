@@ -1,6 +1,6 @@
 //! Taking a volume away from a pod.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linux::mountinfo::MountTable;
@@ -126,15 +126,26 @@ impl Volumes {
         .await
     }
 
-    /// Unmounts what is at `point`. If others have the same file system mounted, the server need not be told, and must not
-    /// be waited for: by force their writing would be ended too.
+    /// Unmounts what is at `point`.
     async fn unmount_of_network(
         &self,
         target: &Target,
         point: PathBuf,
         turns: Turns,
     ) -> Result<Turns, VolumeError> {
-        let (layout, of, at) = (self.config.layout.clone(), target.clone(), point.clone());
+        let (is_done, turns) = self.unmount_if_shared(target, &point, turns).await?;
+        if is_done { Ok(turns) } else { self.unmount_by_command(target, point, turns).await }
+    }
+
+    /// Unmounts what is at `point` if others have the same file system mounted: the server need not be told, and must not be
+    /// waited for, since by force their writing would be ended too. Returns whether it did.
+    async fn unmount_if_shared(
+        &self,
+        target: &Target,
+        point: &Path,
+        turns: Turns,
+    ) -> Result<(bool, Turns), VolumeError> {
+        let (layout, of, at) = (self.config.layout.clone(), target.clone(), point.to_owned());
         let unmount = move || {
             let is_shared = refs::is_shared(&MountTable::read()?, &at);
             if is_shared {
@@ -142,8 +153,7 @@ impl Volumes {
             }
             Ok(is_shared)
         };
-        let (is_done, turns) = self.blocking("unmount volume", target, turns, unmount).await?;
-        if is_done { Ok(turns) } else { self.unmount_by_command(target, point, turns).await }
+        self.blocking("unmount volume", target, turns, unmount).await
     }
 
     /// Unmounts what is at `point`, by force if that takes long: its server may be away.
@@ -151,18 +161,21 @@ impl Volumes {
         &self,
         target: &Target,
         point: PathBuf,
-        turns: Turns,
+        mut turns: Turns,
     ) -> Result<Turns, VolumeError> {
         let [plain, forced] = keys(&self.config.layout, target)?;
         let patience = PATIENCE.min(self.config.deadline / 2);
-        let unmounted = match self.commands.run_or_kill(&plain, &nfs::unmount(&point, false), patience).await
-        {
-            Err(CommandError::Late { .. }) => {
-                tracing::warn!(volume = %target, "A file system does not answer and is unmounted by force");
-                self.commands.run(&forced, &nfs::unmount(&point, true), patience).await
+        let mut unmounted = self.commands.run_or_kill(&plain, &nfs::unmount(&point, false), patience).await;
+        if matches!(unmounted, Err(CommandError::Late { .. })) {
+            // Another pod may have got it since.
+            let is_done;
+            (is_done, turns) = self.unmount_if_shared(target, &point, turns).await?;
+            if is_done {
+                return Ok(turns);
             }
-            unmounted => unmounted,
-        };
+            tracing::warn!(volume = %target, "A file system does not answer and is unmounted by force");
+            unmounted = self.commands.run(&forced, &nfs::unmount(&point, true), patience).await;
+        }
         let Err(error) = unmounted else { return Ok(turns) };
         // It may have gone together with another one, or by itself.
         let is_gone = move || Ok(!MountTable::read()?.is_mount_point(&point));

@@ -125,6 +125,34 @@ async fn who_comes_while_another_one_leaves() {
     assert_eq!(world.fake.damage(), Vec::<String>::new());
 }
 
+/// A pod is removed while its driver works, or its volume takes longer than its worker waits. The driver goes on; nothing else
+/// is asked of it until it has answered.
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_waited_for_by_who_comes_next() {
+    for call in ["NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"] {
+        let world = World::start().await;
+        let up = world.fake.raise(Strike::new(call, Moment::Before, Fault::Hang));
+        let life = async {
+            world.volumes.prepare(&wanted("a", "v")).await.unwrap();
+            world.take_down("a").await.unwrap();
+        };
+        tokio::select! {
+            () = life => panic!("{call} was never made"),
+            () = asked(&world, call) => {}
+        }
+        let id = wanted("a", "v").volume;
+        let mut next = Box::pin(world.volumes.owners.turn(&id));
+        assert!(futures::poll!(&mut next).is_pending(), "{call} is under way");
+        drop(next);
+        drop(up);
+        world.take_down("a").await.unwrap();
+        let failed = world.volumes.reclaim(&BTreeSet::new()).await;
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!((world.left(), world.fake.damage()), (vec![], vec![]), "{call}");
+        assert!(world.fake.staged().is_empty() && world.fake.published().is_empty());
+    }
+}
+
 /// Dropping everything in the middle of a call, with the driver going on or not, is what `kill -9` does.
 #[tokio::test]
 async fn killed_in_the_middle_of_any_call() {

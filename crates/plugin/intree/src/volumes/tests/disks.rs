@@ -1,9 +1,11 @@
 //! Disks of iSCSI targets and of Fibre Channel networks, with the machine and its programs played by files and scripts. As
 //! root: what the programs would mount is bound.
 
+use super::real::{fifo, told};
 use super::*;
 use crate::fc::{self, Naming};
 use crate::iscsi::{self, Credentials};
+use crate::run::CommandError;
 
 const IQN: &str = "iqn.2001-04.com.example:disk";
 
@@ -78,6 +80,72 @@ async fn a_node_without_iscsiadm_lets_the_pod_go() {
     assert!(world.root.join(&device).exists());
     world.take_down("a").await.unwrap();
     assert!(!world.root.join(&device).exists());
+}
+
+/// Whoever had a session end or begin waits no longer, or was killed. That it is there, or not, says nothing then.
+#[tokio::test]
+async fn a_session_that_is_being_ended_or_begun_is_waited_for() {
+    let mut world = World::new();
+    let (here, gate) = (fifo(&world, "here"), fifo(&world, "gate"));
+    let script = "hold() { echo x > W/here; read x < W/gate; }
+        case \"$*\" in
+        *show) echo 'iface.transport_name = tcp' ;;
+        *--logout*) hold; rm -r W/sys/class/iscsi_host ;;
+        *--login) hold; exit 8 ;;
+        esac";
+    world.program("iscsiadm", &script.replace('W', world.root.to_str().unwrap()));
+    let session = "sys/class/iscsi_host/host2/device/session1";
+    make(&world, &format!("{session}/iscsi_session/session1/targetname"), IQN);
+    let connection = format!("{session}/connection1:0/iscsi_connection/connection1:0");
+    make(&world, &format!("{connection}/address"), "10.0.0.1");
+    make(&world, &format!("{connection}/port"), "3260");
+    make(&world, "sys/class/scsi_host/host2/scan", "");
+    // A crash left a disk attached for nobody.
+    let devices = world.root.join("root/plugins/kubernetes.io/iscsi/iface-default");
+    fs::create_dir_all(devices.join(format!("10.0.0.1:3260-{IQN}-lun-3"))).unwrap();
+    let mut ends = world.volumes.late_ends();
+    tokio::select! {
+        failed = world.volumes.reclaim() => panic!("{failed:?}"),
+        () = told(&here) => {}
+    }
+
+    // Another disk of the target would be found by the session that ends.
+    fs::create_dir_all(world.root.join(format!("{session}/target2:0:0/2:0:0:9/block/sdy"))).unwrap();
+    make(&world, "dev/sdy", "");
+    link(&world, &format!("dev/disk/by-path/ip-10.0.0.1:3260-iscsi-{IQN}-lun-9"), "../../sdy");
+    programs(&world);
+    let disk = |pod: &str, number| {
+        let mut wanted = on_target(&world, pod);
+        let Kind::Iscsi(disk) = &mut wanted.kind else { unreachable!() };
+        disk.lun = number;
+        wanted
+    };
+    let (b, c) = (disk("b", 9), disk("c", 10));
+    let waits = |error: VolumeError, what: &str| {
+        let text = telemetry::chain(&error);
+        let is_awaited = matches!(error, VolumeError::Command(CommandError::StillRuns(_)));
+        assert!(is_awaited && text.contains(what), "{text}");
+    };
+    for restarted in [false, true] {
+        if restarted {
+            world.restart();
+        }
+        waits(world.volumes.prepare(&b).await.unwrap_err(), "--logout");
+        let error = world.take_down("b").await.unwrap_err();
+        assert!(error.to_string().contains("an earlier command still runs"), "{error}");
+    }
+    assert!(!world.called().iter().any(|line| line.starts_with("mount ")));
+    fs::write(&gate, "\n").unwrap();
+    tokio::time::timeout(LONG, ends.changed()).await.unwrap().unwrap();
+
+    tokio::select! {
+        result = world.volumes.prepare(&b) => panic!("{result:?}"),
+        () = told(&here) => {}
+    }
+    world.restart();
+    waits(world.volumes.prepare(&c).await.unwrap_err(), "--login");
+    world.program("iscsiadm", "exit 8");
+    fs::write(&gate, "\n").unwrap();
 }
 
 #[tokio::test]

@@ -3,13 +3,13 @@
 use super::*;
 
 /// Waits until a program has written into the fifo.
-async fn told(fifo: &Path) {
+pub(super) async fn told(fifo: &Path) {
     use tokio::io::AsyncReadExt as _;
     let opened = tokio::net::unix::pipe::OpenOptions::new().read_write(true).open_receiver(fifo);
     tokio::time::timeout(LONG, opened.unwrap().read_u8()).await.unwrap().unwrap();
 }
 
-fn fifo(world: &World, name: &str) -> PathBuf {
+pub(super) fn fifo(world: &World, name: &str) -> PathBuf {
     let path = world.root.join(name);
     assert!(Process::new("mkfifo").arg(&path).status().unwrap().success());
     path
@@ -302,4 +302,37 @@ async fn real_what_cannot_be_unmounted_is_unmounted_by_force() {
     world.called();
     world.take_down("a").await.unwrap();
     assert_eq!((world.called(), world.left()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn real_what_another_pod_gets_meanwhile_is_not_unmounted_by_force() {
+    let world = World::new();
+    let export = world.directory("export");
+    let (here, gate) = (fifo(&world, "here"), fifo(&world, "gate"));
+    world.program("mount", &of_its_own(&export));
+    let script = "case $1 in -f) exec /bin/umount $2;; esac; echo x > HERE; exec cat GATE";
+    let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
+    world.program("umount", &script);
+    world.volumes.prepare(&world.nfs("a")).await.unwrap();
+    world.called();
+    let mut down = std::pin::pin!(world.take_down("a"));
+    tokio::select! {
+        result = &mut down => panic!("{result:?}"),
+        () = told(&here) => {}
+    }
+    // The kernel has one file system for all mounts of an export.
+    let other = world.root.join("other");
+    fs::create_dir(&other).unwrap();
+    linux::mount::bind(&root_of(&world, "a"), &other).unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    let mut left = down.await;
+    while let Err(error) = &left {
+        assert!(error.to_string().contains("still runs"), "the one that was killed is waited for: {error}");
+        tokio::task::yield_now().await;
+        left = world.take_down("a").await;
+    }
+    assert_eq!(world.called(), ["umount ROOT/pods/a/volumes/kubernetes.io~nfs/share"]);
+    assert_eq!((world.left(), canary(&other).as_str()), (vec![], "export"));
 }
