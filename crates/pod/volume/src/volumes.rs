@@ -315,14 +315,19 @@ impl Volumes {
     /// If the path leads out of the volume or cannot be mounted.
     pub async fn mount_subpath(&self, uid: &PodUid, part: SubPath) -> Result<PathBuf, SubPathError> {
         let (volume, container, path) = (part.volume.clone(), part.container.clone(), part.path.clone());
-        let mounted = match self.paths(uid) {
-            Ok(paths) => self
-                .blocking("mount subPath", move || subpath::mount(&paths, &part))
-                .await
-                .unwrap_or_else(|abandoned| Err(abandoned.into())),
-            Err(unusable) => Err(SubPathProblem::from(unusable)),
+        self.try_subpath(uid, part).await.map_err(|problem| SubPathError { volume, container, path, problem })
+    }
+
+    async fn try_subpath(&self, uid: &PodUid, part: SubPath) -> Result<PathBuf, SubPathProblem> {
+        let paths = self.paths(uid)?;
+        // No volume has a slash in its name.
+        let key = (uid.clone(), format!("{}/{}/{}", part.volume, part.container, part.index));
+        let busy = self.begin(key).ok_or(SubPathProblem::StillHung)?;
+        let mount = move || {
+            let _busy = busy;
+            subpath::mount(&paths, &part)
         };
-        mounted.map_err(|problem| SubPathError { volume, container, path, problem })
+        self.blocking("mount subPath", mount).await?
     }
 
     /// Unmounts and removes the volumes of the pod `uid`, which no container may use any more. Never removes anything

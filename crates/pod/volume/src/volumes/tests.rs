@@ -397,6 +397,48 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
     assert!(!dir.path().join("pods/u").exists());
 }
 
+#[tokio::test]
+async fn real_a_part_is_mounted_by_one_at_a_time() {
+    let Some(ground) = Ground::new() else { return };
+    let (volumes, paths, volume_path) = (ground.volumes(), ground.paths(), ground.dir("volume"));
+    for index in 0..200 {
+        let part = || SubPath {
+            volume: "v".into(),
+            volume_path: volume_path.clone(),
+            container: "c".into(),
+            index,
+            path: "part".into(),
+        };
+        // The second one is that of the next round, when the first was given up because its file system did not answer.
+        let (uid, point) = (uid(), paths.subpath("v", "c", index));
+        let (one, _) = tokio::join!(volumes.mount_subpath(&uid, part()), volumes.mount_subpath(&uid, part()));
+        assert!(one.is_ok());
+        assert_eq!(Ground::mounts(&point).len(), 1, "round {index}");
+        mount::unmount(&point).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_hangs_is_not_tried_twice_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = volumes(dir.path());
+    let part = || SubPath {
+        volume: "v".into(),
+        volume_path: dir.path().to_owned(),
+        container: "c".into(),
+        index: 0,
+        path: "part".into(),
+    };
+    // Stands for an attempt whose thread hangs.
+    volumes.busy.lock().unwrap().insert((uid(), "v/c/0".into()));
+    let error = volumes.mount_subpath(&uid(), part()).await.unwrap_err();
+    assert!(matches!(error.problem, SubPathProblem::StillHung), "{error}");
+    volumes.busy.lock().unwrap().clear();
+    let error = volumes.mount_subpath(&uid(), part()).await.unwrap_err();
+    assert!(matches!(error.problem, SubPathProblem::Beneath(_)), "there is no directory of the pod: {error}");
+    assert!(volumes.busy.lock().unwrap().is_empty());
+}
+
 const HALF: Duration = Duration::from_millis(500);
 
 /// Keeps a paused clock where it is while threads are waited for.
