@@ -101,10 +101,13 @@ impl Housekeeping {
                 for uid in orphans.into_iter().filter(|uid| !self.is_known(uid)) {
                     tracing::info!(%uid, "Removing the directory of a pod that is gone");
                     self.statuses.remove(&uid);
-                    cleaned += 1;
-                    if let Err(error) = self.volumes.remove_pod_dir(&uid).await {
-                        (cleaned, failed) = (cleaned - 1, failed + 1);
-                        tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");
+                    match self.volumes.remove_orphan(&uid, || self.is_known(&uid)).await {
+                        Ok(true) => cleaned += 1,
+                        Ok(false) => {}
+                        Err(error) => {
+                            failed += 1;
+                            tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");
+                        }
                     }
                 }
                 self.metrics.orphan_volumes.set(&[], f64::from(cleaned));

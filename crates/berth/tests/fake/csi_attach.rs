@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use testkit::csi::{DriverOptions, Mounting};
 use testkit::plugin::{Fault, Moment, Strike};
 use testkit::pod::pod;
+use types::corev1::{PersistentVolume, PersistentVolumeClaim};
 use types::k8s::api::storage::v1::{CSIDriver, CSINode, VolumeAttachment};
 
 use crate::csi::{DRIVER, World, by_claim};
@@ -47,10 +48,15 @@ impl World {
 
     /// Says of the attaching of the volume what `status` says.
     async fn attachment(&self, status: Value) {
-        let (client, name) = (&self.api.server.client, volume().attachment("node"));
+        self.attachment_of(&volume(), "pv-1", status).await;
+    }
+
+    /// The same of another volume, which is that of `persistent`.
+    async fn attachment_of(&self, volume: &VolumeId, persistent: &str, status: Value) {
+        let (client, name) = (&self.api.server.client, volume.attachment("node"));
         let object = json!({
             "metadata": {"name": name},
-            "spec": {"attacher": DRIVER, "nodeName": "node", "source": {"persistentVolumeName": "pv-1"}},
+            "spec": {"attacher": DRIVER, "nodeName": "node", "source": {"persistentVolumeName": persistent}},
         });
         let object: VolumeAttachment = serde_json::from_value(object).unwrap();
         // It may be there from before.
@@ -180,6 +186,53 @@ async fn real_what_is_mounted_needs_neither_its_attachment_nor_the_api_server_no
     world.api.server.delete("web", Some(0)).await;
     world.until_in_use(false).await;
     assert_eq!(world.driver.changes(), ["NodeUnpublishVolume", "NodeUnstageVolume"]);
+    assert_eq!(world.driver.damage(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_volume_is_in_use_no_longer_than_it_is_here_while_the_driver_hangs_with_another_one() {
+    let mut world = World::attaching().await;
+    let more = VolumeId { driver: DRIVER.to_owned(), handle: "handle-2".to_owned() };
+    let object = json!({"metadata": {"name": "pv-2"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+        "persistentVolumeReclaimPolicy": "Retain", "csi": {"driver": DRIVER, "volumeHandle": more.handle},
+    }});
+    let object: PersistentVolume = serde_json::from_value(object).unwrap();
+    world.api.server.client.create(None, &object).await.unwrap();
+    let claim = json!({"metadata": {"name": "more", "namespace": "default"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "pv-2",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }});
+    world.api.server.make::<PersistentVolumeClaim>(claim).await;
+    let other = pod("other")
+        .container("app", &["run"])
+        .with_container("app", &json!({"volumeMounts": [{"name": "more", "mountPath": "/more"}]}))
+        .with_spec(&json!({"volumes": [{"name": "more", "persistentVolumeClaim": {"claimName": "more"}}]}));
+    for pod in [by_claim("web"), other] {
+        world.api.server.create(&pod).await;
+    }
+    world.attachment(json!({"attached": true})).await;
+    world.attachment_of(&more, "pv-2", json!({"attached": true})).await;
+    world.attached(&[volume().unique_name(), more.unique_name()]).await;
+    for name in ["web", "other"] {
+        world.api.server.until_ready(name).await;
+    }
+
+    let hang = Strike::new("NodeUnstageVolume", Moment::Before, Fault::Hang).volume("handle-1");
+    let hang = world.driver.raise(hang);
+    world.api.server.delete("web", Some(0)).await;
+    world.asked("NodeUnstageVolume").await;
+    // berth finds something staged that nobody has, and asks again.
+    world.api.rig.kill();
+    world.driver.restart().unwrap();
+    world.driver.forget_calls();
+    world.api.rig.launch();
+    world.asked("NodeUnstageVolume").await;
+    world.api.server.delete("other", Some(0)).await;
+    let left = json!([volume().unique_name()]);
+    world.api.server.until_node("one in use", |node| node["status"]["volumesInUse"] == left).await;
+    drop(hang);
+    world.until_in_use(false).await;
     assert_eq!(world.driver.damage(), Vec::<String>::new());
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use http::Method;
 use serde_json::{Value, json};
 use testkit::disk::Disk;
+use testkit::fake::{Code, Fault, Match};
 use testkit::pod::{PodBuilder, pod};
 use types::corev1::{PersistentVolume, PersistentVolumeClaim};
 
@@ -112,6 +113,45 @@ async fn a_server_that_hangs_holds_up_its_own_static_pod_alone_over_a_kill() {
         1,
         "others have the file system, and its server is not told: {called}"
     );
+    rig.assert_proper();
+}
+
+/// Writes the manifest of the pod `web`, with a UID that does not depend on what is in it.
+fn put(rig: &Rig, pod: &PodBuilder) {
+    let mut manifest: Value = serde_json::from_str(&pod.manifest()).unwrap();
+    manifest["metadata"]["uid"] = json!("always-the-same");
+    rig.put_file("web.json", manifest.to_string());
+}
+
+#[tokio::test]
+async fn a_pod_that_comes_back_waits_until_what_it_left_is_removed() {
+    let mut rig = Rig::prepare("").await;
+    search_first(&mut rig);
+    let gate = rig.file("gate");
+    rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    program(&rig, "mount", "for last; do :; done; exec /bin/mount -t tmpfs tmpfs $last");
+    program(&rig, "umount", &format!("read x < {}; exec /bin/umount $*", gate.display()));
+    rig.launch();
+    // The runtime has nothing of it.
+    let fault = Fault::Fail(Code::Unknown, "no room".to_owned());
+    let fails = rig.runtime.fault(Match::call("RunPodSandbox"), fault);
+    put(&rig, &with("web", json!({"nfs": {"server": "nas", "path": "/export"}})));
+    rig.until_why("web", "has its volume", |why| why.to_string().contains("no room")).await;
+    rig.kill();
+    rig.remove("web");
+    drop(fails);
+    rig.launch();
+    let called = || async { json!(fs::read_to_string(rig.file("called")).unwrap_or_default()) };
+    rig.until("its volume is unmounted", DEADLINE, called, |calls| calls.to_string().contains("umount"))
+        .await;
+    put(&rig, &with("web", json!({"emptyDir": {}})));
+    let waits = |why: &Value| why.to_string().contains("an earlier pod of its UID");
+    rig.until_why("web", "waits for the end of that", waits).await;
+    fs::write(&gate, "\n").unwrap();
+    rig.until_ready("web").await;
+    let path = mounted(&rig, &full("web"));
+    assert!(path.ends_with("always-the-same/volumes/kubernetes.io~empty-dir/data") && path.is_dir());
     rig.assert_proper();
 }
 

@@ -63,6 +63,11 @@ pub enum SubPathProblem {
     /// The kernel does not answer.
     #[error("a file system does not answer: check the volume and the mounts above it")]
     Hung(#[from] Abandoned),
+    /// An earlier attempt still hangs.
+    #[error(
+        "an earlier attempt still waits for a file system that does not answer: check the volume and the mounts above it"
+    )]
+    StillHung,
 }
 
 /// Mounts the part where the runtime can take it from, and returns that place. One that is mounted already is kept, if

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use task::blocking::{self, Abandoned};
 use telemetry::metrics::Registry;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use types::corev1::Volume;
 use types::objects::{Objects, TokenRequest};
@@ -48,20 +49,23 @@ pub struct VolumesConfig {
 pub struct Volumes {
     pub(crate) config: Arc<VolumesConfig>,
     drivers: Option<Arc<dyn Drivers>>,
-    busy: Arc<Mutex<HashSet<(PodUid, String)>>>,
+    busy: watch::Sender<HashSet<(PodUid, String)>>,
     pub(crate) attempts: Arc<Attempts>,
     tally: Tally,
 }
 
+/// In the place of a volume's name, for all that is left of a pod. No volume has a space in its name.
+const ORPHAN: &str = "an orphan";
+
 /// Marks an attempt as under way for as long as its thread is in it.
 struct Busy {
-    all: Arc<Mutex<HashSet<(PodUid, String)>>>,
+    all: watch::Sender<HashSet<(PodUid, String)>>,
     key: (PodUid, String),
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.all.send_if_modified(|all| all.remove(&self.key));
     }
 }
 
@@ -72,7 +76,7 @@ impl Volumes {
         Self {
             config: Arc::new(config),
             drivers: None,
-            busy: Arc::default(),
+            busy: watch::Sender::default(),
             attempts: Arc::default(),
             tally: Tally::default(),
         }
@@ -98,11 +102,13 @@ impl Volumes {
     }
 
     /// Finds the volumes of drivers that containers of `pod` use, all at once, for [`Volumes::prepare_found`]. This waits
-    /// for others for as long as it takes: nothing may be held meanwhile.
+    /// for others for as long as it takes: nothing may be held meanwhile. A pod that comes back under its UID waits until
+    /// nothing is removed any more of what it left.
     ///
     /// # Errors
     /// If some of them cannot be had as things are, with a failure for each.
     pub async fn find(&self, pod: &Arc<Pod>, onlooker: &dyn Onlooker) -> Result<FoundVolumes, VolumeError> {
+        self.nothing_is_removed(&PodRef::of(pod).uid, onlooker).await;
         let Some(drivers) = &self.drivers else { return Ok(FoundVolumes::default()) };
         let theirs = kind::used(pod).into_iter().filter(|volume| Kind::of(volume).is_of_driver());
         let found = theirs.map(async |volume| {
@@ -315,14 +321,19 @@ impl Volumes {
     /// If the path leads out of the volume or cannot be mounted.
     pub async fn mount_subpath(&self, uid: &PodUid, part: SubPath) -> Result<PathBuf, SubPathError> {
         let (volume, container, path) = (part.volume.clone(), part.container.clone(), part.path.clone());
-        let mounted = match self.paths(uid) {
-            Ok(paths) => self
-                .blocking("mount subPath", move || subpath::mount(&paths, &part))
-                .await
-                .unwrap_or_else(|abandoned| Err(abandoned.into())),
-            Err(unusable) => Err(SubPathProblem::from(unusable)),
+        self.try_subpath(uid, part).await.map_err(|problem| SubPathError { volume, container, path, problem })
+    }
+
+    async fn try_subpath(&self, uid: &PodUid, part: SubPath) -> Result<PathBuf, SubPathProblem> {
+        let paths = self.paths(uid)?;
+        // No volume has a slash in its name.
+        let key = (uid.clone(), format!("{}/{}/{}", part.volume, part.container, part.index));
+        let busy = self.begin(key).ok_or(SubPathProblem::StillHung)?;
+        let mount = move || {
+            let _busy = busy;
+            subpath::mount(&paths, &part)
         };
-        mounted.map_err(|problem| SubPathError { volume, container, path, problem })
+        self.blocking("mount subPath", mount).await?
     }
 
     /// Unmounts and removes the volumes of the pod `uid`, which no container may use any more. Never removes anything
@@ -352,6 +363,38 @@ impl Volumes {
         self.attempts.forget(uid);
         self.tally.forget(uid);
         Ok(())
+    }
+
+    /// As [`Volumes::remove_pod_dir`], for what was found of a pod that nobody knew, unless it `is_known` by now. That is asked
+    /// once a pod that comes back waits in [`Volumes::find`] until this has ended. Returns whether it was removed.
+    ///
+    /// # Errors
+    /// As [`Volumes::teardown`].
+    pub async fn remove_orphan(
+        &self,
+        uid: &PodUid,
+        is_known: impl FnOnce() -> bool,
+    ) -> Result<bool, NotTornDown> {
+        let Some(_orphan) = self.begin((uid.clone(), ORPHAN.to_owned())) else {
+            return Err(NotTornDown { error: TeardownError::StillHung, again_in: Duration::ZERO });
+        };
+        if is_known() {
+            return Ok(false);
+        }
+        self.remove_pod_dir(uid).await?;
+        Ok(true)
+    }
+
+    /// Waits until nothing of the pod `uid` is removed, also by a thread that nobody waits for any more.
+    async fn nothing_is_removed(&self, uid: &PodUid, onlooker: &dyn Onlooker) {
+        let keys = [String::new(), ORPHAN.to_owned()].map(|name| (uid.clone(), name));
+        let is_removed = |all: &HashSet<_>| keys.iter().any(|key| all.contains(key));
+        if is_removed(&self.busy.borrow()) {
+            onlooker.waits_for("", Some("what an earlier pod of its UID left to be removed".to_owned()));
+            // The sender is here.
+            let _ = self.busy.subscribe().wait_for(|all| !is_removed(all)).await;
+            onlooker.waits_for("", None);
+        }
     }
 
     fn arrivals(&self) -> u64 {
@@ -398,7 +441,7 @@ impl Volumes {
         self.blocking(what, move || call(&config.root_dir, &busy.key.0)).await?
     }
 
-    /// The pods that have a directory and are not among `known`, for [`Volumes::remove_pod_dir`].
+    /// The pods that have a directory and are not among `known`, for [`Volumes::remove_orphan`].
     ///
     /// # Errors
     /// If the directory of pods cannot be listed.
@@ -420,8 +463,8 @@ impl Volumes {
 
     /// Marks an attempt as under way; `None` if one is already.
     fn begin(&self, key: (PodUid, String)) -> Option<Busy> {
-        let is_first = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
-        is_first.then(|| Busy { all: Arc::clone(&self.busy), key })
+        let is_first = self.busy.send_if_modified(|all| all.insert(key.clone()));
+        is_first.then(|| Busy { all: self.busy.clone(), key })
     }
 
     async fn blocking<T: Send + 'static>(

@@ -339,7 +339,7 @@ impl ClusterDrivers {
     pub(super) async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
         self.tokens.forget(uid);
         // However this ends: what was begun may be done.
-        let mut told = TellAtEnd(Some(&self.left));
+        let mut told = TellAtEnd(Some(self));
         let any = self.volumes.take_down(uid).await?;
         if !self.attaching.used.leave(uid) && !any {
             told.0 = None;
@@ -351,12 +351,14 @@ impl ClusterDrivers {
 }
 
 /// Tells when it is dropped, unless it is not to.
-struct TellAtEnd<'a>(Option<&'a Notify>);
+struct TellAtEnd<'a>(Option<&'a ClusterDrivers>);
 
 impl Drop for TellAtEnd<'_> {
     fn drop(&mut self) {
-        if let Some(told) = self.0 {
-            told.notify_one();
+        if let Some(drivers) = self.0 {
+            drivers.left.notify_one();
+            // What is gone by now need not wait for what others have left, and a driver that hangs.
+            drivers.attaching.used.doubt();
         }
     }
 }

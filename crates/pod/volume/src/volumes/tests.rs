@@ -1,4 +1,5 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -196,20 +197,20 @@ async fn a_path_that_hangs_is_not_tried_twice_at_once() {
     let volumes = volumes(dir.path());
     let pod = pod(json!([{"name": "nfs", "hostPath": {"path": "/mnt/dead", "type": ""}}, {"name": "fine"}]));
     // Stands for an attempt whose thread hangs.
-    volumes.busy.lock().unwrap().insert((uid(), "nfs".into()));
+    volumes.busy.send_if_modified(|busy| busy.insert((uid(), "nfs".into())));
     let error = volumes.prepare(&pod, &none()).await.unwrap_err();
     assert_eq!(error.failures.len(), 1);
     assert!(matches!(&error.failures[0].problem, Problem::StillHung { path } if path == "/mnt/dead"));
-    volumes.busy.lock().unwrap().clear();
+    volumes.busy.send_modify(HashSet::clear);
     volumes.prepare(&pod, &none()).await.unwrap();
-    volumes.busy.lock().unwrap().insert((uid(), String::new()));
+    volumes.busy.send_if_modified(|busy| busy.insert((uid(), String::new())));
     assert!(matches!(
         volumes.teardown(&uid()).await,
         Err(NotTornDown { error: TeardownError::StillHung, .. })
     ));
-    volumes.busy.lock().unwrap().clear();
+    volumes.busy.send_modify(HashSet::clear);
     volumes.teardown(&uid()).await.unwrap();
-    assert!(volumes.busy.lock().unwrap().is_empty());
+    assert!(volumes.busy.borrow().is_empty());
 }
 
 #[tokio::test]
@@ -276,6 +277,8 @@ struct FakeDrivers {
     fails_for_all: AtomicBool,
     depends_on: AtomicU64,
     arrivals: AtomicU64,
+    /// Held by whom volumes are not taken down.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl FakeDrivers {
@@ -353,7 +356,9 @@ impl Drivers for Shared {
     }
 
     async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
-        self.0.did(format!("take down {uid}"))
+        let done = self.0.did(format!("take down {uid}"));
+        let _turn = self.0.turn.lock().await;
+        done
     }
 
     fn arrivals(&self) -> u64 {
@@ -395,6 +400,88 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
     drivers.fails.store(false, Relaxed);
     with.remove_pod_dir(&uid()).await.unwrap();
     assert!(!dir.path().join("pods/u").exists());
+}
+
+#[tokio::test]
+async fn a_pod_that_comes_back_waits_until_nothing_of_it_is_removed_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let drivers = Arc::new(FakeDrivers { dir: dir.path().to_owned(), ..FakeDrivers::default() });
+    let volumes = volumes(dir.path()).with_drivers(Arc::new(Shared(drivers.clone())));
+    let pod = pod(json!([{"name": "cache", "emptyDir": {}}]));
+    let data = path_of(&volumes.prepare(&pod, &none()).await.unwrap(), "cache").join("data");
+    std::fs::write(&data, "old").unwrap();
+    assert!(!volumes.remove_orphan(&uid(), || true).await.unwrap(), "it came back before");
+    assert!(data.exists());
+
+    let (turn, uid) = (drivers.turn.lock().await, uid());
+    let mut removing = std::pin::pin!(volumes.remove_orphan(&uid, || false));
+    let asked = async {
+        while drivers.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        removed = &mut removing => panic!("{removed:?}"),
+        () = asked => {}
+    }
+    let told = Told::default();
+    let mut finding = std::pin::pin!(volumes.find(&pod, &told));
+    assert!(futures::poll!(&mut finding).is_pending());
+    assert!(told.0.lock().unwrap()[0].contains("an earlier pod of its UID"));
+    drop(turn);
+    assert!(removing.await.unwrap());
+    let found = finding.await.unwrap();
+    volumes.prepare_found(&pod, &none(), &found).await.unwrap();
+    assert!(!data.exists() && data.parent().unwrap().is_dir());
+
+    // Nobody waits any more for a thread that hangs.
+    volumes.busy.send_if_modified(|busy| busy.insert((uid.clone(), String::new())));
+    let mut finding = std::pin::pin!(volumes.find(&pod, &told));
+    assert!(futures::poll!(&mut finding).is_pending());
+    volumes.busy.send_modify(HashSet::clear);
+    finding.await.unwrap();
+}
+
+#[tokio::test]
+async fn real_a_part_is_mounted_by_one_at_a_time() {
+    let Some(ground) = Ground::new() else { return };
+    let (volumes, paths, volume_path) = (ground.volumes(), ground.paths(), ground.dir("volume"));
+    for index in 0..200 {
+        let part = || SubPath {
+            volume: "v".into(),
+            volume_path: volume_path.clone(),
+            container: "c".into(),
+            index,
+            path: "part".into(),
+        };
+        // The second one is that of the next round, when the first was given up because its file system did not answer.
+        let (uid, point) = (uid(), paths.subpath("v", "c", index));
+        let (one, _) = tokio::join!(volumes.mount_subpath(&uid, part()), volumes.mount_subpath(&uid, part()));
+        assert!(one.is_ok());
+        assert_eq!(Ground::mounts(&point).len(), 1, "round {index}");
+        mount::unmount(&point).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_hangs_is_not_tried_twice_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = volumes(dir.path());
+    let part = || SubPath {
+        volume: "v".into(),
+        volume_path: dir.path().to_owned(),
+        container: "c".into(),
+        index: 0,
+        path: "part".into(),
+    };
+    // Stands for an attempt whose thread hangs.
+    volumes.busy.send_if_modified(|busy| busy.insert((uid(), "v/c/0".into())));
+    let error = volumes.mount_subpath(&uid(), part()).await.unwrap_err();
+    assert!(matches!(error.problem, SubPathProblem::StillHung), "{error}");
+    volumes.busy.send_modify(HashSet::clear);
+    let error = volumes.mount_subpath(&uid(), part()).await.unwrap_err();
+    assert!(matches!(error.problem, SubPathProblem::Beneath(_)), "there is no directory of the pod: {error}");
+    assert!(volumes.busy.borrow().is_empty());
 }
 
 const HALF: Duration = Duration::from_millis(500);
