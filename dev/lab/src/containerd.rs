@@ -334,8 +334,12 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let orphan = Instance::load(&theirs.path().canonicalize().unwrap()).unwrap().unwrap();
-        program.kill().await.unwrap();
-        assert!(!Leftovers::find(&orphan).processes.is_empty());
+        {
+            // Any other test that begins would remove it.
+            let _lock = Instance::lock().unwrap();
+            program.kill().await.unwrap();
+            assert!(!Leftovers::find(&orphan).processes.is_empty());
+        }
 
         let containerd = Containerd::start(ours.path(), Options::default()).await.unwrap();
         assert_gone(&orphan);

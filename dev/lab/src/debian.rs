@@ -1,5 +1,6 @@
 //! Debian packages that are installed when something needs them.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -13,6 +14,9 @@ pub struct Package {
     /// Absolute paths.
     pub files: &'static [&'static str],
 }
+
+/// Who installs.
+const LOCK: &str = "/run/berth-lab-apt.lock";
 
 /// Sets up networks.
 pub const IPROUTE2: Package = Package { name: "iproute2", files: &["/usr/sbin/ip", "/sbin/ip"] };
@@ -35,8 +39,7 @@ pub const KUBECTL: [Package; 1] =
 /// # Errors
 /// The machine is not a Debian, this process is not root, or the packages cannot be fetched.
 pub fn ensure(packages: &[Package]) -> Result<Vec<&'static str>> {
-    let missing: Vec<_> =
-        packages.iter().filter(|package| !is_installed(package)).map(|package| package.name).collect();
+    let missing = missing_of(packages);
     if missing.is_empty() {
         return Ok(missing);
     }
@@ -47,6 +50,14 @@ pub fn ensure(packages: &[Package]) -> Result<Vec<&'static str>> {
     if !rustix::process::geteuid().is_root() {
         bail!("not root: run `apt-get install --no-install-recommends {names}`");
     }
+    // apt-get waits for one that installs, and fails beside one that updates.
+    let lock = File::create(LOCK).and_then(|lock| lock.lock().map(|()| lock));
+    let _lock = lock.with_context(|| format!("lock {LOCK}"))?;
+    let missing = missing_of(packages);
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    let names = missing.join(" ");
     // A fresh machine's package lists are absent or name versions that the mirror has dropped since.
     if !install(&missing)? {
         if !apt(&["update", "--quiet"])? {
@@ -57,6 +68,10 @@ pub fn ensure(packages: &[Package]) -> Result<Vec<&'static str>> {
         }
     }
     Ok(missing)
+}
+
+fn missing_of(packages: &[Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| !is_installed(package)).map(|package| package.name).collect()
 }
 
 fn is_installed(package: &Package) -> bool {

@@ -14,4 +14,5 @@ mod faults;
 mod listener;
 pub mod plugin;
 pub mod pod;
+pub mod port;
 pub mod tls;

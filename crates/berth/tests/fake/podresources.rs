@@ -43,7 +43,7 @@ async fn it_tells_of_pods_that_run_also_after_a_crash() {
     rig.until_ready("web").await;
     rig.until_ready("job").await;
     let both = json!({"default/job-node": ["job"], "default/web-node": ["proxy", "app"]});
-    assert_eq!(listed(&rig).await, both);
+    rig.until("both are told of", DEADLINE, || listed(&rig), |answer| *answer == both).await;
 
     rig.runtime.exit_container("job-node", "job", 0);
     rig.until_phase("job", "Succeeded").await;

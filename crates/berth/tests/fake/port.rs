@@ -11,12 +11,12 @@ use testkit::tls::TlsClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::port_rig::{KNOWN_MAY, Port, echo, free_port, served_on};
+use crate::port_rig::{KNOWN_MAY, Port, echo, served_on};
 use crate::rig::{DEADLINE, Rig};
 
 /// A berth whose port is served, with `more` in its configuration.
 pub(crate) async fn started(more: &str) -> (Rig, Port) {
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     let mut rig = Rig::prepare(&served_on(number, more)).await;
     let port = Port::prepare(&rig, number);
     rig.launch();
@@ -205,7 +205,7 @@ async fn a_new_certificate_is_served() {
 
 #[tokio::test]
 async fn a_certificate_is_made_where_there_is_none() {
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     let mut rig = Rig::prepare(&format!("enableServer: true\naddress: 127.0.0.1\nport: {number}\n")).await;
     rig.flags.push(format!("--cert-dir={}", rig.file("pki").display()));
     rig.launch();
@@ -224,7 +224,7 @@ async fn a_certificate_is_made_where_there_is_none() {
 
 #[tokio::test]
 async fn the_port_without_authentication_is_for_looking() {
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     let rig = {
         let mut rig = Rig::prepare(&format!("address: 127.0.0.1\nreadOnlyPort: {number}\n")).await;
         rig.launch();

@@ -11,12 +11,12 @@ use types::{Pod, PodRef};
 
 use crate::api_server::ApiRig;
 use crate::port::line;
-use crate::port_rig::{Port, free_port, served_on};
+use crate::port_rig::{Port, served_on};
 use crate::rig::DEADLINE;
 
 #[tokio::test]
 async fn the_api_server_says_who_asks_and_what_they_may_do() {
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     let more = "authentication: {x509: {clientCAFile: clients.crt}}\n";
     let mut this = ApiRig::prepare(&served_on(number, more)).await;
     if this.server.is_real() {
@@ -72,7 +72,7 @@ async fn the_api_server_says_who_asks_and_what_they_may_do() {
 
 #[tokio::test]
 async fn a_stream_outlives_the_token_that_began_it() {
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     let more = "authentication: {webhook: {cacheTTL: 1ms}}\nauthorization: {mode: AlwaysAllow}\n";
     let mut this = ApiRig::prepare(&served_on(number, more)).await;
     if this.server.is_real() {

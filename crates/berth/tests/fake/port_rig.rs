@@ -1,7 +1,7 @@
 //! A node's API of the test's own: its certificates, its port, and a streaming server for the runtime behind it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use testkit::tls::{Authority, Identity, TlsClient};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,11 +13,6 @@ use crate::rig::{DEADLINE, Rig};
 /// The part of a configuration that lets in whoever has a certificate, and lets them do everything.
 pub(crate) const KNOWN_MAY: &str = "authentication: {webhook: {enabled: false}, x509: {clientCAFile: clients.crt}}\n\
                                     authorization: {mode: AlwaysAllow}\n";
-
-/// Where a port of this machine is free.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
 
 /// What `more` of a configuration needs to have the port served: with these certificates, here.
 pub(crate) fn served_on(port: u16, more: &str) -> String {

@@ -79,6 +79,7 @@ async fn storm(seed: u64) {
     rig.launch();
     rig.put(&steady());
     rig.put(&pod("job").restart_policy("Never"));
+    let crashing_since = Instant::now();
     rig.put(&pod("crash"));
     rig.put(&pod("lossy"));
     rig.put(&pod("again"));
@@ -88,7 +89,6 @@ async fn storm(seed: u64) {
         rig.until_ready(name).await;
     }
     let begun = touched(&rig);
-    let crashing_since = Instant::now();
 
     let mut churn = Churn::default();
     let mut version = 0;
@@ -155,12 +155,13 @@ async fn storm(seed: u64) {
     rig.runtime.exit_container("waits-node", "long", 0);
     rig.until_ready("waits").await;
 
-    let crash = rig.until_pod("crash", "in back-off", in_back_off).await;
+    // What is shown and what is there are not of the same moment: between the two it may start again.
+    let counted = |pod: &Value| in_back_off(pod) && rig.runtime.read(|store| is_counted(store, pod));
+    rig.until_pod("crash", "in back-off, with each start counted", counted).await;
     let seconds = crashing_since.elapsed().as_secs();
     let due = 2 + BACK_OFF.iter().filter(|delay| **delay <= seconds + 1).count() as u64;
     let starts = rig.runtime.starts("crash-node", "main");
     assert!((2..=due).contains(&starts), "seed {seed}: {starts} starts in {seconds} s");
-    rig.runtime.read(|store| assert_counts(store, &crash));
     rig.assert_proper();
 }
 
@@ -168,11 +169,11 @@ fn in_back_off(pod: &Value) -> bool {
     container(pod, "main")["state"]["waiting"]["reason"] == "CrashLoopBackOff"
 }
 
-/// The restart count that is shown is that of the newest instance, and no start is missing from it.
-fn assert_counts(store: &Store, pod: &Value) {
+/// Whether the restart count that is shown is that of the newest instance, and no start is missing from it.
+fn is_counted(store: &Store, pod: &Value) -> bool {
     let newest = store.container("crash-node", "main").unwrap();
-    assert_eq!(container(pod, "main")["restartCount"], newest.attempt());
-    assert!(u64::from(newest.attempt()) + 1 >= store.starts("crash-node", "main"));
+    container(pod, "main")["restartCount"] == newest.attempt()
+        && u64::from(newest.attempt()) + 1 >= store.starts("crash-node", "main")
 }
 
 #[tokio::test]
@@ -222,7 +223,6 @@ async fn a_restart_changes_nothing_that_is_shown() {
     rig.runtime.script(Some("crash-node"), "main", Script { exits_at_once: Some(1), ..Script::default() });
     rig.put(&steady());
     rig.put(&pod("job").container("quick", &["true"]).restart_policy("Never"));
-    rig.put(&pod("crash"));
     let shown = |pod: &Value| {
         let mut status = pod["status"].clone();
         // When the node first saw the pod, and when a condition came about, are not in the runtime.
@@ -237,17 +237,17 @@ async fn a_restart_changes_nothing_that_is_shown() {
         }
         status
     };
-    let before = [
-        shown(&rig.until_ready("steady").await),
-        shown(&rig.until_phase("job", "Succeeded").await),
-        shown(&rig.until_pod("crash", "in back-off", in_back_off).await),
-    ];
+    let [steady, job] =
+        [rig.until_ready("steady").await, rig.until_phase("job", "Succeeded").await].map(|pod| shown(&pod));
     rig.until_store("the job's sandbox stops", |store| store.sandboxes("job-node").iter().all(|s| !s.ready))
         .await;
+    // Ten seconds later it starts again: it comes last, and is looked at first.
+    rig.put(&pod("crash"));
+    let crash = shown(&rig.until_pod("crash", "in back-off", in_back_off).await);
     rig.runtime.clear_journal();
     rig.kill();
     rig.launch();
-    for (name, before) in ["steady", "job", "crash"].into_iter().zip(before) {
+    for (name, before) in [("crash", crash), ("steady", steady), ("job", job)] {
         rig.until_pod(name, &format!("as it was: {before:#}"), |pod| shown(pod) == before).await;
         // The network of a sandbox that is not ready may still be there.
         let done = rig.journal(name).into_iter().filter(|call| name != "job" || call != "StopPodSandbox");
@@ -264,7 +264,8 @@ async fn back_off_outlives_berth() {
     rig.launch();
     rig.put(&pod("crash"));
     for starts in 2..5 {
-        rig.until_store("it starts", |store| store.starts("crash-node", "main") == starts).await;
+        // On a machine that is busy a second may have gone by before it was killed.
+        rig.until_store("it starts", |store| store.starts("crash-node", "main") >= starts).await;
         rig.until_pod("crash", "in back-off", in_back_off).await;
         rig.kill();
         rig.launch();

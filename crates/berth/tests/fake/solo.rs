@@ -6,7 +6,7 @@ use testkit::pod::pod;
 use testkit::tls::{Identity, TlsClient};
 
 use crate::api_server::Server;
-use crate::port_rig::{Port, free_port, served_on};
+use crate::port_rig::{Port, served_on};
 use crate::rig::{DEADLINE, Rig, condition};
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn one_process_is_a_node_of_its_own_cluster() {
 async fn the_nodes_api_knows_the_users_of_its_cluster() {
     let mut server = Server::start().await;
     server.stop().await;
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     let mut rig = Rig::prepare(&served_on(number, "")).await;
     let port = Port::prepare(&rig, number);
     let (dir, address) = (server.dir().display().to_string(), server.address().to_string());
@@ -52,7 +52,7 @@ async fn the_nodes_api_knows_the_users_of_its_cluster() {
 
 #[tokio::test]
 async fn what_the_node_knows_is_asked_of_it_by_name() {
-    let number = free_port();
+    let number = testkit::port::reserve().unwrap();
     // The server asks the node at its address, which is not that of the loopback.
     let served = format!("enableServer: true\naddress: 0.0.0.0\nport: {number}\n");
     let own = "tlsCertFile: tls.crt\ntlsPrivateKeyFile: tls.key\n";

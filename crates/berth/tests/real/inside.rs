@@ -40,7 +40,7 @@ async fn real_a_container_sees_its_environment_names_and_resolver() {
             .with_spec(&spec),
     );
     let pod = rig.until_ready("facts").await;
-    assert_eq!(rig.log("facts", "main", "").await, "one-$(A)-$(NONE)\n");
+    rig.until_log("facts", "main", "one-$(A)-$(NONE)\n").await;
     let env = rig.sh(&pod, "main", "env").await;
     let ip = pod["status"]["podIP"].as_str().unwrap();
     for line in [

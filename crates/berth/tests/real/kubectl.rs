@@ -1,6 +1,5 @@
 //! `kubectl`, with a `berth solo` that serves the node's own API.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
@@ -29,7 +28,7 @@ impl Kubectl {
             eprintln!("skipped: there is no {}; Debian calls it kubernetes-client", program.display());
             return None;
         };
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = testkit::port::reserve().unwrap();
         // The API server asks the node at its address, which is not that of the loopback.
         let more = format!("enableServer: true\naddress: 0.0.0.0\nport: {port}\n");
         let rig = Rig::starting(&more, Options::default(), Node::start_solo).await;

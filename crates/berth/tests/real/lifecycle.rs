@@ -88,9 +88,19 @@ async fn real_restart_policies_and_grace_periods() {
         "init",
         &pod("init").restart_policy("Never").init_container("bad", &["false"]).container("main", &FOREVER),
     );
+    // A shell that is told to end before it has said what to do then does not hear of it.
+    let hears =
+        ["sh", "-c", "trap 'exit 0' TERM; touch /keep/hears; while :; do sleep 100000 & wait $!; done"];
+    let until_heard = ["sh", "-c", "until [ -e /keep/hears ]; do sleep 0.1; done"];
     rig.put(
         "job",
-        &pod("job").restart_policy("Never").sidecar("side", &FOREVER).container("main", &["true"]),
+        &pod("job")
+            .restart_policy("Never")
+            .sidecar("side", &hears)
+            .with_container("side", &mount)
+            .container("main", &until_heard)
+            .with_container("main", &mount)
+            .with_spec(&keep),
     );
 
     let never = rig.until_ended("never", "Failed").await;

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use serde_json::json;
 use testkit::containerd::{Options, Version};
 use testkit::pod::pod;
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
-use crate::rig::{FOREVER, Rig, uid};
+use crate::rig::{FOREVER, Rig, deadline, uid};
 
 #[tokio::test]
 async fn real_pods_have_the_namespaces_they_ask_for() {
@@ -92,6 +94,12 @@ async fn real_a_port_of_the_node_leads_to_the_pod() {
     let serve = ["httpd", "-f", "-p", "8080", "-h", "/etc"];
     rig.put("port", &pod("port").grace_period(1).container("main", &serve).with_container("main", &ports));
     rig.until_ready("port").await;
-    TcpStream::connect("192.0.2.10:18080").await.unwrap();
+    // The server runs before it listens.
+    let listens = async {
+        while TcpStream::connect("192.0.2.10:18080").await.is_err() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(deadline(), listens).await.expect("the port leads to the pod");
     rig.finish().await;
 }

@@ -1,6 +1,6 @@
 //! A real agent with the node's own API, and a client that may use it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use testkit::containerd::{Node, Options};
 use testkit::tls::{Authority, TlsClient};
@@ -14,7 +14,7 @@ pub(crate) async fn served() -> (Rig, TlsClient) {
 
 /// The same, with YAML for the agent's configuration, and what is done before it starts.
 pub(crate) async fn served_with(yaml: &str, before: impl FnOnce(&Node)) -> (Rig, TlsClient) {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = testkit::port::reserve().unwrap();
     let more = format!(
         "enableServer: true\naddress: 127.0.0.1\nport: {port}\ntlsCertFile: tls.crt\ntlsPrivateKeyFile: tls.key\n\
          authentication: {{webhook: {{enabled: false}}, x509: {{clientCAFile: clients.crt}}}}\n\

@@ -36,9 +36,12 @@ async fn real_requests_and_limits_reach_the_cgroups() {
     rig.put("guaranteed", &pod("guaranteed").container("main", &FOREVER).with_container("main", &guaranteed));
     rig.put("effort", &pod("effort").container("main", &FOREVER));
     // A runtime that hears of the end before it hears of the kernel's reason takes it for an ordinary one, and containerd
-    // 1.6 listens to the kernel only some time after the start.
-    let hungry =
-        ["sh", "-c", "sleep 2; dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 1; exit $code"];
+    // 1.6 listens to the kernel only some time after the start: at the end of this test it does.
+    let hungry = [
+        "sh",
+        "-c",
+        "sleep 2; until [ -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 1; exit $code",
+    ];
     rig.put(
         "hungry",
         &pod("hungry").restart_policy("Never").container("main", &hungry).with_container("main", &guaranteed),
@@ -86,6 +89,8 @@ async fn real_requests_and_limits_reach_the_cgroups() {
     }
 
     // The kernel tells apart that it ended and that memory ran out.
+    let hungry = rig.until_ready("hungry").await;
+    rig.sh(&hungry, "main", "touch /go").await;
     let ended = |pod: &Value| container(pod, "main")["state"]["terminated"].clone();
     let hungry = rig.until("hungry", "out of memory", |pod| ended(pod)["reason"] == "OOMKilled").await;
     assert_eq!(ended(&hungry)["exitCode"], 137, "{hungry:#}");

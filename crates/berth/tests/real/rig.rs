@@ -145,6 +145,19 @@ impl Rig {
         body
     }
 
+    /// Waits until the log of a container is what is `wanted`: a container runs before it has said anything.
+    pub(crate) async fn until_log(&self, pod: &str, container: &str, wanted: &str) {
+        let give_up = Instant::now() + deadline();
+        loop {
+            let log = self.log(pod, container, "").await;
+            if log == wanted {
+                return;
+            }
+            assert!(Instant::now() < give_up, "the log of {container} of {pod} is {log:?}");
+            sleep(asked_every()).await;
+        }
+    }
+
     /// The pod of the manifest `name` as the API shows it; null if it does not.
     pub(crate) async fn pod(&self, name: &str) -> Value {
         self.answered(name).await.unwrap_or_default()
@@ -245,8 +258,10 @@ impl Rig {
         self.until_machine(&format!("no cgroup of {name}: {:?}", cgroups()), || cgroups().is_empty()).await;
         let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap().contains(uid);
         assert!(!mounts(), "a mount of {name}");
+        // They go after what they lead to.
         let link = format!("{}_default_", self.full(name));
-        assert!(links().iter().all(|name| !name.starts_with(&link)), "a link to a log of {name}");
+        let unlinked = || links().iter().all(|name| !name.starts_with(&link));
+        self.until_machine(&format!("no link to a log of {name}"), unlinked).await;
     }
 
     /// Waits until the runtime has nothing of the pod. One that no source knows any more is stopped, and the API does not
@@ -266,6 +281,7 @@ impl Rig {
 
     /// Removes all pods, ends berth and containerd, and proves that nothing is left.
     pub(crate) async fn finish(mut self) {
+        self.until_up().await;
         let uids: Vec<(String, String)> = self.get("/pods").await["items"]
             .as_array()
             .into_iter()

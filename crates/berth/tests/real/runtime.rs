@@ -68,8 +68,8 @@ async fn real_limits_that_cannot_be_set_are_tried_again() {
     rig.node.start().unwrap();
     rig.put("runs", &pod("runs").container("main", &FOREVER));
     rig.until_ready("runs").await;
-    rig.until_machine("the failure is told", || rig.node.log_tail().contains("does not exist: create it"))
-        .await;
+    let log = || fs::read_to_string(rig.node.log()).unwrap();
+    rig.until_machine("the failure is told", || log().contains("does not exist: create it")).await;
 
     let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
     let roots = hierarchies.map(|entry| entry.path().join(root.trim_start_matches('/')));

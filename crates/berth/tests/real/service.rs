@@ -77,6 +77,7 @@ async fn real_systemd_restarts_berth_and_no_container_notices() {
     let mut rig = Rig::start().await;
     rig.put("steady", &pod("steady").container("main", &FOREVER));
     let main = id(&rig.until_ready("steady").await, "main");
+    rig.until_machine("the shell and what it waits for", || processes(&main).len() == 2).await;
     let before = processes(&main);
     rig.node.stop().await.unwrap();
 

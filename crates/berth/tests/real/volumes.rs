@@ -84,8 +84,7 @@ async fn real_volumes_hold_what_containers_put_there() {
     assert_eq!(container(&after, "main")["lastState"]["terminated"]["exitCode"], 137);
     assert_eq!(rig.sh(&after, "main", "cat /memory/kept /part/p").await, "kept\npart\n");
 
-    let why = rig.get("/why?pod=absent").await;
-    assert_eq!(why[0]["failures"][0]["reason"], "FailedMount", "{why:#}");
+    let why = rig.until_why("absent", |why| why["failures"][0]["reason"] == "FailedMount").await;
     assert!(why.to_string().contains("where the type Directory wants something"), "{why:#}");
     rig.finish().await;
 }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 use testkit::pod::pod;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
-use crate::rig::{Rig, container, id, links};
+use crate::rig::{Rig, container, deadline, id, links};
 
 fn example(name: &str) -> String {
     let root = std::env::var_os("CARGO_MANIFEST_DIR")
@@ -16,12 +18,21 @@ fn example(name: &str) -> String {
     fs::read_to_string(root.join("../../examples").join(name)).unwrap()
 }
 
-async fn page(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+/// Asks for a page until it is what is `wanted`: a server runs before it listens, and the clock before it has written.
+async fn until_page(address: &str, path: &str, wanted: &str) {
+    let ask = async || {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
+    };
+    let asked_until = async {
+        while !ask().await.is_some_and(|answer| answer.contains(wanted)) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(timeout(deadline(), asked_until).await.is_ok(), "{address}{path} is not {wanted:?}");
 }
 
 #[tokio::test]
@@ -44,8 +55,8 @@ async fn real_the_examples_serve_end_and_crash() {
 
     let web = rig.until_ready("web").await;
     let address = format!("{}:8080", web["status"]["podIP"].as_str().unwrap());
-    assert!(page(&address, "/").await.contains("Served by berth"));
-    assert!(page(&address, "/time.txt").await.contains("200 OK"));
+    until_page(&address, "/", "Served by berth").await;
+    until_page(&address, "/time.txt", "200 OK").await;
     assert_eq!(container(&web, "write-page")["state"]["terminated"]["reason"], "Completed");
     assert_eq!(container(&web, "clock")["started"], true);
     let link = format!("{}_default_server-{}.log", rig.full("web"), id(&web, "server"));
