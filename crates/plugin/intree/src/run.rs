@@ -1,13 +1,13 @@
 //! Running commands that may hang, one at a time for each volume and device, also over a restart of berth.
 //!
 //! A command's standard input is an empty file that it has a lock on, so for as long as it runs, whoever started it,
-//! everybody can see that it does.
+//! everybody can see that it does. What it says goes into memory of its own: the end of a pipe would end it in the middle of
+//! its work when berth is killed.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,11 +16,9 @@ use std::time::Duration;
 
 use linux::PathError;
 use linux::mountinfo::MountTable;
-use rustix::fs::{FlockOperation, SeekFrom};
+use rustix::fs::{FlockOperation, MemfdFlags, SeekFrom};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe::Receiver;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -28,9 +26,6 @@ use crate::command::Command;
 
 /// The most of a command's output that is kept, in bytes.
 const OUTPUT_LIMIT: usize = 64 << 10;
-
-/// How long what a command has left behind may go on writing to its output.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How long the end of a command that was killed is waited for. In the kernel it may not come.
 const END: Duration = Duration::from_secs(1);
@@ -250,24 +245,23 @@ impl Commands {
         let program = self.find(command)?;
         let (lock, path) = self.lock(key)?;
         let failed = |source| CommandError::Start { command: command.clone(), source };
-        let (reader, writer) = io::pipe().map_err(failed)?;
-        let reader = Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
+        let memory = rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC);
+        let output = memory.map(File::from).map_err(|errno| failed(errno.into()))?;
         let mut process = tokio::process::Command::new(&program);
         process.args(command.exposed()).env("PATH", &self.search_path);
         process.stdin(Stdio::from(lock.try_clone().map_err(failed)?));
-        process.stdout(Stdio::from(writer.try_clone().map_err(failed)?)).stderr(Stdio::from(writer));
+        process.stdout(Stdio::from(output.try_clone().map_err(failed)?));
+        process.stderr(Stdio::from(output.try_clone().map_err(failed)?));
         let child = process.spawn().map_err(failed)?;
-        // The other end of the pipe is the child's alone.
-        drop(process);
         let mut note = format!("{} {command}", child.id().unwrap_or_default()).into_bytes();
         note.truncate(NOTE_LIMIT as usize);
         // Without it the lock still says that something runs.
         let _ = lock.write_all_at(&note, 0);
         let (told, ended) = oneshot::channel();
         let (late_ends, files) = (self.late_ends.clone(), Arc::clone(&self.files));
-        // It goes on when nobody waits any more: a command whose output nobody reads would be killed by it.
+        // It goes on when nobody waits any more: somebody has to see the command's end.
         tokio::spawn(async move {
-            let result = attend(child, reader, killed_after).await;
+            let result = attend(child, &output, killed_after).await;
             // Nobody else waits for what it may have left behind.
             remove(&files, &lock, &path);
             drop(lock);
@@ -370,48 +364,33 @@ enum Ended {
     Late,
 }
 
-/// Reads what a command says until it ends. Killed after a while, if it may be.
+/// Waits until a command ends, and reads what it has said. Killed after a while, if it may be.
 async fn attend(
     mut child: tokio::process::Child,
-    mut reader: Receiver,
+    output: &File,
     killed_after: Option<Duration>,
 ) -> io::Result<Ended> {
-    let mut output = Vec::new();
-    let ended = {
-        let running = async {
-            let mut closed = false;
-            loop {
-                tokio::select! {
-                    status = child.wait() => return status,
-                    read = read(&mut reader, &mut output), if !closed => closed = !read,
-                }
-            }
-        };
-        match killed_after {
-            Some(after) => timeout(after, running).await.ok(),
-            None => Some(running.await),
-        }
+    let ended = match killed_after {
+        Some(after) => timeout(after, child.wait()).await.ok(),
+        None => Some(child.wait().await),
     };
     let Some(status) = ended else {
         child.start_kill()?;
         child.wait().await?;
         return Ok(Ended::Late);
     };
-    let status = status?;
-    // What it said last is in the pipe; what it left behind may keep that open.
-    let _ = timeout(LAST_WORDS, async { while read(&mut reader, &mut output).await {} }).await;
-    Ok(Ended::With(status.code(), String::from_utf8_lossy(&output).into_owned()))
+    let mut said = vec![0; OUTPUT_LIMIT];
+    let length = read_start(output, &mut said)?;
+    Ok(Ended::With(status?.code(), String::from_utf8_lossy(&said[..length]).into_owned()))
 }
 
-/// Whether there may be more.
-async fn read(reader: &mut Receiver, output: &mut Vec<u8>) -> bool {
-    let mut chunk = [0; 4096];
-    match reader.read(&mut chunk).await {
-        Ok(0) | Err(_) => false,
-        Ok(length) => {
-            let room = OUTPUT_LIMIT.saturating_sub(output.len());
-            output.extend_from_slice(&chunk[..length.min(room)]);
-            true
+/// Fills `bytes` with what is at the start of the file, and returns how many that are.
+fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    loop {
+        match file.read_at(&mut bytes[length..], length as u64)? {
+            0 => return Ok(length),
+            more => length += more,
         }
     }
 }

@@ -1,11 +1,19 @@
 //! Giving a volume to the pod's group (`securityContext.fsGroup`).
 
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use linux::PathError;
+use linux::beneath::{BeneathError, Links, Root, fd_path};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags};
+use rustix::io::Errno;
 use types::{Pod, pod};
 
 const READ_WRITE: u32 = 0o660;
@@ -73,21 +81,73 @@ pub fn give_counting(
     give_tree(dir, group, mask, progress)
 }
 
-/// The root comes last: that it is right means that all of it is.
-fn give_tree(path: &Path, group: u32, mask: u32, progress: &Progress) -> Result<(), PathError> {
-    let meta = std::fs::symlink_metadata(path).map_err(PathError::on("stat", path))?;
-    if meta.is_dir() {
-        for entry in std::fs::read_dir(path).map_err(PathError::on("list", path))? {
-            give_tree(&entry.map_err(PathError::on("list", path))?.path(), group, mask, progress)?;
+/// The root comes last: that it is right means that all of it is. Containers may be changing what is there: nothing is
+/// looked up twice, and no link is followed. What goes away meanwhile needs no group.
+fn give_tree(dir: &Path, group: u32, mask: u32, progress: &Progress) -> Result<(), PathError> {
+    let root = Root::open(dir).map_err(path_error)?;
+    let mut left = vec![PathBuf::from(".")];
+    while let Some(below) = left.pop() {
+        let inner = match root.sub(&below, Links::Refuse) {
+            Err(error) if error.is_not_found() => continue,
+            inner => inner.map_err(path_error)?,
+        };
+        let failed = || PathError::on("list", inner.path());
+        for entry in Dir::read_from(inner.as_fd()).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            let path = below.join(name);
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = match rustix::fs::openat(&inner, name, flags, Mode::empty()) {
+                Err(Errno::NOENT) => continue,
+                opened => opened.map_err(PathError::on("open", &dir.join(&path)))?,
+            };
+            if give_one(opened.as_fd(), &dir.join(&path), group, mask, progress)? {
+                left.push(path);
+            }
         }
     }
+    give_one(root.as_fd(), dir, group, mask, progress).map(drop)
+}
+
+/// Returns whether it is a directory. `shown` is its path, for messages.
+fn give_one(
+    file: BorrowedFd<'_>,
+    shown: &Path,
+    group: u32,
+    mask: u32,
+    progress: &Progress,
+) -> Result<bool, PathError> {
+    let mode = rustix::fs::fstat(file).map_err(PathError::on("stat", shown))?.st_mode;
+    let kind = FileType::from_raw_mode(mode);
     progress.0.fetch_add(1, Relaxed);
-    linux::fs::lchown(path, None, Some(group))?;
-    if meta.is_symlink() {
-        return Ok(());
+    rustix::fs::chownat(file, c"", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)
+        .map_err(PathError::on("chown", shown))?;
+    if kind == FileType::Symlink {
+        return Ok(false);
     }
-    let mask = if meta.is_dir() { mask | SEARCH | SET_GID } else { mask };
-    linux::fs::chmod(path, meta.permissions().mode() & 0o7777 | mask)
+    let mask = if kind == FileType::Directory { mask | SEARCH | SET_GID } else { mask };
+    let permissions = Permissions::from_mode(mode & 0o7777 | mask);
+    std::fs::set_permissions(fd_path(file), permissions).map_err(PathError::on("chmod", shown))?;
+    Ok(kind == FileType::Directory)
+}
+
+fn path_error(error: BeneathError) -> PathError {
+    match error {
+        BeneathError::Io { doing, path, source } => PathError { doing, path, source },
+        BeneathError::Link { root, path } => {
+            let shown = root.join(&path);
+            let source = io::Error::other("a symbolic link took its place: it is not followed");
+            PathError { doing: "open", path: shown, source }
+        }
+        BeneathError::NotRelative { ref path }
+        | BeneathError::MountPoint { ref path }
+        | BeneathError::TooLarge { ref path, .. } => {
+            PathError { doing: "open", path: path.clone(), source: io::Error::other(error) }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +183,46 @@ mod tests {
         assert_eq!(of(&file).0, 0, "the root is right, so nothing is gone through");
         give(dir.path(), 77, true, ChangePolicy::Always).unwrap();
         assert_eq!(of(&file).0, 77);
+    }
+
+    /// A container that has the volume already puts links where directories and files were, while it is gone through.
+    #[test]
+    fn no_link_is_followed_that_comes_meanwhile() {
+        if !crate::testing::is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let [volume, outside] = ["volume", "outside"].map(|name| dir.path().join(name));
+        for name in ["volume/dir", "outside"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("file"), "").unwrap();
+        }
+        let canary = outside.join("file");
+        let of = |path: &Path| std::fs::symlink_metadata(path).map(|meta| (meta.gid(), meta.mode())).unwrap();
+        let before = (of(&outside), of(&canary));
+        std::fs::write(volume.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(&outside, volume.join("dir-link")).unwrap();
+        std::os::unix::fs::symlink(&canary, volume.join("file-link")).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    for name in ["dir", "file"] {
+                        let [one, other] = ["", "-link"].map(|end| volume.join(format!("{name}{end}")));
+                        let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                        rustix::fs::renameat_with(here, &one, here, &other, flags).unwrap();
+                    }
+                }
+            });
+            for _ in 0..2000 {
+                // One that is refused says so, and is tried again.
+                let _ = give(&volume, 77, false, ChangePolicy::Always);
+            }
+            done.store(true, Relaxed);
+        });
+        assert_eq!((of(&outside), of(&canary)), before);
+        give(&volume, 77, false, ChangePolicy::Always).unwrap();
+        assert_eq!((of(&volume).0, (of(&outside), of(&canary))), (77, before));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use tokio::io::AsyncReadExt as _;
+
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -98,6 +100,29 @@ async fn one_that_hangs_is_left_and_waited_for() {
     let gone = line(&here);
     fs::write(&gate, "\n").unwrap();
     assert_eq!(gone.await, "gone\n");
+}
+
+/// As when berth is killed: nobody is there any more for what it says.
+#[test]
+fn one_that_says_something_goes_on_without_berth() {
+    let world = World::new();
+    let (here, gate) = (world.fifo("here"), world.fifo("gate"));
+    let script = "echo begun; echo here > HERE; read x < GATE; for i in 1 2 3; do echo $i; /bin/echo $i; done; echo whole > HERE";
+    let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
+    world.program("repair", &script);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime().block_on(async {
+        let (key, command) = (key(), Command::new("repair"));
+        tokio::select! {
+            result = world.commands.run(&key, &command, LONG) => panic!("{result:?}"),
+            text = line(&here) => assert_eq!(text, "here\n"),
+        }
+    });
+    runtime().block_on(async {
+        let whole = line(&here);
+        fs::write(&gate, "\n").unwrap();
+        assert_eq!(whole.await, "whole\n");
+    });
 }
 
 #[tokio::test]
