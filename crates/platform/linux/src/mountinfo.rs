@@ -1,12 +1,16 @@
 //! The mount table (`/proc/self/mountinfo`, proc(5)).
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::PathError;
+use crate::proc::kernel_version;
 
 const PATH: &str = "/proc/self/mountinfo";
+/// So often it is read at most, where it has to be read twice.
+const READINGS: usize = 10;
 
 /// One mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,8 +61,10 @@ impl MountTable {
     /// # Errors
     /// If `/proc` is not mounted.
     pub fn read() -> Result<Self, PathError> {
-        let bytes = std::fs::read(PATH).map_err(PathError::on("read the mount table", Path::new(PATH)))?;
-        Ok(Self::parse(&bytes))
+        let read = || std::fs::read(PATH);
+        let is_whole = keeps_its_place(&kernel_version());
+        let text = if is_whole { read() } else { agreed(read) };
+        Ok(Self::parse(&text.map_err(PathError::on("read the mount table", Path::new(PATH)))?))
     }
 
     /// The mounts in the text of a mountinfo file. Lines that are no mounts are left out.
@@ -104,6 +110,26 @@ impl MountTable {
             // Of equals the last, which is the one that is seen.
             .max_by_key(|mount| mount.point.as_os_str().len())
     }
+}
+
+/// Whether the kernel of this release keeps its place in the table between two pieces of it, as Linux does since 5.8. Before,
+/// a mount that goes after the first piece was read hides another one, which would be mounted twice.
+fn keeps_its_place(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 8)
+}
+
+/// Reads until the same comes twice.
+fn agreed(mut read: impl FnMut() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+    let mut last = read()?;
+    for _ in 1..READINGS {
+        let next = read()?;
+        if next == last {
+            return Ok(next);
+        }
+        last = next;
+    }
+    Err(io::Error::other("it changes all the time: no two readings of it were the same"))
 }
 
 impl<'a> IntoIterator for &'a MountTable {
@@ -175,6 +201,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn old_kernels_are_asked_twice() {
+        for (release, whole) in [
+            ("5.8.0", true),
+            ("6.1.0-42-amd64", true),
+            ("5.7.19", false),
+            ("4.18.0-553.el8_10.x86_64", false),
+            ("?", false),
+        ] {
+            assert_eq!(keeps_its_place(release), whole, "{release}");
+        }
+        let read = |texts: &'static [&'static str]| {
+            let mut texts = texts.iter().cycle();
+            move || Ok(texts.next().unwrap().as_bytes().to_owned())
+        };
+        assert_eq!(agreed(read(&["abc", "ac", "ac"])).unwrap(), b"ac");
+        let error = agreed(read(&["abc", "ac"])).unwrap_err();
+        assert!(error.to_string().contains("changes all the time"), "{error}");
+        assert!(agreed(|| Err(io::ErrorKind::NotFound.into())).is_err());
+    }
 
     const TABLE: &str = "\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

@@ -18,6 +18,7 @@ use linux::PathError;
 use linux::mountinfo::MountTable;
 use rustix::fs::{FlockOperation, MemfdFlags, SeekFrom};
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 use sha2::{Digest, Sha256};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -222,7 +223,8 @@ impl Commands {
         self.start(key, command, deadline, None).await
     }
 
-    /// As [`Commands::run`], and after `deadline` it is killed: for a command that does no harm when it is cut short.
+    /// As [`Commands::run`], and after `deadline` it is killed with its helpers: for a command that does no harm when it is
+    /// cut short.
     ///
     /// # Errors
     /// As [`Commands::run`].
@@ -249,6 +251,8 @@ impl Commands {
         let output = memory.map(File::from).map_err(|errno| failed(errno.into()))?;
         let mut process = tokio::process::Command::new(&program);
         process.args(command.exposed()).env("PATH", &self.search_path);
+        // It is killed with its helpers, and by no interrupt that is meant for berth.
+        process.process_group(0);
         process.stdin(Stdio::from(lock.try_clone().map_err(failed)?));
         process.stdout(Stdio::from(output.try_clone().map_err(failed)?));
         process.stderr(Stdio::from(output.try_clone().map_err(failed)?));
@@ -375,7 +379,11 @@ async fn attend(
         None => Some(child.wait().await),
     };
     let Some(status) = ended else {
-        child.start_kill()?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        if let Some(group) = group {
+            // One that ends at this moment needs no signal.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         child.wait().await?;
         return Ok(Ended::Late);
     };

@@ -142,6 +142,35 @@ async fn late_ones_go_on_or_are_killed() {
     assert!(matches!(error, CommandError::StillRuns(_)), "{error}");
 }
 
+#[tokio::test]
+async fn one_that_is_killed_leaves_no_helper() {
+    let world = World::new();
+    let (here, gate) = (world.fifo("here"), world.fifo("gate"));
+    let script = "(echo here > HERE; read x < GATE; echo helped > HERE) & wait; exit 0";
+    let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
+    world.program("helped", &script);
+    let (key, command) = (key(), Command::new("helped"));
+    let mut run = std::pin::pin!(world.commands.run_or_kill(&key, &command, LONG));
+    tokio::select! {
+        result = &mut run => panic!("{result:?}"),
+        text = line(&here) => assert_eq!(text, "here\n"),
+    }
+    tokio::time::pause();
+    tokio::time::advance(LONG).await;
+    tokio::time::resume();
+    let error = run.await.unwrap_err();
+    assert!(matches!(error, CommandError::Late { .. }), "{error}");
+    // Nobody reads from the gate any more.
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    let gone = async {
+        while rustix::fs::open(&gate, flags, rustix::fs::Mode::empty()).is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, gone).await.expect("the helper is gone");
+    assert_eq!(world.commands.running(&key).unwrap(), None);
+}
+
 /// One ends, and what it left behind goes on; the next one has begun before all of that was seen.
 #[tokio::test]
 async fn the_end_of_one_does_not_hide_the_next() {
