@@ -263,7 +263,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         facts: facts.subscribe(),
         referred: referred.clone(),
         drivers: drivers.clone(),
-        messages: TerminationMessages::default(),
+        messages: TerminationMessages::new(volume::paths::pods_dir(&flags.root_dir)),
         milestones: Milestones::new(metrics.clone()),
         runtime_name: watch::Sender::new("containerd".to_owned()),
     });

@@ -84,6 +84,11 @@ impl Housekeeping {
             match cgroups.list().await {
                 Ok(found) => {
                     for orphan in found.into_iter().filter(|found| !self.is_known(&found.uid)) {
+                        // A pod that comes back must not begin in it meanwhile.
+                        let held = self.volumes.hold_orphan(&orphan.uid);
+                        if held.is_none() || self.is_known(&orphan.uid) {
+                            continue;
+                        }
                         tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
                         if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
                             tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");

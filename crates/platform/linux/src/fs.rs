@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::PathError;
 
 /// What kind of file a path names.
@@ -93,7 +95,14 @@ pub fn lstat(path: &Path) -> Result<Option<Metadata>, PathError> {
 /// If it cannot be made, or something else is in its place.
 pub fn create_dir(path: &Path, mode: u32) -> Result<bool, PathError> {
     match std::fs::create_dir(path) {
-        Ok(()) => chmod(path, mode).map(|()| true),
+        Ok(()) => {
+            // Whoever may write above it may have put something else in its place since.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::empty())
+                .and_then(|dir| rustix::fs::fchmod(&dir, Mode::from_bits_truncate(mode)))
+                .map(|()| true)
+                .map_err(PathError::on("chmod", path))
+        }
         Err(e)
             if e.kind() == io::ErrorKind::AlreadyExists
                 && FileKind::of_link(path)? == FileKind::Directory =>

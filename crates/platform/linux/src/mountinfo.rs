@@ -59,7 +59,7 @@ impl MountTable {
     /// The mounts that this process sees now.
     ///
     /// # Errors
-    /// If `/proc` is not mounted.
+    /// If `/proc` is not mounted, or (before Linux 5.8) no two readings agree.
     pub fn read() -> Result<Self, PathError> {
         let read = || std::fs::read(PATH);
         let is_whole = keeps_its_place(&kernel_version());

@@ -23,8 +23,8 @@ impl Memory {
     }
 }
 
-/// The right to work on a volume. It goes along to threads that may outlive their caller, so that nobody else works on
-/// the volume before they end.
+/// The right to work on a volume. It goes along to threads and to calls of drivers that may outlive their caller, so that nobody
+/// else works on the volume before they end.
 pub(crate) type Turn = OwnedMutexGuard<Memory>;
 
 /// Has `call` carried to its end, also when this is dropped, and nobody have the turn before: a driver goes on with what it was

@@ -99,7 +99,8 @@ impl Naming {
 /// There is no such disk.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "no fc disk found: no link below /dev/disk/{links} leads to it; check the adapters, the zoning and the volume's names"
+    "no fc disk found: no link below /dev/disk/{links} leads to it, or what it leads to is on no Fibre Channel adapter; check the \
+     adapters, the zoning and the volume's names"
 )]
 pub struct NoDisk {
     /// Where it was looked for.

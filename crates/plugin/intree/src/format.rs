@@ -25,6 +25,16 @@ pub enum FormatError {
         /// The disk.
         disk: String,
     },
+    /// It is no file system of disks.
+    #[error(
+        "{fs_type:?} is no file system that is on disks, so {disk} is not mounted: correct the volume's fsType"
+    )]
+    FsType {
+        /// The disk.
+        disk: String,
+        /// What was asked for.
+        fs_type: String,
+    },
     /// It is of a kind that cannot be made larger.
     #[error(
         "ResizeFS.Resize - resize of format {found} is not supported for device {disk}: ext3, ext4, xfs and btrfs are"
@@ -67,6 +77,13 @@ pub(crate) fn is_fs_type(name: &str) -> bool {
     name.bytes().all(is_plain) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
+/// The file systems that are on disks. Of others mount(8) does not even look at the disk: `proc` would show the pod the
+/// node's own, and `fuse.sh` would have what is on the disk run as a program.
+const ON_DISKS: [&str; 22] = [
+    "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "gfs2", "hfs", "hfsplus",
+    "iso9660", "jfs", "minix", "nilfs2", "ntfs", "ntfs3", "ocfs2", "squashfs", "udf", "vfat", "xfs",
+];
+
 /// Looks what is on `disk`.
 pub(crate) fn probe(disk: &Path) -> Command {
     Command::new("blkid").args(["-p", "-s", "TYPE", "-s", "PTTYPE", "-o", "export"]).arg(disk)
@@ -99,6 +116,10 @@ pub(crate) fn preparation(
     read_only: bool,
     content: &Content,
 ) -> Result<Preparation, FormatError> {
+    if !ON_DISKS.contains(&fs_type) {
+        let (disk, fs_type) = (disk.display().to_string(), fs_type.to_owned());
+        return Err(FormatError::FsType { disk, fs_type });
+    }
     match content {
         Content::Nothing if read_only => Err(FormatError::ReadOnly { disk: disk.display().to_string() }),
         Content::Nothing => {

@@ -290,9 +290,11 @@ fn either<T>(mode: VolumeMode, mounted: T, device: T) -> T {
     }
 }
 
-/// Whether a text can be the name of one directory and nothing else.
+/// Whether a text can be the name of one directory and nothing else, on a line of its own.
 pub(crate) fn is_name(text: &str) -> bool {
-    !matches!(text, "" | "." | "..") && !text.contains(['/', '\0']) && text.len() <= 255
+    !matches!(text, "" | "." | "..")
+        && !text.contains(|c: char| c == '/' || c.is_control())
+        && text.len() <= 255
 }
 
 #[cfg(test)]

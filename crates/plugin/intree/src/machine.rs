@@ -191,6 +191,31 @@ impl Machine {
         joined.into_iter().find(joins).map(|dm| self.dev.join(dm))
     }
 
+    /// Whether the link `link` below `/dev/disk` leads to a disk of a Fibre Channel network, or to what joins the paths of
+    /// one. The names of other disks of the node, its own among them, begin like that of a disk of such a network.
+    pub(crate) fn is_of_fibre_channel(&self, link: &Path) -> bool {
+        let target = std::fs::read_link(link).ok();
+        let Some(name) = target.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) else {
+            return false;
+        };
+        if name.starts_with("dm-") {
+            let paths = self.joined_by(name).unwrap_or_default();
+            return !paths.is_empty() && paths.iter().all(|path| self.has_fc_host(path));
+        }
+        self.has_fc_host(name)
+    }
+
+    /// Whether the disk `name` is one of an adapter for Fibre Channel. A partition of one is none.
+    fn has_fc_host(&self, name: &str) -> bool {
+        let Ok(device) = std::fs::canonicalize(self.sys.join("block").join(name)) else { return false };
+        let hosts = self.sys.join("class/fc_host");
+        let is_adapter = |part: std::path::Component<'_>| {
+            let part = part.as_os_str();
+            part.to_str().is_some_and(|part| part.starts_with("host")) && hosts.join(part).exists()
+        };
+        device.components().any(is_adapter)
+    }
+
     /// The names of the devices that the device `name` joins.
     pub(crate) fn joined_by(&self, name: &str) -> Result<Vec<String>, PathError> {
         names(&self.sys.join("block").join(name).join("slaves"))

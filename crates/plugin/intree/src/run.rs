@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use linux::PathError;
 use linux::mountinfo::MountTable;
-use rustix::fs::{FlockOperation, MemfdFlags, SeekFrom};
+use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use sha2::{Digest, Sha256};
@@ -247,7 +247,7 @@ impl Commands {
         let program = self.find(command)?;
         let (lock, path) = self.lock(key)?;
         let failed = |source| CommandError::Start { command: command.clone(), source };
-        let memory = rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC);
+        let memory = rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
         let output = memory.map(File::from).map_err(|errno| failed(errno.into()))?;
         let mut process = tokio::process::Command::new(&program);
         process.args(command.exposed()).env("PATH", &self.search_path);
@@ -389,6 +389,9 @@ async fn attend(
     };
     let mut said = vec![0; OUTPUT_LIMIT];
     let length = read_start(output, &mut said)?;
+    // What it has left behind may go on saying something; that takes no memory any more.
+    output.set_len(0)?;
+    rustix::fs::fcntl_add_seals(output, SealFlags::GROW)?;
     Ok(Ended::With(status?.code(), String::from_utf8_lossy(&said[..length]).into_owned()))
 }
 

@@ -1,7 +1,7 @@
 //! Files of a pod on the node that the runtime mounts or writes: logs, termination messages, /etc/hosts.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,13 @@ pub(crate) fn make_writable_file(path: &Path) -> Result<(), FileError> {
 /// Writes the hosts file of a pod. In place: containers that run have this very file mounted.
 pub(crate) fn write_hosts(path: &Path, content: &str) -> Result<(), FileError> {
     let failed = |source| FileError { path: path.to_owned(), source };
-    if std::fs::read_to_string(path).is_ok_and(|old| old == content) {
+    // Containers write there: it may be of any size.
+    let read = || {
+        let mut old = Vec::new();
+        File::open(path)?.take(content.len() as u64 + 1).read_to_end(&mut old)?;
+        io::Result::Ok(old)
+    };
+    if read().is_ok_and(|old| old == content.as_bytes()) {
         return Ok(());
     }
     std::fs::write(path, content).map_err(failed)?;
@@ -121,6 +127,17 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["0.log", "30.log"]);
+    }
+
+    #[test]
+    fn a_hosts_file_of_any_size_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etc-hosts");
+        write_hosts(&path, "127.0.0.1 localhost\n").unwrap();
+        // More than there is memory for; it takes no room on disk.
+        File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        write_hosts(&path, "127.0.0.1 localhost\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1 localhost\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Starting containers: image, configuration, creation, start, postStart hook.
 
+use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,7 +175,7 @@ impl Starting<'_> {
 
         cell.at(Step::Create, Some(&start.name), "its configuration");
         let config = self.configure(start, kind, &container, &image).await?;
-        let log_path = std::path::Path::new(&sandbox.config.log_directory).join(&config.log_path);
+        let log_path = Path::new(&sandbox.config.log_directory).join(&config.log_path);
         cell.at(Step::Create, Some(&start.name), "CRI call CreateContainer");
         let id = runtime
             .create_container(&sandbox.id, config, sandbox.config.clone())
@@ -265,7 +266,7 @@ impl Starting<'_> {
                 .and_then(|()| files::make_writable_file(path));
             made.map_err(|error| failed(telemetry::chain(&error)))?;
         }
-        let log_dir = std::path::Path::new(&sandbox.config.log_directory).join(&container.name);
+        let log_dir = Path::new(&sandbox.config.log_directory).join(&container.name);
         files::make_dir(&log_dir, 0o755).map_err(|error| failed(telemetry::chain(&error)))?;
         let target = pod::ephemeral_containers(pod)
             .iter()
@@ -347,6 +348,11 @@ impl Starting<'_> {
                         .inspect_err(|_| metrics.image_volumes_failed.inc(&[]))?;
                     metrics.image_volumes_mounted.inc(&[]);
                     let sub_path = sub_path.unwrap_or_default();
+                    let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+                    if !Path::new(&sub_path).components().all(is_inside) {
+                        let path = format!("the subPath {sub_path:?} of the image volume {:?}", mount.name);
+                        return Err(failed(format!("{path} has to be relative and free of `..`")));
+                    }
                     mounts::MountSource::Image {
                         image_ref: image.image_ref,
                         image: reference.clone(),

@@ -1,6 +1,8 @@
 //! hostPath: a path of the node, checked to be what the pod says it is.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use linux::PathError;
@@ -52,7 +54,9 @@ pub(crate) fn check(source: &HostPathVolumeSource) -> Result<PathBuf, Problem> {
 /// Makes an empty file; its directory has to be there.
 fn create_file(path: &Path) -> Result<(), PathError> {
     match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(_) => linux::fs::chmod(path, FILE_MODE),
+        Ok(file) => {
+            file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(PathError::on("chmod", path))
+        }
         // Somebody was faster: what it is will be looked at.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(PathError::on("create file", path)(e)),

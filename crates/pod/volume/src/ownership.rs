@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use linux::PathError;
-use linux::beneath::{BeneathError, Links, Root, fd_path};
+use linux::beneath::fd_path;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
 use types::{Pod, pod};
@@ -20,6 +20,11 @@ const READ_WRITE: u32 = 0o660;
 const READ_ONLY: u32 = 0o440;
 const SEARCH: u32 = 0o110;
 const SET_GID: u32 = 0o2000;
+
+/// As many directories are open at once at most.
+const DEPTH: usize = 1000;
+/// So often a volume is gone through again in which things move.
+const WALKS: usize = 3;
 
 /// When the files of a volume are gone through (`fsGroupChangePolicy`). Has no effect on emptyDir, downwardAPI and
 /// projected volumes, which are always gone through, once: they are new.
@@ -82,34 +87,72 @@ pub fn give_counting(
 }
 
 /// The root comes last: that it is right means that all of it is. Containers may be changing what is there: nothing is
-/// looked up twice, and no link is followed. What goes away meanwhile needs no group.
+/// looked up twice, and no link is followed. What goes away meanwhile may only have moved, so it is looked for again.
 fn give_tree(dir: &Path, group: u32, mask: u32, progress: &Progress) -> Result<(), PathError> {
-    let root = Root::open(dir).map_err(path_error)?;
-    let mut left = vec![PathBuf::from(".")];
-    while let Some(below) = left.pop() {
-        let inner = match root.sub(&below, Links::Refuse) {
-            Err(error) if error.is_not_found() => continue,
-            inner => inner.map_err(path_error)?,
-        };
-        let failed = || PathError::on("list", inner.path());
-        for entry in Dir::read_from(inner.as_fd()).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
-                continue;
-            }
-            let path = below.join(name);
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = match rustix::fs::openat(&inner, name, flags, Mode::empty()) {
-                Err(Errno::NOENT) => continue,
-                opened => opened.map_err(PathError::on("open", &dir.join(&path)))?,
-            };
-            if give_one(opened.as_fd(), &dir.join(&path), group, mask, progress)? {
-                left.push(path);
-            }
-        }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::open(dir, flags, Mode::empty()).map_err(PathError::on("open", dir))?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&root).map_err(PathError::on("stat", dir))?.st_mode);
+    let mut walks = 0;
+    while kind == FileType::Directory
+        && give_below(root.as_fd(), dir, group, mask, progress)?
+        && walks < WALKS
+    {
+        walks += 1;
     }
     give_one(root.as_fd(), dir, group, mask, progress).map(drop)
+}
+
+/// Gives all that is in `root`, whose path is `shown`. Returns whether something went away meanwhile.
+fn give_below(
+    root: BorrowedFd<'_>,
+    shown: &Path,
+    group: u32,
+    mask: u32,
+    progress: &Progress,
+) -> Result<bool, PathError> {
+    let open = |dir: BorrowedFd<'_>, shown: &Path| {
+        let opened = rustix::fs::openat(
+            dir,
+            c".",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        opened.and_then(Dir::new).map_err(PathError::on("list", shown))
+    };
+    let mut is_missing = false;
+    let mut walked = vec![(open(root, shown)?, shown.to_owned())];
+    while let Some((dir, shown)) = walked.last_mut() {
+        let entry = match dir.read() {
+            // Also one that was removed since it was opened.
+            None | Some(Err(Errno::NOENT)) => {
+                walked.pop();
+                continue;
+            }
+            Some(entry) => entry.map_err(PathError::on("list", shown))?,
+        };
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let shown = shown.join(name);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let above = dir.fd().map_err(PathError::on("list", &shown))?;
+        let file = match rustix::fs::openat(above, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                is_missing = true;
+                continue;
+            }
+            file => file.map_err(PathError::on("open", &shown))?,
+        };
+        if give_one(file.as_fd(), &shown, group, mask, progress)? {
+            if walked.len() == DEPTH {
+                let source = io::Error::other(format!("it is deeper than {DEPTH} directories"));
+                return Err(PathError { doing: "give all of", path: shown, source });
+            }
+            walked.push((open(file.as_fd(), &shown)?, shown));
+        }
+    }
+    Ok(is_missing)
 }
 
 /// Returns whether it is a directory. `shown` is its path, for messages.
@@ -132,22 +175,6 @@ fn give_one(
     let permissions = Permissions::from_mode(mode & 0o7777 | mask);
     std::fs::set_permissions(fd_path(file), permissions).map_err(PathError::on("chmod", shown))?;
     Ok(kind == FileType::Directory)
-}
-
-fn path_error(error: BeneathError) -> PathError {
-    match error {
-        BeneathError::Io { doing, path, source } => PathError { doing, path, source },
-        BeneathError::Link { root, path } => {
-            let shown = root.join(&path);
-            let source = io::Error::other("a symbolic link took its place: it is not followed");
-            PathError { doing: "open", path: shown, source }
-        }
-        BeneathError::NotRelative { ref path }
-        | BeneathError::MountPoint { ref path }
-        | BeneathError::TooLarge { ref path, .. } => {
-            PathError { doing: "open", path: path.clone(), source: io::Error::other(error) }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -183,6 +210,29 @@ mod tests {
         assert_eq!(of(&file).0, 0, "the root is right, so nothing is gone through");
         give(dir.path(), 77, true, ChangePolicy::Always).unwrap();
         assert_eq!(of(&file).0, 77);
+    }
+
+    #[test]
+    fn a_file_alone_and_one_that_lies_too_deep() {
+        if !crate::testing::is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        give(&file, 77, false, ChangePolicy::Always).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().gid(), 77);
+        let deep = dir.path().join("deep");
+        std::fs::create_dir(&deep).unwrap();
+        let mut at = rustix::fs::open(&deep, OFlags::PATH, Mode::empty()).unwrap();
+        for _ in 0..DEPTH {
+            rustix::fs::mkdirat(&at, c"d", Mode::RWXU).unwrap();
+            at = rustix::fs::openat(&at, c"d", OFlags::PATH, Mode::empty()).unwrap();
+        }
+        let error = give(&deep, 77, false, ChangePolicy::Always).unwrap_err();
+        assert!(telemetry::chain(&error).contains("deeper than 1000 directories"), "{error}");
+        let of = |path: &Path| std::fs::metadata(path).unwrap().gid();
+        assert_eq!((of(&deep.join("d")), of(&deep)), (77, 0), "the root comes last");
     }
 
     /// A container that has the volume already puts links where directories and files were, while it is gone through.

@@ -83,6 +83,11 @@ impl FileLabel {
     /// knows before.
     fn of(&self, options: &SELinuxOptions) -> Option<String> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        // It becomes part of the options of a mount, and nobody else looks at it. The kernel knows no such label.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:,-".contains(&byte);
+        if ![&options.level, &options.user].into_iter().flatten().all(|text| text.bytes().all(is_plain)) {
+            return None;
+        }
         let level = given(&options.level)?;
         let user = given(&options.user).unwrap_or_else(|| self.user.clone());
         // The type and the role of a process are not those of its files.
@@ -233,6 +238,7 @@ mod tests {
             (level("s0:c1,c2"), [none(), level("s0:c3")], many, true, false, Ok(Label::Several)),
             (none(), [none(), level("s0:c1,c2")], once, true, false, plain()),
             (full, [none(), none()], once, true, false, is("u:object_r:container_file_t:s0:c1")),
+            (level("s0\",rtdev=/dev/sdb,x=\""), [none(), none()], once, true, false, Ok(Label::None)),
             (no_level, [none(), none()], once, true, false, Ok(Label::None)),
         ] {
             let shown = format!("{of_pod} {own:?} {modes:?} {by_driver} {any_mode}");

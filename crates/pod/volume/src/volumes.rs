@@ -63,6 +63,9 @@ struct Busy {
     key: (PodUid, String),
 }
 
+/// What is left of a pod that nobody knows is being removed.
+pub struct HeldOrphan(#[expect(dead_code, reason = "it counts for as long as it is there")] Busy);
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.all.send_if_modified(|all| all.remove(&self.key));
@@ -365,6 +368,14 @@ impl Volumes {
         Ok(())
     }
 
+    /// Has a pod that comes back under the UID wait in [`Volumes::find`] for as long as this is held, so that something of a pod
+    /// that nobody knows can be removed; `None` while somebody else holds it. Whether nobody knows the pod is to be asked after
+    /// that.
+    #[must_use]
+    pub fn hold_orphan(&self, uid: &PodUid) -> Option<HeldOrphan> {
+        self.begin((uid.clone(), ORPHAN.to_owned())).map(HeldOrphan)
+    }
+
     /// As [`Volumes::remove_pod_dir`], for what was found of a pod that nobody knew, unless it `is_known` by now. That is asked
     /// once a pod that comes back waits in [`Volumes::find`] until this has ended. Returns whether it was removed.
     ///
@@ -375,7 +386,7 @@ impl Volumes {
         uid: &PodUid,
         is_known: impl FnOnce() -> bool,
     ) -> Result<bool, NotTornDown> {
-        let Some(_orphan) = self.begin((uid.clone(), ORPHAN.to_owned())) else {
+        let Some(_held) = self.hold_orphan(uid) else {
             return Err(NotTornDown { error: TeardownError::StillHung, again_in: Duration::ZERO });
         };
         if is_known() {

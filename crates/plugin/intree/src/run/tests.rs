@@ -146,7 +146,7 @@ async fn late_ones_go_on_or_are_killed() {
 async fn one_that_is_killed_leaves_no_helper() {
     let world = World::new();
     let (here, gate) = (world.fifo("here"), world.fifo("gate"));
-    let script = "(echo here > HERE; read x < GATE; echo helped > HERE) & wait; exit 0";
+    let script = "(echo here > HERE; read x <> GATE; echo helped > HERE) & wait; exit 0";
     let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
     world.program("helped", &script);
     let (key, command) = (key(), Command::new("helped"));
@@ -160,7 +160,7 @@ async fn one_that_is_killed_leaves_no_helper() {
     tokio::time::resume();
     let error = run.await.unwrap_err();
     assert!(matches!(error, CommandError::Late { .. }), "{error}");
-    // Nobody reads from the gate any more.
+    // Nobody has the gate open any more. The helper would be its own writer, so that looking does not end what it reads.
     let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
     let gone = async {
         while rustix::fs::open(&gate, flags, rustix::fs::Mode::empty()).is_ok() {

@@ -289,11 +289,15 @@ impl Attached {
     }
 }
 
-/// A link to the disk with this name, and the device that joins its paths.
+/// A link to the disk with this name, and the device that joins its paths. Who makes a pod may name any disk: one that is not of
+/// a Fibre Channel network is none.
 fn search(machine: &Machine, naming: &Naming) -> Result<(Option<PathBuf>, Option<PathBuf>), VolumeError> {
     let mut one = None;
     for id in naming.ids() {
         let Some(link) = machine.link(naming.links(), |name| naming.fits(id, name))? else { continue };
+        if !machine.is_of_fibre_channel(&link) {
+            continue;
+        }
         let joined = machine.multipath_of(&link);
         one = Some(link);
         if joined.is_some() {

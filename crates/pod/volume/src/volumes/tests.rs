@@ -434,6 +434,14 @@ async fn a_pod_that_comes_back_waits_until_nothing_of_it_is_removed_any_more() {
     volumes.prepare_found(&pod, &none(), &found).await.unwrap();
     assert!(!data.exists() && data.parent().unwrap().is_dir());
 
+    // Something else of it is removed.
+    let held = volumes.hold_orphan(&uid).unwrap();
+    assert!(volumes.hold_orphan(&uid).is_none());
+    let mut finding = std::pin::pin!(volumes.find(&pod, &told));
+    assert!(futures::poll!(&mut finding).is_pending());
+    drop(held);
+    finding.await.unwrap();
+
     // Nobody waits any more for a thread that hangs.
     volumes.busy.send_if_modified(|busy| busy.insert((uid.clone(), String::new())));
     let mut finding = std::pin::pin!(volumes.find(&pod, &told));

@@ -159,6 +159,7 @@ async fn real_an_iscsi_disk_is_attached_and_not_formatted() {
 async fn real_an_fc_disk_by_a_link_that_stays() {
     let world = World::new();
     let Some(disk) = disk(&world) else { return };
+    disks::on_fc(&world, "sdq");
     let delete = disks::make(&world, "sys/block/sdq/device/delete", "");
     disks::link(&world, "dev/sdq", disk.0.to_str().unwrap());
     disks::link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");

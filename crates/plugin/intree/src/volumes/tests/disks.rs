@@ -257,6 +257,7 @@ async fn real_a_target_that_is_away_leaves_nothing_but_what_is_taken_down() {
 async fn real_an_fc_disk_by_its_port() {
     let world = World::new();
     let content = programs(&world);
+    on_fc(&world, "sdq");
     let delete = make(&world, "sys/block/sdq/device/delete", "");
     let scan = make(&world, "sys/class/scsi_host/host0/scan", "");
     let disk = fc::Disk {
@@ -288,11 +289,59 @@ async fn real_an_fc_disk_by_its_port() {
     assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
 }
 
+/// The disk `name` of an adapter for Fibre Channel.
+pub(super) fn on_fc(world: &World, name: &str) {
+    let device = format!("sys/devices/host5/rport-5:0-0/target5:0:0/5:0:0:0/block/{name}");
+    make(world, &format!("{device}/size"), "8");
+    link(world, &format!("sys/block/{name}"), &format!("../{}", device.trim_start_matches("sys/")));
+    make(world, "sys/class/fc_host/host5/port_name", "0x5006");
+}
+
+/// Any pod may name any disk, also that of the node or of others.
+#[tokio::test]
+async fn a_disk_that_is_on_no_fc_adapter_is_nobodys() {
+    let world = World::new();
+    programs(&world);
+    make(&world, "dev/sda", "");
+    make(&world, "dev/sda1", "");
+    make(&world, "sys/devices/host0/target0:0:1/0:0:1:0/block/sda/size", "8");
+    link(&world, "sys/block/sda", "../devices/host0/target0:0:1/0:0:1:0/block/sda");
+    make(&world, "sys/class/fc_host/host5/port_name", "0x5006");
+    make(&world, "sys/class/scsi_host/host0/scan", "");
+    for (id, target) in [("0Google_PersistentDisk", "sda"), ("0Google_PersistentDisk-part1", "sda1")] {
+        link(&world, &format!("dev/disk/by-id/scsi-{id}"), &format!("../../{target}"));
+        let disk = fc::Disk { naming: Naming::Own(vec![id.into()]), fs_type: String::new() };
+        let wanted = world.wanted("a", Plugin::Fc, "pv", Kind::Fc(disk));
+        let error = world.volumes.prepare(&wanted).await.unwrap_err();
+        assert!(error.to_string().contains("no fc disk found"), "{error}");
+        world.take_down("a").await.unwrap();
+    }
+    assert_eq!((world.called(), world.left()), (vec![], vec![]));
+}
+
+/// mount(8) would not even look at the disk.
+#[tokio::test]
+async fn a_disk_is_mounted_as_no_file_system_of_the_kernels_own() {
+    let world = World::new();
+    programs(&world);
+    on_fc(&world, "sdq");
+    make(&world, "dev/sdq", "");
+    link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
+    for fs_type in ["proc", "fuse.sh"] {
+        let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: fs_type.into() };
+        let wanted = world.wanted("a", Plugin::Fc, "pv", Kind::Fc(disk));
+        let error = world.volumes.prepare(&wanted).await.unwrap_err();
+        assert!(error.to_string().contains("is no file system that is on disks"), "{error}");
+    }
+    assert!(!world.called().iter().any(|line| line.starts_with("mount ") || line.starts_with("fsck ")));
+}
+
 #[tokio::test]
 async fn real_an_fc_disk_with_several_paths() {
     let world = World::new();
     programs(&world);
     for name in ["sdq", "sdr"] {
+        on_fc(&world, name);
         make(&world, &format!("dev/{name}"), "");
         make(&world, &format!("sys/block/{name}/device/delete"), "");
         make(&world, &format!("sys/block/dm-0/slaves/{name}"), "");
@@ -332,6 +381,7 @@ async fn real_a_disk_that_looks_empty_and_cannot_be_read_is_not_formatted() {
     programs(&world);
     world.program("blkid", "exit 2");
     world.program("mkfs.ext4", "");
+    on_fc(&world, "sdq");
     make(&world, "dev/sdq", "");
     link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
     let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: String::new() };
@@ -361,6 +411,7 @@ async fn a_disk_with_another_file_system_than_its_volume_says_is_told_of_there()
     programs(&world);
     world.program("blkid", "echo TYPE=xfs");
     world.program("mount", "echo wrong fs type; exit 32");
+    on_fc(&world, "sdq");
     make(&world, "dev/sdq", "");
     link(&world, "dev/disk/by-id/scsi-3600", "../../sdq");
     let disk = fc::Disk { naming: Naming::Own(vec!["3600".into()]), fs_type: "ext4".into() };
