@@ -1,12 +1,15 @@
 //! How much room a directory takes, by looking at everything in it.
 
-use std::os::fd::OwnedFd;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use crate::PathError;
+
+mod deep;
 
 /// What a directory and all below it take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -17,8 +20,11 @@ pub struct DiskUse {
     pub inodes: u64,
 }
 
-/// How many directories below one another are looked into. Each takes a file descriptor; what is deeper is left out.
-const MAX_DEPTH: usize = 500;
+/// How many directories below one another are open at once. What is deeper is looked through with one open at a time.
+const MAX_OPEN: usize = 500;
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The kernel counts blocks of this size, whatever those of the file system.
 const BLOCK: u64 = 512;
@@ -30,9 +36,8 @@ const BLOCK: u64 = 512;
 /// If `path` cannot be looked at.
 pub fn of(path: &Path) -> Result<DiskUse, PathError> {
     let fail = |error: Errno| PathError::on("measure", path)(error);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut sum = Sum::default();
-    match openat(CWD, path, flags, Mode::empty()) {
+    match openat(CWD, path, DIRECTORY, Mode::empty()) {
         Ok(root) => {
             let stat = fstat(&root).map_err(fail)?;
             sum.add(&stat);
@@ -47,7 +52,6 @@ pub fn of(path: &Path) -> Result<DiskUse, PathError> {
 }
 
 fn walk(root: OwnedFd, device: u64, sum: &mut Sum) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut open = vec![Dir::new(root)?];
     loop {
         let depth = open.len();
@@ -57,23 +61,32 @@ fn walk(root: OwnedFd, device: u64, sum: &mut Sum) -> Result<(), Errno> {
             open.pop();
             continue;
         };
-        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let parent = dir.fd()?;
-        let Ok(stat) = statat(parent, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
-        if stat.st_dev != device {
-            continue;
-        }
-        sum.add(&stat);
-        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if is_directory
-            && depth < MAX_DEPTH
-            && let Ok(inner) = openat(parent, entry.file_name(), flags, Mode::empty())
+        let (parent, name) = (dir.fd()?, entry.file_name());
+        if !is_itself_or_above(name)
+            && count(parent, name, device, sum)
+            && let Ok(inner) = openat(parent, name, DIRECTORY, Mode::empty())
         {
-            open.push(Dir::new(inner)?);
+            if depth < MAX_OPEN {
+                open.push(Dir::new(inner)?);
+            } else {
+                deep::walk(&inner, sum);
+            }
         }
     }
+}
+
+/// Adds what is called `name` in `parent`, if it is on `device`. Says whether it is a directory to look into.
+fn count(parent: impl AsFd, name: &CStr, device: u64, sum: &mut Sum) -> bool {
+    let Ok(stat) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    if stat.st_dev != device {
+        return false;
+    }
+    sum.add(&stat);
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn is_itself_or_above(name: &CStr) -> bool {
+    matches!(name.to_bytes(), b"." | b"..")
 }
 
 /// Files with several names are shared among these, so that no list of those seen is needed.
@@ -144,9 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_too_deep_is_left_out() {
+    fn what_lies_deep_counts_too() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("d/".repeat(MAX_DEPTH + 50))).unwrap();
-        assert_eq!(of(dir.path()).unwrap().inodes, MAX_DEPTH as u64 + 1);
+        let deep = dir.path().join("d/".repeat(MAX_OPEN + 50));
+        for path in ["a/b/c", "a/d", "e"] {
+            std::fs::create_dir_all(deep.join(path)).unwrap();
+            std::fs::write(deep.join(path).join("file"), vec![1; 100_000]).unwrap();
+        }
+        let found = of(dir.path()).unwrap();
+        assert_eq!(found.inodes, 1 + MAX_OPEN as u64 + 50 + 5 + 3);
+        assert!(found.bytes >= 300_000, "{found:?}");
     }
 }

@@ -9,19 +9,35 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
 /// Ending of compressed files.
 pub(crate) const GZ: &str = ".gz";
 /// Ending of files that are being made.
 pub(crate) const TMP: &str = ".tmp";
 
-/// Opens a log file for reading. Anything but a regular file is refused, and nothing is waited for.
+/// Opens a log file for reading. Anything but a regular file is refused, and nothing is waited for. A container that
+/// may write to the directory could lead a link to any file of the node. The directories above may be links: they are
+/// the administrator's.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        if Errno::from_io_error(&error) == Some(Errno::LOOP) { link_refused() } else { error }
+    })?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     Ok(file)
+}
+
+/// Why a link in the place of a log is not followed.
+pub(crate) fn link_refused() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is a symbolic link, which is not followed in the place of a log: remove it",
+    )
 }
 
 /// Which file it is, whatever its name.
@@ -36,9 +52,9 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// That of the file now at `path`; `None` if there is none.
+    /// That of the file now at `path`, be it a link; `None` if there is none.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
-        match std::fs::metadata(path) {
+        match std::fs::symlink_metadata(path) {
             Ok(metadata) => Ok(Some(Self::of(&metadata))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -104,7 +104,10 @@ pub(crate) enum Finding {
 /// takes about a second per 50 MB.
 pub(crate) fn put_aside(log: &Path, policy: RotationPolicy, now: &Zoned) -> Result<Finding, RotationError> {
     let Some(max_bytes) = policy.max_bytes else { return Ok(Finding::Small) };
-    let size = match fs::metadata(log) {
+    let size = match fs::symlink_metadata(log) {
+        Ok(metadata) if metadata.is_symlink() => {
+            return Err(RotationError::io("rotate", log)(file::link_refused()));
+        }
         Ok(metadata) => metadata.size(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Finding::Missing),
         Err(error) => return Err(RotationError::io("look at", log)(error)),
@@ -164,7 +167,9 @@ fn compress(path: &Path) -> io::Result<()> {
     let mut from = file::open(path)?;
     let mode = from.metadata()?.mode() & 0o7777;
     let temporary = with_ending(path, TMP);
-    let to = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+    // What an earlier compression left there is gone, by the plan. A link that was put there since is not written
+    // through: a file that has to be new is not made behind one.
+    let to = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     let finished =
         write_compressed(&mut from, to).and_then(|()| fs::rename(&temporary, with_ending(path, GZ)));
     if finished.is_err() {
@@ -190,6 +195,7 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::os::unix::fs::symlink;
 
     use proptest::prelude::*;
 
@@ -266,6 +272,51 @@ mod tests {
         remove_all(&log).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         remove_all(&dir.path().join("gone/0.log")).unwrap();
+    }
+
+    #[test]
+    fn links_in_the_place_of_logs_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        fs::write(&secret, "of the node").unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        symlink("real", dir.path().join("pod")).unwrap();
+        let pod = dir.path().join("pod");
+        let log = pod.join("0.log");
+        let policy = RotationPolicy { max_bytes: Some(5), max_files: 5 };
+        let now = Zoned::now();
+        let refused = |error: RotationError, action: &str| {
+            let said = std::error::Error::source(&error).unwrap().to_string();
+            assert!(error.to_string().contains(action) && said.contains("symbolic link"), "{error}: {said}");
+        };
+
+        symlink(&secret, &log).unwrap();
+        refused(put_aside(&log, policy, &now).unwrap_err(), "rotate");
+        let said = file::open(&log).unwrap_err().to_string();
+        assert!(said.contains("symbolic link"), "{said}");
+
+        // The pod's directory may be a link, and what a broken compression left there goes.
+        fs::remove_file(&log).unwrap();
+        fs::write(&log, "long enough").unwrap();
+        let old = pod.join("0.log.20240101-000000");
+        fs::write(&old, "old").unwrap();
+        symlink(&secret, with_ending(&old, TMP)).unwrap();
+        assert!(matches!(put_aside(&log, policy, &now).unwrap(), Finding::Aside(_)));
+        assert!(with_ending(&old, GZ).exists() && !old.exists());
+
+        // One that comes after the plan was made.
+        fs::write(&old, "old").unwrap();
+        symlink(&secret, with_ending(&old, TMP)).unwrap();
+        assert_eq!(compress(&old).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "of the node");
+
+        for name in [&old, &with_ending(&old, GZ)] {
+            fs::remove_file(name).unwrap();
+        }
+        symlink(&secret, &old).unwrap();
+        fs::write(&log, "long enough").unwrap();
+        refused(put_aside(&log, policy, &now).unwrap_err(), "compress");
+        assert!(!with_ending(&old, GZ).exists());
     }
 
     #[test]
