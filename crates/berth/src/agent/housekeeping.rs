@@ -78,17 +78,18 @@ impl Housekeeping {
         self.table.borrow().pods.contains_key(uid) || in_runtime()
     }
 
+    /// Has a pod that comes back wait until what is left of it is removed; `None` if it is known.
+    fn hold(&self, uid: &PodUid) -> Option<volume::HeldOrphan> {
+        self.volumes.hold_orphan(uid, || self.is_known(uid))
+    }
+
     async fn remove_orphans(&self, cgroups: Option<&cgroup::PodCgroups>) {
         self.events.retain(|uid| self.is_known(uid));
         if let Some(cgroups) = cgroups {
             match cgroups.list().await {
                 Ok(found) => {
-                    for orphan in found.into_iter().filter(|found| !self.is_known(&found.uid)) {
-                        // A pod that comes back must not begin in it meanwhile.
-                        let held = self.volumes.hold_orphan(&orphan.uid);
-                        if held.is_none() || self.is_known(&orphan.uid) {
-                            continue;
-                        }
+                    for orphan in found {
+                        let Some(_held) = self.hold(&orphan.uid) else { continue };
                         tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
                         if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
                             tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
@@ -103,12 +104,12 @@ impl Housekeeping {
         match self.volumes.orphans(HashSet::new()).await {
             Ok(orphans) => {
                 let (mut cleaned, mut failed) = (0, 0);
-                for uid in orphans.into_iter().filter(|uid| !self.is_known(uid)) {
+                for uid in orphans {
+                    let Some(_held) = self.hold(&uid) else { continue };
                     tracing::info!(%uid, "Removing the directory of a pod that is gone");
                     self.statuses.remove(&uid);
-                    match self.volumes.remove_orphan(&uid, || self.is_known(&uid)).await {
-                        Ok(true) => cleaned += 1,
-                        Ok(false) => {}
+                    match self.volumes.remove_pod_dir(&uid).await {
+                        Ok(()) => cleaned += 1,
                         Err(error) => {
                             failed += 1;
                             tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");

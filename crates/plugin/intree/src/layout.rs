@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere() {
-        for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
+        for name in ["", ".", "..", "a/b", "a\0b", "a\nb", &"x".repeat(256)] {
             assert!(!is_name(name), "{name:?}");
             for mode in MODES {
                 assert_eq!(Device::local(name, mode), None, "{name:?}");

@@ -1,6 +1,6 @@
 //! Mounts and devices of a container, as CRI carries them.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cri::v1::{Device, ImageSpec, Mount, MountPropagation};
 use types::corev1::VolumeMount;
@@ -63,6 +63,14 @@ pub enum MountError {
         /// The variables.
         unknown: Vec<String>,
     },
+    /// The sub-path of an image volume, whose variables may say anything, leads out of the image.
+    #[error("the subPath {path:?} of the image volume {volume:?} has to be relative and free of `..`")]
+    OutOfImage {
+        /// The volume.
+        volume: String,
+        /// The sub-path.
+        path: String,
+    },
     /// `recursiveReadOnly` on a mount that is not read-only.
     #[error("the mount of volume {0:?} has recursiveReadOnly, and is not readOnly")]
     NotReadOnly(String),
@@ -99,7 +107,7 @@ pub fn sub_path(mount: &VolumeMount, variables: &[Variable]) -> Result<Option<St
 /// A mount as CRI carries it. `recursive_read_only`: whether the runtime can make mounts read-only all the way down.
 ///
 /// # Errors
-/// If its `recursiveReadOnly` cannot be met.
+/// If its `recursiveReadOnly` cannot be met, or its sub-path leads out of an image.
 pub fn to_cri(
     resolved: &ResolvedMount<'_>,
     recursive_read_only: bool,
@@ -133,6 +141,10 @@ pub fn to_cri(
     match &resolved.source {
         MountSource::Path(path) => out.host_path = text(path),
         MountSource::Image { image_ref, image, sub_path } => {
+            let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+            if !Path::new(sub_path).components().all(is_inside) {
+                return Err(MountError::OutOfImage { volume: mount.name.clone(), path: sub_path.clone() });
+            }
             out.image = Some(ImageSpec {
                 image: image_ref.clone(),
                 user_specified_image: image.clone(),
@@ -239,14 +251,19 @@ mod tests {
     #[test]
     fn images_and_devices() {
         let mount = mount(json!({}));
-        let source = MountSource::Image {
-            image_ref: "sha256:1".into(),
-            image: "data:1".into(),
-            sub_path: "dir".into(),
+        let image = |sub_path: &str| {
+            let source = MountSource::Image {
+                image_ref: "sha256:1".into(),
+                image: "data:1".into(),
+                sub_path: sub_path.into(),
+            };
+            to_cri(&ResolvedMount { mount: &mount, source, read_only: true, relabel: false }, false, None)
         };
-        let image =
-            to_cri(&ResolvedMount { mount: &mount, source, read_only: true, relabel: false }, false, None);
-        let image = image.unwrap();
+        for path in ["/etc", "..", "a/../../b"] {
+            assert!(matches!(image(path), Err(MountError::OutOfImage { .. })), "{path}");
+        }
+        assert_eq!(image("").unwrap().image_sub_path, "");
+        let image = image("dir").unwrap();
         assert_eq!(
             (image.host_path.as_str(), image.image_sub_path.as_str(), image.readonly),
             ("", "dir", true)

@@ -42,17 +42,18 @@ pub(crate) fn make_writable_file(path: &Path) -> Result<(), FileError> {
 /// Writes the hosts file of a pod. In place: containers that run have this very file mounted.
 pub(crate) fn write_hosts(path: &Path, content: &str) -> Result<(), FileError> {
     let failed = |source| FileError { path: path.to_owned(), source };
-    // Containers write there: it may be of any size.
-    let read = || {
-        let mut old = Vec::new();
-        File::open(path)?.take(content.len() as u64 + 1).read_to_end(&mut old)?;
-        io::Result::Ok(old)
-    };
-    if read().is_ok_and(|old| old == content.as_bytes()) {
+    if has(path, content).unwrap_or(false) {
         return Ok(());
     }
     std::fs::write(path, content).map_err(failed)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(failed)
+}
+
+/// Whether the file has just this in it. Containers write there: it may be of any size.
+fn has(path: &Path, content: &str) -> io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(content.len() as u64 + 1).read_to_end(&mut start)?;
+    Ok(start == content.as_bytes())
 }
 
 /// The node's own hosts file; empty if it cannot be read.
@@ -108,6 +109,8 @@ pub(crate) fn restart_count_from_logs(dir: &Path) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use types::PodName;
 
     use super::*;
@@ -138,6 +141,22 @@ mod tests {
         File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
         write_hosts(&path, "127.0.0.1 localhost\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1 localhost\n");
+    }
+
+    #[test]
+    fn no_more_is_read_of_a_hosts_file_than_it_should_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        // It has no end.
+        let mut pipe = File::options().read(true).write(true).open(&path).unwrap();
+        pipe.write_all(b"127.0.0.1 localhost\n127.0.0.1 more\n").unwrap();
+        let (told, read) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(has(&path, "127.0.0.1 localhost\n").unwrap()));
+        assert!(
+            !read.recv_timeout(std::time::Duration::from_secs(30)).expect("it does not wait for the end")
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Starting containers: image, configuration, creation, start, postStart hook.
 
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -348,11 +348,6 @@ impl Starting<'_> {
                         .inspect_err(|_| metrics.image_volumes_failed.inc(&[]))?;
                     metrics.image_volumes_mounted.inc(&[]);
                     let sub_path = sub_path.unwrap_or_default();
-                    let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-                    if !Path::new(&sub_path).components().all(is_inside) {
-                        let path = format!("the subPath {sub_path:?} of the image volume {:?}", mount.name);
-                        return Err(failed(format!("{path} has to be relative and free of `..`")));
-                    }
                     mounts::MountSource::Image {
                         image_ref: image.image_ref,
                         image: reference.clone(),

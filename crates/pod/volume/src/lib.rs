@@ -53,7 +53,7 @@ pub use prepared::{MountSource, Mounted, Prepared};
 pub use quota::Quotas;
 pub use tally::TOTAL_VOLUMES;
 pub use teardown::{NotTornDown, TeardownError};
-pub use volumes::{Volumes, VolumesConfig};
+pub use volumes::{HeldOrphan, Volumes, VolumesConfig};
 
 #[cfg(test)]
 mod testing;

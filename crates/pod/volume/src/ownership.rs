@@ -21,6 +21,8 @@ const READ_ONLY: u32 = 0o440;
 const SEARCH: u32 = 0o110;
 const SET_GID: u32 = 0o2000;
 
+/// What has a name, be it a link, and not what is in it.
+const ITSELF: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// As many directories are open at once at most.
 const DEPTH: usize = 1000;
 /// So often a volume is gone through again in which things move.
@@ -89,8 +91,7 @@ pub fn give_counting(
 /// The root comes last: that it is right means that all of it is. Containers may be changing what is there: nothing is
 /// looked up twice, and no link is followed. What goes away meanwhile may only have moved, so it is looked for again.
 fn give_tree(dir: &Path, group: u32, mask: u32, progress: &Progress) -> Result<(), PathError> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = rustix::fs::open(dir, flags, Mode::empty()).map_err(PathError::on("open", dir))?;
+    let root = rustix::fs::open(dir, ITSELF, Mode::empty()).map_err(PathError::on("open", dir))?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&root).map_err(PathError::on("stat", dir))?.st_mode);
     let mut walks = 0;
     while kind == FileType::Directory
@@ -135,9 +136,8 @@ fn give_below(
             continue;
         }
         let shown = shown.join(name);
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let above = dir.fd().map_err(PathError::on("list", &shown))?;
-        let file = match rustix::fs::openat(above, name, flags, Mode::empty()) {
+        let file = match rustix::fs::openat(above, name, ITSELF, Mode::empty()) {
             Err(Errno::NOENT) => {
                 is_missing = true;
                 continue;

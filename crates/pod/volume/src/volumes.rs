@@ -368,32 +368,13 @@ impl Volumes {
         Ok(())
     }
 
-    /// Has a pod that comes back under the UID wait in [`Volumes::find`] for as long as this is held, so that something of a pod
-    /// that nobody knows can be removed; `None` while somebody else holds it. Whether nobody knows the pod is to be asked after
-    /// that.
+    /// Has a pod that comes back under the UID wait in [`Volumes::find`] for as long as this is held, so that what is left of a pod
+    /// that nobody knew can be removed. `None` if the pod `is_known` by now, which is asked once one that comes waits; or if
+    /// somebody else holds it.
     #[must_use]
-    pub fn hold_orphan(&self, uid: &PodUid) -> Option<HeldOrphan> {
-        self.begin((uid.clone(), ORPHAN.to_owned())).map(HeldOrphan)
-    }
-
-    /// As [`Volumes::remove_pod_dir`], for what was found of a pod that nobody knew, unless it `is_known` by now. That is asked
-    /// once a pod that comes back waits in [`Volumes::find`] until this has ended. Returns whether it was removed.
-    ///
-    /// # Errors
-    /// As [`Volumes::teardown`].
-    pub async fn remove_orphan(
-        &self,
-        uid: &PodUid,
-        is_known: impl FnOnce() -> bool,
-    ) -> Result<bool, NotTornDown> {
-        let Some(_held) = self.hold_orphan(uid) else {
-            return Err(NotTornDown { error: TeardownError::StillHung, again_in: Duration::ZERO });
-        };
-        if is_known() {
-            return Ok(false);
-        }
-        self.remove_pod_dir(uid).await?;
-        Ok(true)
+    pub fn hold_orphan(&self, uid: &PodUid, is_known: impl FnOnce() -> bool) -> Option<HeldOrphan> {
+        let held = self.begin((uid.clone(), ORPHAN.to_owned()))?;
+        (!is_known()).then_some(HeldOrphan(held))
     }
 
     /// Waits until nothing of the pod `uid` is removed, also by a thread that nobody waits for any more.
@@ -452,7 +433,7 @@ impl Volumes {
         self.blocking(what, move || call(&config.root_dir, &busy.key.0)).await?
     }
 
-    /// The pods that have a directory and are not among `known`, for [`Volumes::remove_orphan`].
+    /// The pods that have a directory and are not among `known`, for [`Volumes::hold_orphan`].
     ///
     /// # Errors
     /// If the directory of pods cannot be listed.

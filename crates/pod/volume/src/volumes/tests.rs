@@ -410,11 +410,14 @@ async fn a_pod_that_comes_back_waits_until_nothing_of_it_is_removed_any_more() {
     let pod = pod(json!([{"name": "cache", "emptyDir": {}}]));
     let data = path_of(&volumes.prepare(&pod, &none()).await.unwrap(), "cache").join("data");
     std::fs::write(&data, "old").unwrap();
-    assert!(!volumes.remove_orphan(&uid(), || true).await.unwrap(), "it came back before");
+    assert!(volumes.hold_orphan(&uid(), || true).is_none(), "it came back before");
     assert!(data.exists());
 
     let (turn, uid) = (drivers.turn.lock().await, uid());
-    let mut removing = std::pin::pin!(volumes.remove_orphan(&uid, || false));
+    let mut removing = std::pin::pin!(async {
+        let held = volumes.hold_orphan(&uid, || false);
+        volumes.remove_pod_dir(&uid).await.map(|()| held.is_some())
+    });
     let asked = async {
         while drivers.asked().is_empty() {
             tokio::task::yield_now().await;
@@ -435,8 +438,8 @@ async fn a_pod_that_comes_back_waits_until_nothing_of_it_is_removed_any_more() {
     assert!(!data.exists() && data.parent().unwrap().is_dir());
 
     // Something else of it is removed.
-    let held = volumes.hold_orphan(&uid).unwrap();
-    assert!(volumes.hold_orphan(&uid).is_none());
+    let held = volumes.hold_orphan(&uid, || false).unwrap();
+    assert!(volumes.hold_orphan(&uid, || false).is_none());
     let mut finding = std::pin::pin!(volumes.find(&pod, &told));
     assert!(futures::poll!(&mut finding).is_pending());
     drop(held);

@@ -271,17 +271,23 @@ fn is_running(world: &World, path: &Path) -> bool {
     world.volumes.commands.running(&Key::of(path)).unwrap().is_some()
 }
 
-#[tokio::test]
-async fn real_what_cannot_be_unmounted_is_unmounted_by_force() {
-    let world = World::new();
+/// An export that the pod `a` has mounted, and whose `umount` hangs, unless by force, once it has told the fifo.
+async fn that_cannot_be_unmounted(world: &World) -> (PathBuf, PathBuf) {
     let export = world.directory("export");
-    let (here, gate) = (fifo(&world, "here"), fifo(&world, "gate"));
+    let (here, gate) = (fifo(world, "here"), fifo(world, "gate"));
     world.program("mount", &of_its_own(&export));
     let script = "case $1 in -f) exec /bin/umount $2;; esac; echo x > HERE; exec cat GATE";
     let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
     world.program("umount", &script);
     world.volumes.prepare(&world.nfs("a")).await.unwrap();
     world.called();
+    (export, here)
+}
+
+#[tokio::test]
+async fn real_what_cannot_be_unmounted_is_unmounted_by_force() {
+    let world = World::new();
+    let (export, here) = that_cannot_be_unmounted(&world).await;
     let mut down = std::pin::pin!(world.take_down("a"));
     tokio::select! {
         result = &mut down => panic!("{result:?}"),
@@ -307,14 +313,7 @@ async fn real_what_cannot_be_unmounted_is_unmounted_by_force() {
 #[tokio::test]
 async fn real_what_another_pod_gets_meanwhile_is_not_unmounted_by_force() {
     let world = World::new();
-    let export = world.directory("export");
-    let (here, gate) = (fifo(&world, "here"), fifo(&world, "gate"));
-    world.program("mount", &of_its_own(&export));
-    let script = "case $1 in -f) exec /bin/umount $2;; esac; echo x > HERE; exec cat GATE";
-    let script = script.replace("HERE", here.to_str().unwrap()).replace("GATE", gate.to_str().unwrap());
-    world.program("umount", &script);
-    world.volumes.prepare(&world.nfs("a")).await.unwrap();
-    world.called();
+    let (_, here) = that_cannot_be_unmounted(&world).await;
     let mut down = std::pin::pin!(world.take_down("a"));
     tokio::select! {
         result = &mut down => panic!("{result:?}"),
