@@ -2,6 +2,7 @@
 
 mod promtool;
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -89,6 +90,8 @@ fn within(filter: Option<&str>, suite: &str) -> String {
 
 pub(crate) async fn run(options: &Options) -> Result<bool> {
     tools::ensure()?;
+    // Where there are less than 7 GiB, what fails below may fail by that alone.
+    sh::run(Command::new("df").arg("-h").arg(workspace::target()).arg(std::env::temp_dir()))?;
     let mut run = Run::default();
     let filter = options.filter.as_deref();
     let why_no_vm = if options.no_vm { Some("--no-vm") } else { vm::is_impossible() };

@@ -108,7 +108,7 @@ impl Housekeeping {
                     let Some(_held) = self.hold(&uid) else { continue };
                     tracing::info!(%uid, "Removing the directory of a pod that is gone");
                     self.statuses.remove(&uid);
-                    match self.volumes.remove_pod_dir(&uid).await {
+                    match self.volumes.remove_pod_dir(&uid, &()).await {
                         Ok(()) => cleaned += 1,
                         Err(error) => {
                             failed += 1;

@@ -383,3 +383,26 @@ async fn a_driver_that_hangs_holds_up_its_own_pods_alone_and_a_kill_loses_nothin
     assert_eq!(world.driver.changes(), ["NodeUnpublishVolume", "NodeUnstageVolume"]);
     assert_eq!(world.driver.damage(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_driver_that_hangs_while_its_volume_is_taken_away_is_named() {
+    let mut world = World::start().await;
+    world.register().await;
+    // An earlier pod's call still goes on: another one is not made before it has ended.
+    let stages = world.driver.raise(Strike::new("NodeStageVolume", Moment::After, Fault::Hang));
+    world.api.server.create(&by_claim("web")).await;
+    world.asked("NodeStageVolume").await;
+    world.api.server.delete("web", Some(0)).await;
+    let waits = |text: &'static str| move |why: &Value| why["waitingFor"].to_string().contains(text);
+    let earlier = "what CSI driver d.example was asked earlier about volume";
+    world.api.rig.until_why("web", "waits for the earlier call", waits(earlier)).await;
+    drop(stages);
+    world.api.server.until_gone("web").await;
+
+    world.api.server.create(&by_claim("web")).await;
+    world.api.server.until_ready("web").await;
+    let _unpublishes = world.driver.raise(Strike::new("NodeUnpublishVolume", Moment::Before, Fault::Hang));
+    world.api.server.delete("web", Some(0)).await;
+    let now = "CSI driver d.example to take volume";
+    world.api.rig.until_why("web", "waits for its driver", waits(now)).await;
+}

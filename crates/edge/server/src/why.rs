@@ -84,7 +84,10 @@ pub fn advice(progress: &Progress, failures: &[WhyFailure]) -> &'static str {
             "An init container or a sidecar has to get ready first. `berth logs -c` shows what it does."
         }
         Step::Stopping => "Its containers are being stopped; they are killed when the grace period is over.",
-        Step::Cleanup => "Volumes and cgroup are being taken down; a busy mount can hold this up.",
+        Step::Cleanup => {
+            "Volumes and cgroup are being taken down. A mount that is busy can hold this up, and a volume's driver that does not \
+             answer: look at the driver's log."
+        }
     }
 }
 

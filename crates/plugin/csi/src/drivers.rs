@@ -25,9 +25,26 @@ pub struct Registered {
     version: Version,
     capabilities: Arc<OnceCell<Capabilities>>,
     instance: u64,
+    /// The one whose place it took, if that is still there.
+    displaced: Option<Box<Registered>>,
 }
 
 impl Registered {
+    fn is(&self, plugin: &Plugin) -> bool {
+        // The one that took its place may serve at the same socket.
+        let version = Version::highest(&plugin.versions).ok();
+        self.endpoint == plugin.endpoint && Some(&self.version) == version.as_ref()
+    }
+
+    /// What is left of it and those whose place it took when `plugin` goes.
+    fn without(mut self, plugin: &Plugin) -> Option<Self> {
+        if self.is(plugin) {
+            return self.displaced.map(|displaced| *displaced);
+        }
+        self.displaced = self.displaced.and_then(|displaced| displaced.without(plugin)).map(Box::new);
+        Some(self)
+    }
+
     /// What it can do. It is asked once: a driver that has changed registers again.
     ///
     /// # Errors
@@ -44,7 +61,15 @@ impl Registered {
         let metrics = Metrics::register(&telemetry::metrics::Registry::new());
         let driver = Driver::new(name.to_owned(), PathBuf::new(), metrics);
         let version = Version::highest(&["1.0.0".to_owned()]).unwrap();
-        Self { driver, node, endpoint: PathBuf::new(), version, capabilities: Arc::default(), instance: 0 }
+        Self {
+            driver,
+            node,
+            endpoint: PathBuf::new(),
+            version,
+            capabilities: Arc::default(),
+            instance: 0,
+            displaced: None,
+        }
     }
 }
 
@@ -122,6 +147,10 @@ impl Drivers {
         Ok(())
     }
 
+    fn arrive(&self) -> u64 {
+        self.arrivals.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     fn checked(&self, plugin: &Plugin) -> Result<Version, Refused> {
         if !is_name(&plugin.name) {
             return Err(Refused(format!("{:?} cannot be the name of a CSI driver", plugin.name)));
@@ -155,15 +184,17 @@ impl Handler for Drivers {
             return Err(Refused("it does not say what it calls the node (NodeGetInfo: node_id)".to_owned()));
         }
         let endpoint = plugin.endpoint.clone();
-        let instance = self.arrivals.fetch_add(1, Ordering::Relaxed) + 1;
-        let registered =
-            Registered { driver, node, endpoint, version, capabilities: Arc::default(), instance };
+        let instance = self.arrive();
+        let capabilities = Arc::default();
+        let mut registered =
+            Registered { driver, node, endpoint, version, capabilities, instance, displaced: None };
         let mut registers = Ok(());
         self.table.send_if_modified(|table| {
             // Another one may have come meanwhile. One that is not in the table yet must not be taken for gone.
             registers = room(table, plugin, &registered.version);
             if registers.is_ok() {
                 self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin.name.clone());
+                registered.displaced = table.remove(&plugin.name).map(Box::new);
                 table.insert(plugin.name.clone(), registered);
             }
             registers.is_ok()
@@ -171,15 +202,19 @@ impl Handler for Drivers {
         registers
     }
 
-    /// One that has taken the place of `plugin` stays.
+    /// One that has taken the place of `plugin` stays; one whose place it took, and that is still there, has it again.
     async fn deregister(&self, plugin: &Plugin) {
         self.table.send_if_modified(|table| {
-            // The one that took its place may serve at the same socket.
-            let version = Version::highest(&plugin.versions).ok();
-            let is_its = |present: &Registered| {
-                present.endpoint == plugin.endpoint && Some(&present.version) == version.as_ref()
-            };
-            table.get(&plugin.name).is_some_and(is_its) && table.remove(&plugin.name).is_some()
+            let Some(present) = table.remove(&plugin.name) else { return false };
+            let goes = present.is(plugin);
+            if let Some(mut left) = present.without(plugin) {
+                if goes {
+                    // What failed with the other one may work with this one.
+                    left.instance = self.arrive();
+                }
+                table.insert(plugin.name.clone(), left);
+            }
+            goes
         });
     }
 }
@@ -223,6 +258,14 @@ mod tests {
         drivers.register(&newer).await.unwrap();
         drivers.deregister(&new).await;
         assert!(drivers.get("d.example").is_some(), "the newer one stays");
+        // An older one that is still there has its place again.
+        let newest = plugin(dir.path().join("newest.sock"), "1.7.0");
+        std::os::unix::fs::symlink(fake.socket(), &newest.endpoint).unwrap();
+        drivers.register(&newest).await.unwrap();
+        let with_newest = drivers.instance("d.example");
+        drivers.deregister(&newest).await;
+        assert_eq!(drivers.get("d.example").unwrap().endpoint, newer.endpoint);
+        assert!(drivers.instance("d.example") > with_newest, "what failed may work now");
         drivers.deregister(&newer).await;
         assert!(drivers.get("d.example").is_none());
         assert_eq!(drivers.gone(), BTreeSet::from(["d.example".to_owned()]));

@@ -8,6 +8,7 @@ use linux::mountinfo::MountTable;
 use task::blocking::{self, Abandoned};
 use tokio::time::timeout;
 use types::PodUid;
+use volume::Onlooker;
 use volume::claim::VolumeMode;
 
 use crate::calls::UsageCalls;
@@ -167,11 +168,11 @@ impl Volumes {
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and unstages those that no pod has then.
-    /// Returns whether there were any.
+    /// Returns whether there were any. `onlooker` is told which driver is waited for.
     ///
     /// # Errors
     /// Which volumes could not be taken away. A driver that hangs holds up only its own.
-    pub async fn take_down(&self, pod: &PodUid) -> Result<bool, TakeDownError> {
+    pub async fn take_down(&self, pod: &PodUid, onlooker: &dyn Onlooker) -> Result<bool, TakeDownError> {
         let found = self.targets_of(pod).await;
         let found = found.map_err(|error| {
             let mode = VolumeMode::Filesystem;
@@ -181,7 +182,7 @@ impl Volumes {
         let any = !found.is_empty();
         let leaving = found.into_iter().map(async |(target, whose)| {
             let left = match whose {
-                Whose::Of(volume) => self.leave(&volume, &target).await,
+                Whose::Of(volume) => self.leave(&volume, &target, onlooker).await,
                 Whose::Nobody => self.forget_unknown(&target).await,
             };
             left.err().map(|error| (target, error))
@@ -238,11 +239,23 @@ impl Volumes {
         &self.config.layout
     }
 
-    async fn leave(&self, volume: &VolumeId, target: &Target) -> Result<(), VolumeError> {
+    async fn leave(
+        &self,
+        volume: &VolumeId,
+        target: &Target,
+        onlooker: &dyn Onlooker,
+    ) -> Result<(), VolumeError> {
+        let VolumeId { driver, handle } = volume;
+        let earlier = format!("what CSI driver {driver} was asked earlier about volume {handle}");
+        onlooker.waits_for(&target.spec_name, Some(earlier));
         let turn = self.owners.turn(volume).await;
+        let now = format!("CSI driver {driver} to take volume {handle} away");
+        onlooker.waits_for(&target.spec_name, Some(now));
         let site = Site::of(volume, target);
         let wishes = BTreeMap::from([(target.clone(), Wish::Leaving)]);
-        Work::new(&self.config, &self.owners, site, None).settle(turn, wishes).await
+        let left = Work::new(&self.config, &self.owners, site, None).settle(turn, wishes).await;
+        onlooker.waits_for(&target.spec_name, None);
+        left
     }
 
     async fn unstage_unused(&self, site: Site) -> Result<(), VolumeError> {

@@ -11,6 +11,7 @@ use task::events::Recorder;
 use tokio::sync::watch;
 use types::reason::event;
 use types::{Event, PodUid};
+use volume::Onlooker;
 
 use crate::disk::{self, DiskError, Here};
 use crate::error::{TakeDownError, VolumeError};
@@ -161,11 +162,11 @@ impl Volumes {
     }
 
     /// Takes all volumes of the pod away, which no container uses any more, and releases the devices that no pod has then.
-    /// Returns whether there were any.
+    /// Returns whether there were any. `onlooker` is told which are waited for.
     ///
     /// # Errors
     /// Which volumes could not be taken away. One that hangs holds up no other.
-    pub async fn take_down(&self, pod: &PodUid) -> Result<bool, TakeDownError> {
+    pub async fn take_down(&self, pod: &PodUid, onlooker: &dyn Onlooker) -> Result<bool, TakeDownError> {
         let (layout, of) = (self.config.layout.clone(), pod.clone());
         let found =
             self.blocking("list volumes", pod, Turns::none(), move || Ok(disk::targets_of(&layout, &of)?));
@@ -173,7 +174,10 @@ impl Volumes {
         let (found, _) = found.await.map_err(|error| failed(vec![(None, error)]))?;
         let any = !found.is_empty();
         let leaving = found.into_iter().map(async |target| {
+            let what = format!("volume {:?} to be unmounted and released", target.spec_name);
+            onlooker.waits_for(&target.spec_name, Some(what));
             let left = self.leave(&target).await;
+            onlooker.waits_for(&target.spec_name, None);
             left.err().map(|error| (Some(target), error))
         });
         let failures: Vec<_> = futures::future::join_all(leaving).await.into_iter().flatten().collect();

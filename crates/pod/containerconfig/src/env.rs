@@ -1,5 +1,6 @@
 //! Environment variables of a container (Kubernetes: "Define Environment Variables for a Container").
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cri::v1::KeyValue;
@@ -27,9 +28,23 @@ pub struct EnvInput<'a> {
     pub objects: &'a Objects,
     /// Facts about the node.
     pub facts: &'a NodeFacts,
-    /// Reads the file that a `fileKeyRef` is about, from the volume it names. `Ok(None)` when there is no such file.
-    /// [`crate::envfile`] looks for the key.
-    pub read_file: &'a dyn Fn(&FileKeySelector) -> Result<Option<String>, String>,
+    /// The files that its `fileKeyRef`s are about ([`files_of`]). [`crate::envfile`] looks for the key.
+    pub files: &'a EnvFiles,
+}
+
+/// Files of variables, by the volume and the path in it, with what was read: nothing when there is no such file, or why it
+/// could not be read.
+pub type EnvFiles = BTreeMap<(String, String), Result<Option<String>, String>>;
+
+/// The files that variables of `container` come from: the volume's name, and the path in it.
+#[must_use]
+pub fn files_of(container: &Container) -> BTreeSet<(String, String)> {
+    let sources = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
+    sources.filter_map(|source| source.file_key_ref.as_ref()).map(place_of).collect()
+}
+
+fn place_of(selector: &FileKeySelector) -> (String, String) {
+    (selector.volume_name.clone(), selector.path.clone())
 }
 
 /// Why a variable has no value.
@@ -212,7 +227,8 @@ fn from_file(
         problem,
     };
     let optional = selector.optional == Some(true);
-    let Some(text) = (input.read_file)(selector).map_err(wrong)? else {
+    let read = input.files.get(&place_of(selector)).cloned().unwrap_or(Ok(None));
+    let Some(text) = read.map_err(wrong)? else {
         return if optional { Ok(None) } else { Err(wrong("there is no such file".to_owned())) };
     };
     let value = crate::envfile::value(&text, &selector.key).map_err(|error| wrong(error.to_string()))?;

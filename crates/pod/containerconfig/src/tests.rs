@@ -9,7 +9,7 @@ use serde_json::json;
 use types::{ContainerKind, Pod, Quantity, pod};
 
 use crate::dns::ResolvConf;
-use crate::env::{EnvInput, environment};
+use crate::env::{EnvFiles, EnvInput, environment};
 use crate::security::ImageUser;
 use crate::*;
 
@@ -191,7 +191,6 @@ fn a_whole_container() {
     let (pod, facts) = (web(), facts());
     let container = &pod::regular_containers(&pod)[0];
     let pod_ips = ["10.0.0.2".parse().unwrap()];
-    let read_file = |_: &_| Ok(None);
     let env = environment(&EnvInput {
         pod: &pod,
         container,
@@ -199,7 +198,7 @@ fn a_whole_container() {
         services: &[],
         objects: &types::objects::Objects::default(),
         facts: &facts,
-        read_file: &read_file,
+        files: &EnvFiles::new(),
     });
     let env = env.unwrap();
     let mount = &container.volume_mounts.as_ref().unwrap()[0];

@@ -10,6 +10,7 @@ use types::{ContainerId, ObservedPod, PodUid, SandboxId, SandboxState, Step};
 
 use crate::executor::{Executor, SyncError};
 use crate::files;
+use crate::onlooker::Watching;
 
 /// Dead containers and sandboxes that nobody needs any more.
 #[derive(PartialEq, Eq, Debug, Default)]
@@ -100,7 +101,8 @@ impl Executor {
     pub async fn clean_up(&self, cell: &PodCell, removed: bool) -> Result<(), SyncError> {
         let pod = &cell.pod;
         cell.at(Step::Cleanup, None, "volumes to be unmounted");
-        self.needs.volumes.teardown(&pod.uid).await?;
+        let watching = Watching::new(cell, Step::Cleanup, &self.needs.recorder);
+        self.needs.volumes.teardown(&pod.uid, &watching).await?;
         if let Some(cgroups) = self.cgroups(cell, Step::Cleanup).await {
             cell.at(Step::Cleanup, None, "the pod's cgroup to be removed");
             cgroups.remove_pod(&pod.uid).await?;
@@ -109,7 +111,7 @@ impl Executor {
             self.remove_all(cell).await?;
             self.needs.userns.release(&pod.uid);
             cell.at(Step::Cleanup, None, "the pod's directory to be removed");
-            self.needs.volumes.remove_pod_dir(&pod.uid).await?;
+            self.needs.volumes.remove_pod_dir(&pod.uid, &watching).await?;
             files::remove_log_dir(&self.settings.pod_logs_dir, pod, &self.settings.container_logs_dir);
             self.crash.forget(&pod.uid);
             self.lock_followed().remove(&pod.uid);

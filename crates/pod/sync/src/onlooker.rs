@@ -1,4 +1,4 @@
-//! Volumes that drivers make: what a pod's start waits for before it has a slot.
+//! Volumes that drivers make: what a pod's start waits for before it has a slot, and its end before it is cleaned up.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,18 @@ use volume::{FoundVolumes, Onlooker};
 use crate::executor::{Executor, SyncError};
 
 /// Writes into a pod's cell for what its volumes wait.
-struct Watching<'a> {
+pub(crate) struct Watching<'a> {
     cell: &'a PodCell,
+    step: Step,
     recorder: &'a Recorder,
     waits: Mutex<BTreeMap<String, String>>,
+}
+
+impl<'a> Watching<'a> {
+    /// Nothing is waited for yet. What is, is part of `step`.
+    pub(crate) fn new(cell: &'a PodCell, step: Step, recorder: &'a Recorder) -> Self {
+        Self { cell, step, recorder, waits: Mutex::default() }
+    }
 }
 
 impl Onlooker for Watching<'_> {
@@ -26,7 +34,7 @@ impl Onlooker for Watching<'_> {
         }
         if !waits.is_empty() {
             let all: Vec<&str> = waits.values().map(String::as_str).collect();
-            self.cell.at(Step::Volumes, None, all.join("; "));
+            self.cell.at(self.step, None, all.join("; "));
         }
     }
 
@@ -42,7 +50,7 @@ impl Executor {
         pod: &Arc<Pod>,
         cell: &PodCell,
     ) -> Result<FoundVolumes, SyncError> {
-        let watching = Watching { cell, recorder: &self.needs.recorder, waits: Mutex::default() };
+        let watching = Watching::new(cell, Step::Volumes, &self.needs.recorder);
         let found = self.needs.volumes.find(pod, &watching).await;
         Ok(found.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?)
     }
@@ -59,7 +67,7 @@ mod tests {
     async fn all_that_is_waited_for_is_told() {
         let cell = PodCell::new(PodRef::of(&Pod::default()), Phase::Running);
         let (recorder, mut events) = Recorder::channel(1);
-        let watching = Watching { cell: &cell, recorder: &recorder, waits: Mutex::default() };
+        let watching = Watching::new(&cell, Step::Volumes, &recorder);
         let waits = || cell.progress.borrow().waiting_for.clone();
         watching.waits_for("a", Some("one".to_owned()));
         watching.waits_for("b", Some("two".to_owned()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerconfig::Variable;
-use containerconfig::env::{EnvError, EnvInput, environment};
+use containerconfig::env::{EnvError, EnvFiles, EnvInput, environment, files_of};
 use containerconfig::mounts::ResolvedDevice;
 use containerconfig::security::{ImageUser, add_groups};
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
@@ -228,13 +228,13 @@ impl Starting<'_> {
         let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
         let paths = executor.needs.volumes.paths(&cell.pod.uid).map_err(|error| failed(error.to_string()))?;
         let pod_ips: &[_] = if pod::host_network(pod) { &[] } else { &sandbox.ips };
-        let read_file = |selector: &types::corev1::FileKeySelector| read_env_file(sandbox, selector);
         let mut references = References::default();
         references.add_environment(container);
         let objects = executor.find(pod, &references, cell, Step::Create, Some(&container.name)).await;
         cell.at(Step::Create, Some(&container.name), "the API server: Services");
         let services = executor.needs.objects.services(pod).await;
         let services = services.map_err(|error| StartError::config(&EnvError::Object(error).into()))?;
+        let files = self.read_env_files(container).await;
         let env = environment(&EnvInput {
             pod,
             container,
@@ -242,7 +242,7 @@ impl Starting<'_> {
             services: &services,
             objects: &objects,
             facts: &sandbox.facts,
-            read_file: &read_file,
+            files: &files,
         })
         .map_err(|error| StartError::config(&error.into()))?;
         let resolved = self.resolve_mounts(container, kind, &env).await?;
@@ -299,6 +299,24 @@ impl Starting<'_> {
             add_groups(&mut context.supplemental_groups, &sandbox.groups);
         }
         Ok(config)
+    }
+
+    /// The files that variables of `container` come from.
+    async fn read_env_files(&self, container: &Container) -> EnvFiles {
+        let Self { executor, sandbox, cell, .. } = *self;
+        let mut files = EnvFiles::new();
+        for (volume, path) in files_of(container) {
+            cell.at(Step::Create, Some(&container.name), format!("file {path:?} of volume {volume:?}"));
+            let read = match sandbox.volumes.get(&volume).and_then(|volume| volume.source.host_path()) {
+                None => Err(format!("the pod has no volume {volume:?} with files")),
+                Some(dir) => {
+                    let read = executor.needs.volumes.read_file(&cell.pod.uid, &volume, dir, &path).await;
+                    read.map_err(|error| telemetry::chain(&error))
+                }
+            };
+            files.insert((volume, path), read);
+        }
+        files
     }
 
     /// The container's mounts with what they show: sub-paths mounted, images of volumes pulled.
@@ -433,21 +451,4 @@ fn waits_for_image(image: &str, policy: PullPolicy) -> String {
         PullPolicy::Never => "CRI call ImageStatus",
     };
     format!("image {image:?}: {calls}")
-}
-
-/// The file that a `fileKeyRef` is about, from a volume of the pod. No link leads out of the volume.
-fn read_env_file(
-    sandbox: &ReadySandbox,
-    selector: &types::corev1::FileKeySelector,
-) -> Result<Option<String>, String> {
-    /// As much as the API lets such a file be.
-    const MAX: u64 = 64 << 10;
-    let volume = sandbox.volumes.get(&selector.volume_name).and_then(|volume| volume.source.host_path());
-    let dir = volume.ok_or_else(|| format!("the pod has no volume {:?} with files", selector.volume_name))?;
-    let root = linux::beneath::Root::open(dir).map_err(|error| telemetry::chain(&error))?;
-    match root.read(selector.path.as_ref(), linux::beneath::Links::Refuse, MAX) {
-        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "the file is not UTF-8".to_owned()),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(telemetry::chain(&error)),
-    }
 }

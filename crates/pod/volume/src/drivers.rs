@@ -35,11 +35,11 @@ pub trait Drivers: Debug + Send + Sync + 'static {
     async fn groups(&self, uid: &PodUid) -> Vec<i64>;
 
     /// Takes away all volumes of drivers that the pod `uid` has or may have, by what is on disk. Nothing of the pod uses
-    /// them any more.
+    /// them any more. `onlooker` is told whom each of them waits for.
     ///
     /// # Errors
     /// If some could not be taken away. The others were, and trying again continues.
-    async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError>;
+    async fn take_down(&self, uid: &PodUid, onlooker: &dyn Onlooker) -> Result<(), DriverError>;
 
     /// Another number than before once it may help to try again at once what failed: a driver has come.
     fn arrivals(&self) -> u64;
@@ -90,13 +90,20 @@ impl<E: Error + Send + Sync + 'static> From<E> for NotShown {
     }
 }
 
-/// Who is told how the finding of a pod's volumes goes.
+/// Who is told how the finding and the taking away of a pod's volumes go.
 pub trait Onlooker: Send + Sync {
     /// For what `volume` waits now; `None` once it waits no longer.
     fn waits_for(&self, volume: &str, what: Option<String>);
 
     /// Something is wrong, and the waiting goes on: the reason and the message of an event.
     fn warn(&self, reason: &'static str, message: String);
+}
+
+/// Nobody looks on, as with what is left of a pod that is gone.
+impl Onlooker for () {
+    fn waits_for(&self, _: &str, _: Option<String>) {}
+
+    fn warn(&self, _: &'static str, _: String) {}
 }
 
 /// The volumes of drivers that were found for a pod, by their names in it.

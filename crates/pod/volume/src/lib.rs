@@ -22,6 +22,7 @@ mod downward;
 mod drivers;
 mod emptydir;
 pub mod error;
+mod file;
 pub mod giving;
 pub mod growth;
 pub mod held;
@@ -45,6 +46,7 @@ mod volumes;
 
 pub use drivers::{Attempt, Drivers, FoundVolume, FoundVolumes, NotShown, Onlooker, digest};
 pub use error::{DriverError, Problem, VolumeError, VolumeFailure};
+pub use file::ReadError;
 pub use kind::references;
 pub use measured::{Measurable, MeasuredBy, measurable};
 pub use metrics::Metrics;

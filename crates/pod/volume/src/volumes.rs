@@ -17,6 +17,7 @@ use types::{Pod, PodRef, PodUid};
 use crate::attempts::{Attempts, Key};
 use crate::drivers::{Drivers, FoundVolumes, Onlooker};
 use crate::error::{Operation, Problem, VolumeError, VolumeFailure};
+use crate::file::{self, ReadError};
 use crate::kind::{self, Kind};
 use crate::metrics::Metrics;
 use crate::paths::{PROJECTED, PodPaths, UnusableUid};
@@ -339,18 +340,40 @@ impl Volumes {
         self.blocking("mount subPath", mount).await?
     }
 
+    /// Reads the file at `path` in the pod's volume `volume`, which is at `dir`. `None` when there is no such file.
+    ///
+    /// # Errors
+    /// If it cannot be read within the deadline, a link leads to it, or it is no text of at most 64 KiB.
+    pub async fn read_file(
+        &self,
+        uid: &PodUid,
+        volume: &str,
+        dir: &Path,
+        path: &str,
+    ) -> Result<Option<String>, ReadError> {
+        // The keys of sub-paths have a container's name between the slashes.
+        let key = (uid.clone(), format!("{volume}//{path}"));
+        let busy = self.begin(key).ok_or(ReadError::StillHung)?;
+        let (dir, path) = (dir.to_owned(), PathBuf::from(path));
+        let read = move || {
+            let _busy = busy;
+            file::read(&dir, &path)
+        };
+        self.blocking("read volume", read).await?
+    }
+
     /// Unmounts and removes the volumes of the pod `uid`, which no container may use any more. Never removes anything
     /// below a mount point, and never follows a link.
     ///
     /// # Errors
     /// If something is in the way, or was a moment ago. What was done stays done, and trying again continues.
-    pub async fn teardown(&self, uid: &PodUid) -> Result<(), NotTornDown> {
+    pub async fn teardown(&self, uid: &PodUid, onlooker: &dyn Onlooker) -> Result<(), NotTornDown> {
         self.tally.leaves(uid);
         let arrivals = self.arrivals();
         if let Some(rest) = self.attempts.rest(&Key::TakeDown(uid.clone(), arrivals)) {
             return Err(NotTornDown { error: TeardownError::Resting(rest.why), again_in: rest.left });
         }
-        self.tear_down(uid, arrivals, "remove volumes", teardown::volumes).await?;
+        self.tear_down(uid, arrivals, onlooker, "remove volumes", teardown::volumes).await?;
         self.attempts.forget(uid);
         self.tally.forget(uid);
         Ok(())
@@ -361,8 +384,8 @@ impl Volumes {
     ///
     /// # Errors
     /// As [`Volumes::teardown`].
-    pub async fn remove_pod_dir(&self, uid: &PodUid) -> Result<(), NotTornDown> {
-        self.tear_down(uid, self.arrivals(), "remove pod dir", teardown::pod_dir).await?;
+    pub async fn remove_pod_dir(&self, uid: &PodUid, onlooker: &dyn Onlooker) -> Result<(), NotTornDown> {
+        self.tear_down(uid, self.arrivals(), onlooker, "remove pod dir", teardown::pod_dir).await?;
         self.attempts.forget(uid);
         self.tally.forget(uid);
         Ok(())
@@ -397,6 +420,7 @@ impl Volumes {
         &self,
         uid: &PodUid,
         arrivals: u64,
+        onlooker: &dyn Onlooker,
         what: &'static str,
         call: fn(&Path, &PodUid) -> Result<(), TeardownError>,
     ) -> Result<(), NotTornDown> {
@@ -406,18 +430,18 @@ impl Volumes {
             NotTornDown { error, again_in: again_in.unwrap_or_default() }
         };
         let of_drivers = Key::TakeDown(uid.clone(), arrivals);
-        self.take_down_drivers(uid).await.map_err(|error| failed(error, of_drivers))?;
+        self.take_down_drivers(uid, onlooker).await.map_err(|error| failed(error, of_drivers))?;
         // No volume has an empty name.
         let of_rest = Key::Find(uid.clone(), String::new());
         self.take_away(what, uid, call).await.map_err(|error| failed(error, of_rest))
     }
 
     /// Has drivers take away what is theirs. Parts of their volumes that containers had are in their way, and go first.
-    async fn take_down_drivers(&self, uid: &PodUid) -> Result<(), TeardownError> {
+    async fn take_down_drivers(&self, uid: &PodUid, onlooker: &dyn Onlooker) -> Result<(), TeardownError> {
         let Some(drivers) = &self.drivers else { return Ok(()) };
         self.take_away("unmount subPaths", uid, teardown::subpaths).await?;
         let deadline = self.config.deadline;
-        let gone = timeout(deadline, drivers.take_down(uid)).await;
+        let gone = timeout(deadline, drivers.take_down(uid, onlooker)).await;
         gone.map_err(|_| TeardownError::DriverLate(deadline))?.map_err(TeardownError::Driver)
     }
 

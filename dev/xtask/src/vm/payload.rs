@@ -44,6 +44,8 @@ pub(super) fn build(folder: &Path, work: &Work<'_>) -> Result<PathBuf> {
         .arg(&disk)
         .arg("8G");
     sh::run(&mut mke2fs)?;
+    // All of it is on the disk now, and hundreds of megabytes.
+    fs::remove_dir_all(&staging).with_context(|| format!("remove {}", staging.display()))?;
     Ok(disk)
 }
 
@@ -74,7 +76,8 @@ fn unpack_tests(folder: &Path, into: &Path, packages: &[String]) -> Result<()> {
     sh::run(&mut build)?;
     let mut tar = Command::new("tar");
     tar.arg("--zstd").arg("-xf").arg(&archive).arg("-C").arg(into);
-    sh::run(&mut tar)
+    sh::run(&mut tar)?;
+    fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))
 }
 
 fn nextest_command(staging: &Path, filter: &str) -> Result<String> {

@@ -150,14 +150,14 @@ impl volume::Drivers for NodeDrivers {
     }
 
     /// What hangs in one place holds up nothing in the other.
-    async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
+    async fn take_down(&self, uid: &PodUid, onlooker: &dyn Onlooker) -> Result<(), DriverError> {
         let theirs = async {
             match &self.cluster {
-                Some(cluster) => cluster.take_down(uid).await,
+                Some(cluster) => cluster.take_down(uid, onlooker).await,
                 None => Ok(()),
             }
         };
-        let (ours, theirs) = tokio::join!(self.mounted.take_down(uid), theirs);
+        let (ours, theirs) = tokio::join!(self.mounted.take_down(uid, onlooker), theirs);
         if let (Ok(true) | Err(_), Some(cluster)) = (&ours, &self.cluster) {
             cluster.doubt_used();
         }

@@ -336,11 +336,11 @@ impl ClusterDrivers {
     }
 
     /// Takes away all volumes of CSI drivers that the pod has or may have.
-    pub(super) async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
+    pub(super) async fn take_down(&self, uid: &PodUid, onlooker: &dyn Onlooker) -> Result<(), DriverError> {
         self.tokens.forget(uid);
         // However this ends: what was begun may be done.
         let mut told = TellAtEnd(Some(self));
-        let any = self.volumes.take_down(uid).await?;
+        let any = self.volumes.take_down(uid, onlooker).await?;
         if !self.attaching.used.leave(uid) && !any {
             told.0 = None;
         }

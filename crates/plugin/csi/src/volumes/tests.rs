@@ -77,7 +77,7 @@ impl World {
     }
 
     async fn take_down(&self, pod: &str) -> Result<(), TakeDownError> {
-        self.volumes.take_down(&PodUid::from(pod)).await.map(drop)
+        self.volumes.take_down(&PodUid::from(pod), &()).await.map(drop)
     }
 
     fn root(&self) -> PathBuf {

@@ -122,7 +122,7 @@ impl World {
     }
 
     async fn take_down(&self, pod: &str) -> Result<bool, TakeDownError> {
-        self.volumes.take_down(&PodUid::from(pod)).await
+        self.volumes.take_down(&PodUid::from(pod), &()).await
     }
 
     /// What is mounted below this world, and the directories and files that volumes have left.

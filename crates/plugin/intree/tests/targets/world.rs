@@ -74,7 +74,7 @@ impl World {
     }
 
     pub(crate) async fn take_down(&self, pod: &str) -> Result<bool, TakeDownError> {
-        self.volumes.take_down(&PodUid::from(pod)).await
+        self.volumes.take_down(&PodUid::from(pod), &()).await
     }
 
     pub(crate) async fn prepare(&self, wanted: &Wanted) -> Result<PathBuf, VolumeError> {

@@ -6,18 +6,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::tests::facts;
 
-fn build(
-    spec: Value,
-    read_file: &dyn Fn(&FileKeySelector) -> Result<Option<String>, String>,
-) -> Result<Vec<Variable>, EnvError> {
-    build_with(spec, &[], &Objects::default(), read_file)
+fn build(spec: Value, files: &EnvFiles) -> Result<Vec<Variable>, EnvError> {
+    build_with(spec, &[], &Objects::default(), files)
 }
 
 fn build_with(
     spec: Value,
     services: &[ServiceLink],
     objects: &Objects,
-    read_file: &dyn Fn(&FileKeySelector) -> Result<Option<String>, String>,
+    files: &EnvFiles,
 ) -> Result<Vec<Variable>, EnvError> {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"a": "1"}}, "spec": spec}))
@@ -35,14 +32,14 @@ fn build_with(
         services,
         objects,
         facts: &facts,
-        read_file,
+        files,
     })
 }
 
 fn of(env: Value) -> Result<Vec<(String, String)>, EnvError> {
     let spec = json!({"serviceAccountName": "robot", "containers": [{"name": "c", "env": env,
         "resources": {"requests": {"cpu": "1500m"}}}]});
-    build(spec, &|_| Ok(None)).map(pairs)
+    build(spec, &EnvFiles::new()).map(pairs)
 }
 
 fn pairs(variables: Vec<Variable>) -> Vec<(String, String)> {
@@ -88,7 +85,7 @@ fn fields() {
         assert!(matches!(of(field(path)), Err(EnvError::Downward { .. })), "{path}");
     }
     let on_host = json!({"hostNetwork": true, "containers": [{"name": "c", "env": field("status.podIP")}]});
-    assert_eq!(build(on_host, &|_| Ok(None)).unwrap()[0].value, b"192.0.2.10");
+    assert_eq!(build(on_host, &EnvFiles::new()).unwrap()[0].value, b"192.0.2.10");
     let cpu = json!([{"name": "V", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1"}}}]);
     assert_eq!(of(cpu).unwrap()[0].1, "2");
     let limit = json!([{"name": "V", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Gi"}}}]);
@@ -118,7 +115,7 @@ fn objects() -> Objects {
 fn of_objects(container: Value) -> Result<Vec<(String, Vec<u8>)>, EnvError> {
     let mut all = json!({"name": "c"});
     all.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-    let variables = build_with(json!({"containers": [all]}), &[], &objects(), &|_| Ok(None))?;
+    let variables = build_with(json!({"containers": [all]}), &[], &objects(), &EnvFiles::new())?;
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
 }
 
@@ -174,7 +171,7 @@ fn services_come_last_and_can_be_referred_to() {
     let link = ServiceLink::of(&serde_json::from_value(service).unwrap()).unwrap();
     let spec = json!({"containers": [{"name": "c", "env": [
         {"name": "URL", "value": "pg://$(DB_SERVICE_HOST):$(DB_SERVICE_PORT)"}, {"name": "DB_PORT", "value": "mine"}]}]});
-    let env = pairs(build_with(spec, &[link], &Objects::default(), &|_| Ok(None)).unwrap());
+    let env = pairs(build_with(spec, &[link], &Objects::default(), &EnvFiles::new()).unwrap());
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(
         env[..3],
@@ -189,11 +186,9 @@ fn files() {
         let selector = json!({"volumeName": "v", "path": "env", "key": "K", "optional": optional});
         let spec = json!({"containers": [{"name": "c", "env": [{"name": "V", "valueFrom": {"fileKeyRef": selector}}]}]});
         let file = file.map(|text| text.map(str::to_owned)).map_err(str::to_owned);
-        build(spec, &|selector| {
-            assert_eq!((selector.volume_name.as_str(), selector.path.as_str()), ("v", "env"));
-            file.clone()
-        })
-        .map(|variables| variables.iter().map(|variable| text(&variable.value)).collect::<Vec<_>>())
+        let files = EnvFiles::from([(("v".to_owned(), "env".to_owned()), file)]);
+        build(spec, &files)
+            .map(|variables| variables.iter().map(|variable| text(&variable.value)).collect::<Vec<_>>())
     };
     assert_eq!(with(false, Ok(Some("K='x'"))), Ok(vec!["x".to_owned()]));
     assert_eq!(with(true, Ok(Some(""))), Ok(vec![]));

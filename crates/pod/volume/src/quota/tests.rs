@@ -295,14 +295,14 @@ async fn a_file_system_counts(fs_type: &str) {
 
     // A process has a file open that is gone: what it counts as is given to nobody else.
     let open = std::fs::File::open(b.join("open")).unwrap();
-    node.volumes.remove_pod_dir(&uid()).await.unwrap();
+    node.volumes.remove_pod_dir(&uid(), &()).await.unwrap();
     node.volumes.settle_quotas().await.unwrap();
     assert_eq!(files.read().unwrap(), projects::Projects::default());
     let [c, d] = node.prepare("w", false).await;
     let again = [node.project(&c).unwrap(), node.project(&d).unwrap()];
     assert!(!again.contains(&projects[1]), "{again:?}");
     drop(open);
-    node.volumes.remove_pod_dir(&"w".into()).await.unwrap();
+    node.volumes.remove_pod_dir(&"w".into(), &()).await.unwrap();
     node.volumes.settle_quotas().await.unwrap();
     assert_eq!(files.read().unwrap(), projects::Projects::default());
 }

@@ -48,7 +48,7 @@ async fn an_empty_directory_on_disk_keeps_what_is_in_it() {
     assert_eq!(std::fs::read(path.join("data")).unwrap(), b"kept");
     assert_eq!(mode(&path), 0o700, "what the container set stays");
 
-    again.remove_pod_dir(&uid()).await.unwrap();
+    again.remove_pod_dir(&uid(), &()).await.unwrap();
     assert!(!dir.path().join("pods/u").exists());
 }
 
@@ -131,7 +131,7 @@ async fn a_config_map_is_shown_followed_and_kept_when_it_is_gone() {
     // A container that ends meanwhile can start again.
     let prepared = volumes.prepare(&pod, &settings(None)).await.unwrap();
     assert_eq!((path_of(&prepared, "etc"), prepared.behind.len()), (path.clone(), 1));
-    volumes.remove_pod_dir(&uid()).await.unwrap();
+    volumes.remove_pod_dir(&uid(), &()).await.unwrap();
     assert!(!dir.path().join("pods/u").exists());
 }
 
@@ -174,7 +174,7 @@ async fn real_tokens_and_secrets_are_in_memory_and_private() {
     assert_eq!((mode(&token), owner(&token), owner(&key.join("k"))), (0o600, 99, 0));
     volumes.refresh(&pod, &with("two")).await.unwrap();
     assert_eq!((std::fs::read(&token).unwrap(), owner(&token)), (b"two".to_vec(), 99));
-    volumes.teardown(&uid()).await.unwrap();
+    volumes.teardown(&uid(), &()).await.unwrap();
 }
 
 #[tokio::test]
@@ -205,11 +205,11 @@ async fn a_path_that_hangs_is_not_tried_twice_at_once() {
     volumes.prepare(&pod, &none()).await.unwrap();
     volumes.busy.send_if_modified(|busy| busy.insert((uid(), String::new())));
     assert!(matches!(
-        volumes.teardown(&uid()).await,
+        volumes.teardown(&uid(), &()).await,
         Err(NotTornDown { error: TeardownError::StillHung, .. })
     ));
     volumes.busy.send_modify(HashSet::clear);
-    volumes.teardown(&uid()).await.unwrap();
+    volumes.teardown(&uid(), &()).await.unwrap();
     assert!(volumes.busy.borrow().is_empty());
 }
 
@@ -233,7 +233,7 @@ async fn real_a_tmpfs_is_sized_given_to_the_group_and_kept() {
     mount::unmount(&path).unwrap();
     ground.volumes().prepare(&pod, &none()).await.unwrap();
     assert_eq!(Ground::mounts(&path).len(), 1);
-    ground.volumes().teardown(&uid()).await.unwrap();
+    ground.volumes().teardown(&uid(), &()).await.unwrap();
     assert!(Ground::mounts(&ground.path().join("pods")).is_empty());
 }
 
@@ -264,7 +264,7 @@ async fn real_labels_are_shown_and_refreshed() {
     volumes.refresh(&pod, &none()).await.unwrap();
     assert_eq!(read(&info.join("labels")), "app=\"db\"");
     assert_eq!(std::io::read_to_string(held).unwrap(), "app=\"web\"", "who has it open reads on");
-    volumes.remove_pod_dir(&uid()).await.unwrap();
+    volumes.remove_pod_dir(&uid(), &()).await.unwrap();
     assert!(!ground.path().join("pods/u").exists());
 }
 
@@ -355,7 +355,7 @@ impl Drivers for Shared {
         Vec::new()
     }
 
-    async fn take_down(&self, uid: &PodUid) -> Result<(), DriverError> {
+    async fn take_down(&self, uid: &PodUid, _: &dyn Onlooker) -> Result<(), DriverError> {
         let done = self.0.did(format!("take down {uid}"));
         let _turn = self.0.turn.lock().await;
         done
@@ -395,10 +395,10 @@ async fn claims_and_inline_volumes_are_made_by_drivers() {
         "MountVolume.SetUp failed for volume \"data\" : the driver is away"
     );
     let kept = dir.path().join("pods/u/volumes/kubernetes.io~empty-dir/tmp");
-    assert!(with.remove_pod_dir(&uid()).await.is_err());
+    assert!(with.remove_pod_dir(&uid(), &()).await.is_err());
     assert!(kept.exists(), "nothing is removed before the drivers have taken theirs away");
     drivers.fails.store(false, Relaxed);
-    with.remove_pod_dir(&uid()).await.unwrap();
+    with.remove_pod_dir(&uid(), &()).await.unwrap();
     assert!(!dir.path().join("pods/u").exists());
 }
 
@@ -416,7 +416,7 @@ async fn a_pod_that_comes_back_waits_until_nothing_of_it_is_removed_any_more() {
     let (turn, uid) = (drivers.turn.lock().await, uid());
     let mut removing = std::pin::pin!(async {
         let held = volumes.hold_orphan(&uid, || false);
-        volumes.remove_pod_dir(&uid).await.map(|()| held.is_some())
+        volumes.remove_pod_dir(&uid, &()).await.map(|()| held.is_some())
     });
     let asked = async {
         while drivers.asked().is_empty() {
@@ -495,6 +495,20 @@ async fn a_part_that_hangs_is_not_tried_twice_at_once() {
     assert!(volumes.busy.borrow().is_empty());
 }
 
+#[tokio::test]
+async fn a_file_that_hangs_is_not_read_twice_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = volumes(dir.path());
+    std::fs::write(dir.path().join("env"), "K='x'").unwrap();
+    volumes.busy.send_if_modified(|busy| busy.insert((uid(), "v//env".into())));
+    let error = volumes.read_file(&uid(), "v", dir.path(), "env").await.unwrap_err();
+    assert!(matches!(error, ReadError::StillHung), "{error}");
+    volumes.busy.send_modify(HashSet::clear);
+    let read = volumes.read_file(&uid(), "v", dir.path(), "env").await;
+    assert_eq!(read.unwrap().as_deref(), Some("K='x'"));
+    assert!(volumes.busy.borrow().is_empty());
+}
+
 const HALF: Duration = Duration::from_millis(500);
 
 /// Keeps a paused clock where it is while threads are waited for.
@@ -549,7 +563,7 @@ async fn what_failed_rests_until_it_is_due_or_something_changes() {
     assert_eq!(round().await, (1, HALF), "it had succeeded");
 
     let down = async || {
-        let error = volumes.teardown(&uid()).await.unwrap_err();
+        let error = volumes.teardown(&uid(), &()).await.unwrap_err();
         assert_eq!(
             telemetry::chain(&error),
             "volumes of the pod could not be taken down: the driver is away"
@@ -562,7 +576,7 @@ async fn what_failed_rests_until_it_is_due_or_something_changes() {
     assert_eq!(down().await, (1, HALF), "a driver has come");
     drivers.fails.store(false, Relaxed);
     tokio::time::advance(HALF).await;
-    volumes.teardown(&uid()).await.unwrap();
+    volumes.teardown(&uid(), &()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,7 +59,7 @@ async fn a_crash_before_each_answer() {
             };
             let life = async {
                 volumes.prepare(&device("a", "v")).await.unwrap();
-                volumes.take_down(&PodUid::from("a")).await.unwrap();
+                volumes.take_down(&PodUid::from("a"), &()).await.unwrap();
             };
             tokio::select! { () = seen => {}, () = life => panic!("{call} did not hang") }
             drop(hang);

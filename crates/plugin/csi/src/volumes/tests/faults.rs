@@ -109,7 +109,7 @@ async fn who_comes_while_another_one_leaves() {
     let up = world.fake.raise(Strike::new("NodeUnpublishVolume", Moment::Before, Fault::Hang));
     let leaving = tokio::spawn({
         let volumes = world.volumes.clone();
-        async move { volumes.take_down(&PodUid::from("a")).await }
+        async move { volumes.take_down(&PodUid::from("a"), &()).await }
     });
     asked(&world, "NodeUnpublishVolume").await;
     let volumes = world.volumes.clone();
