@@ -1,16 +1,24 @@
 //! Calls that may block for ever, such as a stat on a dead NFS server, made where they can be abandoned.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// How many such calls there may be at once in the process. A call that hangs keeps its thread until the kernel lets
-/// it go, so this bounds the memory that hanging calls take.
-pub const MAX_CALLS: usize = 64;
+/// What a call is about that is about nothing in particular: no volume, path or pod, but the node.
+pub const NODE: &str = "";
 
-/// Threads are the process's, and so is their count.
-static CALLS: AtomicUsize = AtomicUsize::new(0);
+/// How many calls of one name there may be at once about the node. A call that hangs keeps its thread until the kernel lets it
+/// go, so this bounds the memory that hanging calls take.
+pub const MAX_ABOUT_NODE: usize = 64;
+
+/// The same about anything else. It is counted for each thing alone, so that what hangs takes no place from what does not.
+pub const MAX_ABOUT_ONE: usize = 8;
+
+/// How many calls there are, by their name and what they are about. Threads are the process's, and so is their count.
+static CALLS: Mutex<BTreeMap<(&'static str, String), usize>> = Mutex::new(BTreeMap::new());
 
 /// Why a blocking call brought no result.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -23,13 +31,16 @@ pub enum Abandoned {
         /// What it was given.
         deadline: Duration,
     },
-    /// Too many calls hang already; it was not made.
+    /// Too many such calls hang already; it was not made.
     #[error(
-        "{what} was not tried because {MAX_CALLS} blocking calls are under way; look for a file system that hangs"
+        "{what}{} was not tried because earlier attempts are still under way; look for a file system that hangs",
+        of(about)
     )]
     TooMany {
         /// What was to be called.
         what: &'static str,
+        /// About what.
+        about: String,
     },
     /// There was no thread for it, or it panicked.
     #[error("{what} could not be run on a thread of its own")]
@@ -39,40 +50,60 @@ pub enum Abandoned {
     },
 }
 
+fn of(about: &str) -> String {
+    if about == NODE { String::new() } else { format!(" ({about})") }
+}
+
 /// Counts one call, from before its thread starts until after it has ended.
-struct Call;
+struct Call(&'static str, String);
 
 impl Call {
-    fn begin() -> Option<Self> {
-        let one_more = |calls| (calls < MAX_CALLS).then_some(calls + 1);
-        CALLS.fetch_update(Relaxed, Relaxed, one_more).ok().map(|_| Self)
+    fn begin(what: &'static str, about: &str) -> Option<Self> {
+        let most = if about == NODE { MAX_ABOUT_NODE } else { MAX_ABOUT_ONE };
+        let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = calls.entry((what, about.to_owned())).or_default();
+        (*count < most).then(|| *count += 1).map(|()| Self(what, about.to_owned()))
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        CALLS.fetch_sub(1, Relaxed);
+        let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = calls.entry((self.0, std::mem::take(&mut self.1))) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
 /// Runs `call` on a thread of its own and waits for it until `deadline` is over. `what` names it in errors and names the
-/// thread.
+/// thread; `about` is what may hang in it, such as a path or a volume of a pod, or [`NODE`].
 ///
 /// Dropping the future abandons the call too.
 ///
 /// # Errors
 /// [`Abandoned`], which says why there is no result.
-pub async fn with_deadline<T, F>(what: &'static str, deadline: Duration, call: F) -> Result<T, Abandoned>
+pub async fn with_deadline<T, F>(
+    what: &'static str,
+    about: &str,
+    deadline: Duration,
+    call: F,
+) -> Result<T, Abandoned>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let running = Call::begin().ok_or(Abandoned::TooMany { what })?;
+    let too_many = || Abandoned::TooMany { what, about: about.to_owned() };
+    let running = Call::begin(what, about).ok_or_else(too_many)?;
     let (sender, result) = oneshot::channel();
     let body = move || {
-        let _running = running;
+        let value = call();
+        // Whoever has the result may make the next call at once.
+        drop(running);
         // Nobody may be waiting any more.
-        let _ = sender.send(call());
+        let _ = sender.send(value);
     };
     // The kernel shows 15 bytes of a thread's name. The handle is dropped: nobody joins a thread that may hang.
     let thread = std::thread::Builder::new().name(what.chars().take(15).collect());
@@ -86,7 +117,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
 
     use super::*;
 
@@ -94,9 +125,9 @@ mod tests {
 
     #[tokio::test]
     async fn brings_the_result_back() {
-        assert_eq!(with_deadline("sum", LONG, || 1 + 1).await.unwrap(), 2);
+        assert_eq!(with_deadline("sum", NODE, LONG, || 1 + 1).await.unwrap(), 2);
         assert!(matches!(
-            with_deadline("oops", LONG, || panic!("oops")).await,
+            with_deadline("oops", NODE, LONG, || panic!("oops")).await,
             Err(Abandoned::Failed { .. })
         ));
     }
@@ -109,9 +140,40 @@ mod tests {
             let _ = released.recv();
             let _ = ended.send(());
         };
-        let error = with_deadline("stat", Duration::from_secs(5), hang).await.unwrap_err();
+        let error = with_deadline("stat", NODE, Duration::from_secs(5), hang).await.unwrap_err();
         assert_eq!(error.to_string(), "stat did not end within 5s; it goes on in the background");
         drop(release);
         end.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_takes_no_place_from_what_does_not() {
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let hang = || {
+            let (released, ended) = (Arc::clone(&released), ended.clone());
+            move || {
+                let _ = released.lock().unwrap().recv();
+                drop(ended);
+            }
+        };
+        let short = Duration::from_secs(1);
+        for _ in 0..MAX_ABOUT_ONE {
+            let late = with_deadline("look", "/dead", short, hang()).await;
+            assert!(matches!(late, Err(Abandoned::Late { .. })), "{late:?}");
+        }
+        let refused = with_deadline("look", "/dead", LONG, || ()).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "look (/dead) was not tried because earlier attempts are still under way; look for a file system that hangs"
+        );
+        tokio::time::resume();
+        for about in ["/alive", NODE] {
+            with_deadline("look", about, LONG, || ()).await.unwrap();
+        }
+        with_deadline("list", "/dead", LONG, || ()).await.unwrap();
+        drop((release, ended));
+        assert_eq!(ends.recv().await, None::<()>, "all have ended");
     }
 }

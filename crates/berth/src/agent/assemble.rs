@@ -52,7 +52,7 @@ use super::signed::Signed;
 use super::stats::{UsageAnswers, UsageNeeds, follow_sandbox_image, system_cgroups};
 use super::termination::TerminationMessages;
 use super::volumestats::DriverVolumes;
-use super::{lock, memory, notify, podresources, port, settings};
+use super::{lock, memory, notify, podresources, port, qosclasses, settings};
 use crate::process::StopSignals;
 
 /// Pods started at once, for each core. The runtime itself is the limit; more than this only makes each of them slower.
@@ -359,6 +359,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         lifecycle,
     };
     supervisor.spawn("cgroups and runtime facts", negotiation.run(health.clone()));
+    supervisor.spawn("QoS classes", qosclasses::run(table.clone(), cgroups_seen.clone()));
     let housekeeping = Housekeeping {
         table,
         runtime: pleg.pods(),

@@ -5,15 +5,18 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use cgroup::PodCgroups;
+use futures::future::join_all;
 use status::StatusStore;
 use sync::PodCgroup;
 use tokio::sync::watch;
-use types::{Pod, PodRef, PodUid};
+use types::{PodRef, PodUid};
 use volume::Volumes;
 use worker::Table;
 
 use super::events::EventLog;
 use super::metrics::Metrics;
+use super::qosclasses;
 
 /// What housekeeping works with.
 pub(super) struct Housekeeping {
@@ -33,12 +36,7 @@ impl Housekeeping {
     pub(super) async fn run(mut self) {
         // Volumes need not be looked through until all pods are known.
         self.settle_quotas().await;
-        let awaited = |cgroups: &PodCgroup| matches!(cgroups, PodCgroup::Awaited(_));
-        let cgroups = match self.cgroups.wait_for(|cgroups| !awaited(cgroups)).await.as_deref() {
-            Ok(PodCgroup::On(cgroups)) => Some(cgroups.clone()),
-            Ok(_) => None,
-            Err(_) => return,
-        };
+        let cgroups = qosclasses::cgroups_of(self.cgroups.clone()).await;
         let mut known = None;
         let mut driver_came = false;
         loop {
@@ -48,15 +46,6 @@ impl Housekeeping {
                 let left = known.as_ref().is_none_or(|before: &BTreeSet<PodUid>| !before.is_subset(&now));
                 if left || driver_came {
                     self.remove_orphans(cgroups.as_ref()).await;
-                }
-                if known.as_ref() != Some(&now)
-                    && let Some(cgroups) = &cgroups
-                {
-                    let pods: Vec<Arc<Pod>> =
-                        table.pods.values().filter_map(|entry| entry.target.pod().cloned()).collect();
-                    if let Err(error) = cgroups.update_qos(&pods).await {
-                        tracing::warn!(error = %telemetry::chain(&error), "The cgroups of the QoS classes could not be updated");
-                    }
                 }
                 known = Some(now);
             }
@@ -83,18 +72,13 @@ impl Housekeeping {
         self.volumes.hold_orphan(uid, || self.is_known(uid))
     }
 
-    async fn remove_orphans(&self, cgroups: Option<&cgroup::PodCgroups>) {
+    /// All at once: one that hangs holds up no other.
+    async fn remove_orphans(&self, cgroups: Option<&PodCgroups>) {
         self.events.retain(|uid| self.is_known(uid));
         if let Some(cgroups) = cgroups {
             match cgroups.list().await {
                 Ok(found) => {
-                    for orphan in found {
-                        let Some(_held) = self.hold(&orphan.uid) else { continue };
-                        tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
-                        if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
-                            tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
-                        }
-                    }
+                    join_all(found.into_iter().map(|orphan| self.remove_cgroup(cgroups, orphan))).await;
                 }
                 Err(error) => {
                     tracing::warn!(error = %telemetry::chain(&error), "The cgroups of pods could not be listed");
@@ -103,27 +87,36 @@ impl Housekeeping {
         }
         match self.volumes.orphans(HashSet::new()).await {
             Ok(orphans) => {
-                let (mut cleaned, mut failed) = (0, 0);
-                for uid in orphans {
-                    let Some(_held) = self.hold(&uid) else { continue };
-                    tracing::info!(%uid, "Removing the directory of a pod that is gone");
-                    self.statuses.remove(&uid);
-                    match self.volumes.remove_pod_dir(&uid, &()).await {
-                        Ok(()) => cleaned += 1,
-                        Err(error) => {
-                            failed += 1;
-                            tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");
-                        }
-                    }
-                }
-                self.metrics.orphan_volumes.set(&[], f64::from(cleaned));
-                self.metrics.orphan_volume_errors.set(&[], f64::from(failed));
+                let removed = join_all(orphans.iter().map(|uid| self.remove_directory(uid))).await;
+                let count = |was: bool| removed.iter().filter(|removed| **removed == Some(was)).count() as f64;
+                self.metrics.orphan_volumes.set(&[], count(true));
+                self.metrics.orphan_volume_errors.set(&[], count(false));
             }
             Err(error) => {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
             }
         }
         self.settle_quotas().await;
+    }
+
+    async fn remove_cgroup(&self, cgroups: &PodCgroups, orphan: cgroup::PodCgroup) {
+        let Some(_held) = self.hold(&orphan.uid) else { return };
+        tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
+        if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
+            tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
+        }
+    }
+
+    /// Whether it was removed; nothing if the pod is known.
+    async fn remove_directory(&self, uid: &PodUid) -> Option<bool> {
+        let _held = self.hold(uid)?;
+        tracing::info!(%uid, "Removing the directory of a pod that is gone");
+        self.statuses.remove(uid);
+        let removed = self.volumes.remove_pod_dir(uid, &()).await;
+        if let Err(error) = &removed {
+            tracing::warn!(%uid, error = %telemetry::chain(error), "An orphaned pod directory could not be removed");
+        }
+        Some(removed.is_ok())
     }
 
     async fn settle_quotas(&self) {

@@ -26,6 +26,7 @@ mod podresources;
 mod port;
 mod probes;
 mod problem;
+mod qosclasses;
 mod referred;
 mod reviews;
 mod rotation;

@@ -178,7 +178,17 @@ async fn real_a_volume_that_hangs_holds_up_its_pod_alone() {
     };
     rig.put("needy", &needy("needy"));
     rig.put("given-up", &needy("given-up"));
-    for name in ["needy", "given-up"] {
+    // More volumes than there may be calls under way about the node.
+    let names: Vec<_> = (0..80).map(|index| format!("v{index}")).collect();
+    let volumes =
+        names.iter().map(|name| json!({"name": name, "hostPath": {"path": inside, "type": "Directory"}}));
+    let mounts = names.iter().map(|name| json!({"name": name, "mountPath": format!("/{name}")}));
+    let greedy = pod("greedy")
+        .container("main", &FOREVER)
+        .with_spec(&json!({"volumes": volumes.collect::<Vec<_>>()}))
+        .with_container("main", &json!({"volumeMounts": mounts.collect::<Vec<_>>()}));
+    rig.put("greedy", &greedy);
+    for name in ["needy", "given-up", "greedy"] {
         rig.until(name, "seen", |pod| !pod.is_null()).await;
         let why = rig.until_why(name, |why| why["step"] == "Volumes").await;
         assert!(why["waitingFor"].to_string().contains("volume"), "{why:#}");
@@ -199,6 +209,8 @@ async fn real_a_volume_that_hangs_holds_up_its_pod_alone() {
     // The server comes back.
     drop(stuck);
     fs::create_dir(&inside).unwrap();
-    rig.until_ready("needy").await;
+    for name in ["needy", "greedy"] {
+        rig.until_ready(name).await;
+    }
     rig.finish().await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cgroup::UsageReader;
 use cri::{ImageFsInfo, v1};
-use task::blocking::{Abandoned, with_deadline};
+use task::blocking::{Abandoned, NODE, with_deadline};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use types::PodUid;
@@ -224,7 +224,7 @@ impl<N: Needs> Shared<N> {
             drop(place);
             found
         };
-        with_deadline("logs", DISK_PATIENCE, measure).await.unwrap_or_else(|error| {
+        with_deadline("logs", NODE, DISK_PATIENCE, measure).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "The logs of pods could not be measured");
             HashMap::new()
         })
@@ -239,7 +239,7 @@ impl<N: Needs> Shared<N> {
             drop(place);
             reading
         };
-        with_deadline("stats", KERNEL_PATIENCE, read).await.map_err(StatsError::Kernel)
+        with_deadline("stats", NODE, KERNEL_PATIENCE, read).await.map_err(StatsError::Kernel)
     }
 
     /// The kernel lists mounts by paths without links.

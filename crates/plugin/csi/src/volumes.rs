@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use linux::mountinfo::MountTable;
-use task::blocking::{self, Abandoned};
+use task::blocking::{self, Abandoned, NODE};
 use tokio::time::timeout;
 use types::PodUid;
 use volume::Onlooker;
@@ -41,9 +41,10 @@ impl Volumes {
     /// What cannot be looked at is not there.
     pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<(PathBuf, VolumeMode)> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
-        let marked = blocking::with_deadline("look for volume", self.config.deadline, move || {
-            disk::marked(&layout, &of, &called)
-        });
+        let marked =
+            blocking::with_deadline("look for volume", &about(pod, name), self.config.deadline, move || {
+                disk::marked(&layout, &of, &called)
+            });
         match marked.await {
             Ok(Ok(target)) => {
                 target.and_then(|target| Some((self.config.published_path(&target).ok()?, target.mode)))
@@ -76,9 +77,10 @@ impl Volumes {
         name: &str,
     ) -> Result<Option<(Target, VolumeId)>, VolumeError> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
-        let found = blocking::with_deadline("look for volume", self.config.deadline, move || {
-            disk::called(&layout, &of, &called)
-        });
+        let found =
+            blocking::with_deadline("look for volume", &about(pod, name), self.config.deadline, move || {
+                disk::called(&layout, &of, &called)
+            });
         let nobody = || VolumeId { driver: "?".to_owned(), handle: name.to_owned() };
         Ok(found.await.map_err(|source| VolumeError::Hung { volume: nobody(), source })??)
     }
@@ -86,18 +88,20 @@ impl Volumes {
     /// The SELinux label that the volume is mounted with that the pod calls `name`, if it is mounted with one.
     pub async fn label(&self, pod: &PodUid, name: &str) -> Option<String> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
-        let looked = blocking::with_deadline("look for label", self.config.deadline, move || {
-            disk::label(&layout, &of, &called)
-        });
+        let looked =
+            blocking::with_deadline("look for label", &about(pod, name), self.config.deadline, move || {
+                disk::label(&layout, &of, &called)
+            });
         looked.await.ok()?.ok()?
     }
 
     /// The groups that all processes of the pod are in because of its volumes. What cannot be looked at brings none.
     pub async fn groups(&self, pod: &PodUid) -> Vec<i64> {
         let (layout, of) = (self.config.layout.clone(), pod.clone());
-        let looked = blocking::with_deadline("look for groups", self.config.deadline, move || {
-            disk::groups(&layout, &of)
-        });
+        let looked =
+            blocking::with_deadline("look for groups", pod.as_str(), self.config.deadline, move || {
+                disk::groups(&layout, &of)
+            });
         match looked.await {
             Ok(Ok(groups)) => groups.into_iter().collect(),
             Ok(Err(error)) => {
@@ -148,11 +152,12 @@ impl Volumes {
     ) -> Result<Option<Turn>, VolumeError> {
         let turn = self.owners.turn(volume).await;
         let (layout, at) = (self.config.layout.clone(), target.clone());
-        let looked = blocking::with_deadline("look at volume", self.config.deadline, move || {
-            let seen = MountTable::read().map_err(Into::into);
-            // The turn goes along: a thread that hangs keeps its volume.
-            (seen.and_then(|mounts| disk::look_published(&layout, &at, &mounts)), turn)
-        });
+        let looked =
+            blocking::with_deadline("look at volume", &volume.to_string(), self.config.deadline, move || {
+                let seen = MountTable::read().map_err(Into::into);
+                // The turn goes along: a thread that hangs keeps its volume.
+                (seen.and_then(|mounts| disk::look_published(&layout, &at, &mounts)), turn)
+            });
         let hung = |source| VolumeError::Hung { volume: volume.clone(), source };
         let (seen, turn) = looked.await.map_err(hung)?;
         let seen = seen?;
@@ -198,7 +203,7 @@ impl Volumes {
     /// None: returns which volumes could not be unstaged, and why.
     pub async fn reclaim(&self, wanted: &BTreeSet<VolumeId>) -> Vec<(VolumeId, VolumeError)> {
         let layout = self.config.layout.clone();
-        let staged = blocking::with_deadline("list staged", self.config.deadline, move || {
+        let staged = blocking::with_deadline("list staged", NODE, self.config.deadline, move || {
             MountTable::read().map_err(Into::into).and_then(|mounts| disk::staged(&layout, &mounts))
         });
         let staged = match staged.await {
@@ -227,7 +232,7 @@ impl Volumes {
     /// If it cannot be seen: then any volume may be.
     pub async fn here(&self) -> Result<Here, HereError> {
         let layout = self.config.layout.clone();
-        let looked = blocking::with_deadline("look for volumes", self.config.deadline, move || {
+        let looked = blocking::with_deadline("look for volumes", NODE, self.config.deadline, move || {
             MountTable::read().map_err(Into::into).and_then(|mounts| Here::look(&layout, &mounts))
         });
         Ok(looked.await??)
@@ -273,15 +278,18 @@ impl Volumes {
     async fn forget_unknown(&self, target: &Target) -> Result<(), VolumeError> {
         let (layout, target) = (self.config.layout.clone(), target.clone());
         let nobody = VolumeId { driver: "?".to_owned(), handle: target.spec_name.clone() };
-        let forgotten = blocking::with_deadline("remove volume", self.config.deadline, move || {
-            disk::forget_target(&layout, &target)
-        });
+        let forgotten = blocking::with_deadline(
+            "remove volume",
+            &about(&target.pod, &target.spec_name),
+            self.config.deadline,
+            move || disk::forget_target(&layout, &target),
+        );
         Ok(forgotten.await.map_err(|source| VolumeError::Hung { volume: nobody, source })??)
     }
 
     async fn targets_of(&self, pod: &PodUid) -> Result<Vec<(Target, Whose)>, VolumeError> {
         let (layout, of) = (self.config.layout.clone(), pod.clone());
-        let all = blocking::with_deadline("list volumes", self.config.deadline, move || {
+        let all = blocking::with_deadline("list volumes", pod.as_str(), self.config.deadline, move || {
             let mounts = MountTable::read()?;
             let targets = disk::targets_of(&layout, &of)?;
             let looked = targets.into_iter().map(|target| {
@@ -293,6 +301,11 @@ impl Volumes {
         let volume = VolumeId { driver: "?".to_owned(), handle: pod.to_string() };
         Ok(all.await.map_err(|source| VolumeError::Hung { volume, source })??)
     }
+}
+
+/// A volume of a pod, in words.
+fn about(pod: &PodUid, volume: &str) -> String {
+    format!("{volume} of pod {pod}")
 }
 
 #[cfg(test)]

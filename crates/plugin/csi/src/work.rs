@@ -117,7 +117,8 @@ impl<'a> Work<'a> {
         call: impl FnOnce(&mut Turn) -> T + Send + 'static,
     ) -> Result<(T, Turn), VolumeError> {
         let mut turn = turn;
-        let called = blocking::with_deadline(what, self.config.deadline, move || {
+        let about = self.site.volume.to_string();
+        let called = blocking::with_deadline(what, &about, self.config.deadline, move || {
             let result = call(&mut turn);
             (result, turn)
         });

@@ -109,7 +109,8 @@ impl Volumes {
     /// cannot be looked at is not there.
     pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<Shown> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
-        let found = self.blocking("look for volume", pod, Turns::none(), move || {
+        let about = format!("{name} of pod {pod}");
+        let found = self.blocking("look for volume", &about, Turns::none(), move || {
             let mounts = MountTable::read()?;
             for target in disk::targets_of(&layout, &of)? {
                 let seen = disk::look_target(&layout, &target, &mounts)?;
@@ -239,9 +240,11 @@ impl Volumes {
         turns: Turns,
         call: impl FnOnce() -> Result<T, VolumeError> + Send + 'static,
     ) -> Result<(T, Turns), VolumeError> {
-        let called = blocking::with_deadline(what, self.config.deadline, move || (call(), turns));
-        let hung = |source| VolumeError::Hung { target: of.to_string(), source };
-        let (result, turns) = called.await.map_err(hung)?;
+        let target = of.to_string();
+        let called = blocking::with_deadline(what, &target, self.config.deadline, move || (call(), turns));
+        let called = called.await;
+        let hung = |source| VolumeError::Hung { target, source };
+        let (result, turns) = called.map_err(hung)?;
         Ok((result?, turns))
     }
 }

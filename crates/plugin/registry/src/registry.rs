@@ -67,8 +67,10 @@ impl Registry {
     async fn look(&mut self) {
         loop {
             let dir = self.dir.clone();
-            let scanned =
-                blocking::with_deadline("scan plugins", SCAN_DEADLINE, move || scan::scan(&dir)).await;
+            let scanned = blocking::with_deadline("scan plugins", blocking::NODE, SCAN_DEADLINE, move || {
+                scan::scan(&dir)
+            })
+            .await;
             let found = match scanned {
                 Ok(Ok(found)) => found,
                 // What is there cannot be known, so it stays as it was.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use task::blocking::{self, Abandoned};
+use task::blocking::{self, Abandoned, NODE};
 use telemetry::metrics::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -66,6 +66,14 @@ struct Busy {
 
 /// What is left of a pod that nobody knows is being removed.
 pub struct HeldOrphan(#[expect(dead_code, reason = "it counts for as long as it is there")] Busy);
+
+impl Busy {
+    /// What the attempt is about, in words.
+    fn about(&self) -> String {
+        let (uid, volume) = &self.key;
+        format!("{volume} of pod {uid}")
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -187,7 +195,7 @@ impl Volumes {
     /// The tokens that volumes of `pod` show now: what is left of them after a restart of berth.
     pub async fn shown_tokens(&self, pod: &Arc<Pod>) -> Vec<(TokenRequest, String)> {
         let (config, pod) = (Arc::clone(&self.config), Arc::clone(pod));
-        let shown = self.blocking("read tokens", move || {
+        let shown = self.blocking("read tokens", PodRef::of(&pod).uid.as_str(), move || {
             let paths = PodPaths::new(&config.root_dir, &PodRef::of(&pod).uid).ok();
             let mut shown = Vec::new();
             for volume in kind::used(&pod) {
@@ -310,7 +318,7 @@ impl Volumes {
         let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
         let objects = Arc::clone(objects);
         let prepared = self
-            .blocking("prepare volume", move || {
+            .blocking("prepare volume", &busy.about(), move || {
                 let _busy = busy;
                 let VolumesConfig { root_dir, allocatable, quotas, .. } = &*config;
                 prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
@@ -333,11 +341,12 @@ impl Volumes {
         // No volume has a slash in its name.
         let key = (uid.clone(), format!("{}/{}/{}", part.volume, part.container, part.index));
         let busy = self.begin(key).ok_or(SubPathProblem::StillHung)?;
+        let about = busy.about();
         let mount = move || {
             let _busy = busy;
             subpath::mount(&paths, &part)
         };
-        self.blocking("mount subPath", mount).await?
+        self.blocking("mount subPath", &about, mount).await?
     }
 
     /// Reads the file at `path` in the pod's volume `volume`, which is at `dir`. `None` when there is no such file.
@@ -355,11 +364,12 @@ impl Volumes {
         let key = (uid.clone(), format!("{volume}//{path}"));
         let busy = self.begin(key).ok_or(ReadError::StillHung)?;
         let (dir, path) = (dir.to_owned(), PathBuf::from(path));
+        let about = busy.about();
         let read = move || {
             let _busy = busy;
             file::read(&dir, &path)
         };
-        self.blocking("read volume", read).await?
+        self.blocking("read volume", &about, read).await?
     }
 
     /// Unmounts and removes the volumes of the pod `uid`, which no container may use any more. Never removes anything
@@ -454,7 +464,7 @@ impl Volumes {
         // No volume has an empty name.
         let busy = self.begin((uid.clone(), String::new())).ok_or(TeardownError::StillHung)?;
         let config = Arc::clone(&self.config);
-        self.blocking(what, move || call(&config.root_dir, &busy.key.0)).await?
+        self.blocking(what, uid.as_str(), move || call(&config.root_dir, &busy.key.0)).await?
     }
 
     /// The pods that have a directory and are not among `known`, for [`Volumes::hold_orphan`].
@@ -463,7 +473,7 @@ impl Volumes {
     /// If the directory of pods cannot be listed.
     pub async fn orphans(&self, known: HashSet<PodUid>) -> Result<Vec<PodUid>, TeardownError> {
         let config = Arc::clone(&self.config);
-        self.blocking("list pod dirs", move || teardown::orphans(&config.root_dir, &known)).await?
+        self.blocking("list pod dirs", NODE, move || teardown::orphans(&config.root_dir, &known)).await?
     }
 
     /// Learns which volumes their file systems count, and releases what counted volumes that are gone.
@@ -472,7 +482,7 @@ impl Volumes {
     /// If a file system does not answer in time.
     pub async fn settle_quotas(&self) -> Result<(), Abandoned> {
         match self.config.quotas.clone() {
-            Some(quotas) => self.blocking("quotas", move || quotas.settle()).await,
+            Some(quotas) => self.blocking("quotas", NODE, move || quotas.settle()).await,
             None => Ok(()),
         }
     }
@@ -486,9 +496,10 @@ impl Volumes {
     async fn blocking<T: Send + 'static>(
         &self,
         what: &'static str,
+        about: &str,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Abandoned> {
-        blocking::with_deadline(what, self.config.deadline, call).await
+        blocking::with_deadline(what, about, self.config.deadline, call).await
     }
 }
 

@@ -32,7 +32,8 @@ impl ClusterDrivers {
     pub(in crate::agent) async fn measured(&self, uid: &PodUid, name: &str) -> Option<FsUsage> {
         let shown = self.mounted.shown(uid, name).await?;
         let path = (shown.target.mode == VolumeMode::Filesystem).then_some(shown.path)?;
-        let measured = blocking::with_deadline("statfs", STATFS_WITHIN, move || statfs::usage(&path));
+        let about = path.display().to_string();
+        let measured = blocking::with_deadline("statfs", &about, STATFS_WITHIN, move || statfs::usage(&path));
         measured.await.ok()?.ok()
     }
 }

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use linux::diskuse::{self, DiskUse};
 use linux::projectquota::{self, ProjectId};
 use linux::statfs::{self, FsUsage};
-use task::blocking::{Abandoned, with_deadline};
+use task::blocking::{Abandoned, NODE, with_deadline};
 
 use crate::Metrics;
 use crate::moment::Moment;
@@ -76,14 +76,18 @@ impl Disks {
                     look_through(busy, &metrics);
                 }
             };
-            with_deadline(WALK, patience, walk)
+            with_deadline(WALK, NODE, patience, walk)
         });
         let metrics = self.metrics.clone();
         let counted = (!counted.is_empty())
-            .then(|| with_deadline(WALK, patience, move || look_at_counted(counted, &metrics)));
-        let each = each.into_iter().map(|busy| with_deadline("statfs", patience, move || look(busy)));
+            .then(|| with_deadline(WALK, NODE, patience, move || look_at_counted(counted, &metrics)));
+        // What of these hangs must not take the place of another.
+        let each = each.into_iter().map(async |busy| {
+            let path = busy.ask.path.display().to_string();
+            with_deadline("statfs", &path, patience, move || look(busy)).await
+        });
         let quick = (!quick.is_empty())
-            .then(|| with_deadline("statfs", patience, move || quick.into_iter().for_each(look)));
+            .then(|| with_deadline("statfs", NODE, patience, move || quick.into_iter().for_each(look)));
         let (walkers, each, quick, counted) =
             futures::join!(join_all(walkers), join_all(each), join_all(quick), join_all(counted));
         for error in [walkers, each, quick, counted].into_iter().flatten().filter_map(Result::err) {

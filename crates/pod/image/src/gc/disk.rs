@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cri::{CriError, Runtime};
 use linux::PathError;
-use task::blocking::{Abandoned, with_deadline};
+use task::blocking::{Abandoned, NODE, with_deadline};
 
 use super::Disk;
 
@@ -32,9 +32,10 @@ pub enum DiskError {
 pub async fn image_disk(runtime: &Runtime) -> Result<Disk, DiskError> {
     let info = runtime.image_fs_info().await.map_err(|error| DiskError::Unknown(Some(error)))?;
     let image_fs = info.images.into_iter().next().ok_or(DiskError::Unknown(None))?;
-    let usage = with_deadline("image-disk", PATIENCE, move || linux::statfs::usage(&image_fs.mountpoint))
-        .await
-        .map_err(DiskError::Hangs)?
-        .map_err(DiskError::Measure)?;
+    let usage =
+        with_deadline("image-disk", NODE, PATIENCE, move || linux::statfs::usage(&image_fs.mountpoint))
+            .await
+            .map_err(DiskError::Hangs)?
+            .map_err(DiskError::Measure)?;
     Ok(Disk { capacity: usage.capacity_bytes, available: usage.available_bytes })
 }
