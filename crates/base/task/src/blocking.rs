@@ -58,11 +58,16 @@ fn of(about: &str) -> String {
 struct Call(&'static str, String);
 
 impl Call {
-    fn begin(what: &'static str, about: &str) -> Option<Self> {
+    /// What it is about comes back if there are too many.
+    fn begin(what: &'static str, about: String) -> Result<Self, String> {
         let most = if about == NODE { MAX_ABOUT_NODE } else { MAX_ABOUT_ONE };
         let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = calls.entry((what, about.to_owned())).or_default();
-        (*count < most).then(|| *count += 1).map(|()| Self(what, about.to_owned()))
+        let count = calls.entry((what, about.clone())).or_default();
+        if *count == most {
+            return Err(about);
+        }
+        *count += 1;
+        Ok(Self(what, about))
     }
 }
 
@@ -87,7 +92,7 @@ impl Drop for Call {
 /// [`Abandoned`], which says why there is no result.
 pub async fn with_deadline<T, F>(
     what: &'static str,
-    about: &str,
+    about: impl Into<String>,
     deadline: Duration,
     call: F,
 ) -> Result<T, Abandoned>
@@ -95,8 +100,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let too_many = || Abandoned::TooMany { what, about: about.to_owned() };
-    let running = Call::begin(what, about).ok_or_else(too_many)?;
+    let running = Call::begin(what, about.into()).map_err(|about| Abandoned::TooMany { what, about })?;
     let (sender, result) = oneshot::channel();
     let body = move || {
         let value = call();
@@ -150,7 +154,7 @@ mod tests {
     async fn what_hangs_takes_no_place_from_what_does_not() {
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
-        let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let (ended, mut ends) = tokio::sync::mpsc::channel(1);
         let hang = || {
             let (released, ended) = (Arc::clone(&released), ended.clone());
             move || {

@@ -88,7 +88,8 @@ impl Housekeeping {
         match self.volumes.orphans(HashSet::new()).await {
             Ok(orphans) => {
                 let removed = join_all(orphans.iter().map(|uid| self.remove_directory(uid))).await;
-                let count = |was: bool| removed.iter().filter(|removed| **removed == Some(was)).count() as f64;
+                let count =
+                    |was: bool| removed.iter().filter(|removed| **removed == Some(was)).count() as f64;
                 self.metrics.orphan_volumes.set(&[], count(true));
                 self.metrics.orphan_volume_errors.set(&[], count(false));
             }

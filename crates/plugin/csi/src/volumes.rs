@@ -42,7 +42,7 @@ impl Volumes {
     pub async fn shown(&self, pod: &PodUid, name: &str) -> Option<(PathBuf, VolumeMode)> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
         let marked =
-            blocking::with_deadline("look for volume", &about(pod, name), self.config.deadline, move || {
+            blocking::with_deadline("look for volume", about(pod, name), self.config.deadline, move || {
                 disk::marked(&layout, &of, &called)
             });
         match marked.await {
@@ -78,7 +78,7 @@ impl Volumes {
     ) -> Result<Option<(Target, VolumeId)>, VolumeError> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
         let found =
-            blocking::with_deadline("look for volume", &about(pod, name), self.config.deadline, move || {
+            blocking::with_deadline("look for volume", about(pod, name), self.config.deadline, move || {
                 disk::called(&layout, &of, &called)
             });
         let nobody = || VolumeId { driver: "?".to_owned(), handle: name.to_owned() };
@@ -89,7 +89,7 @@ impl Volumes {
     pub async fn label(&self, pod: &PodUid, name: &str) -> Option<String> {
         let (layout, of, called) = (self.config.layout.clone(), pod.clone(), name.to_owned());
         let looked =
-            blocking::with_deadline("look for label", &about(pod, name), self.config.deadline, move || {
+            blocking::with_deadline("look for label", about(pod, name), self.config.deadline, move || {
                 disk::label(&layout, &of, &called)
             });
         looked.await.ok()?.ok()?
@@ -153,7 +153,7 @@ impl Volumes {
         let turn = self.owners.turn(volume).await;
         let (layout, at) = (self.config.layout.clone(), target.clone());
         let looked =
-            blocking::with_deadline("look at volume", &volume.to_string(), self.config.deadline, move || {
+            blocking::with_deadline("look at volume", volume.to_string(), self.config.deadline, move || {
                 let seen = MountTable::read().map_err(Into::into);
                 // The turn goes along: a thread that hangs keeps its volume.
                 (seen.and_then(|mounts| disk::look_published(&layout, &at, &mounts)), turn)
@@ -280,7 +280,7 @@ impl Volumes {
         let nobody = VolumeId { driver: "?".to_owned(), handle: target.spec_name.clone() };
         let forgotten = blocking::with_deadline(
             "remove volume",
-            &about(&target.pod, &target.spec_name),
+            about(&target.pod, &target.spec_name),
             self.config.deadline,
             move || disk::forget_target(&layout, &target),
         );

@@ -118,7 +118,7 @@ impl<'a> Work<'a> {
     ) -> Result<(T, Turn), VolumeError> {
         let mut turn = turn;
         let about = self.site.volume.to_string();
-        let called = blocking::with_deadline(what, &about, self.config.deadline, move || {
+        let called = blocking::with_deadline(what, about, self.config.deadline, move || {
             let result = call(&mut turn);
             (result, turn)
         });

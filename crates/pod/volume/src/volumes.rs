@@ -194,9 +194,9 @@ impl Volumes {
 
     /// The tokens that volumes of `pod` show now: what is left of them after a restart of berth.
     pub async fn shown_tokens(&self, pod: &Arc<Pod>) -> Vec<(TokenRequest, String)> {
-        let (config, pod) = (Arc::clone(&self.config), Arc::clone(pod));
-        let shown = self.blocking("read tokens", PodRef::of(&pod).uid.as_str(), move || {
-            let paths = PodPaths::new(&config.root_dir, &PodRef::of(&pod).uid).ok();
+        let (config, pod, uid) = (Arc::clone(&self.config), Arc::clone(pod), PodRef::of(pod).uid);
+        let shown = self.blocking("read tokens", uid.as_str().to_owned(), move || {
+            let paths = PodPaths::new(&config.root_dir, &uid).ok();
             let mut shown = Vec::new();
             for volume in kind::used(&pod) {
                 if let (Kind::Projected(source), Some(paths)) = (Kind::of(volume), &paths) {
@@ -318,7 +318,7 @@ impl Volumes {
         let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
         let objects = Arc::clone(objects);
         let prepared = self
-            .blocking("prepare volume", &busy.about(), move || {
+            .blocking("prepare volume", busy.about(), move || {
                 let _busy = busy;
                 let VolumesConfig { root_dir, allocatable, quotas, .. } = &*config;
                 prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
@@ -346,7 +346,7 @@ impl Volumes {
             let _busy = busy;
             subpath::mount(&paths, &part)
         };
-        self.blocking("mount subPath", &about, mount).await?
+        self.blocking("mount subPath", about, mount).await?
     }
 
     /// Reads the file at `path` in the pod's volume `volume`, which is at `dir`. `None` when there is no such file.
@@ -369,7 +369,7 @@ impl Volumes {
             let _busy = busy;
             file::read(&dir, &path)
         };
-        self.blocking("read volume", &about, read).await?
+        self.blocking("read volume", about, read).await?
     }
 
     /// Unmounts and removes the volumes of the pod `uid`, which no container may use any more. Never removes anything
@@ -496,7 +496,7 @@ impl Volumes {
     async fn blocking<T: Send + 'static>(
         &self,
         what: &'static str,
-        about: &str,
+        about: impl Into<String>,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Abandoned> {
         blocking::with_deadline(what, about, self.config.deadline, call).await

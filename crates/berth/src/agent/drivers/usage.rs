@@ -33,7 +33,7 @@ impl ClusterDrivers {
         let shown = self.mounted.shown(uid, name).await?;
         let path = (shown.target.mode == VolumeMode::Filesystem).then_some(shown.path)?;
         let about = path.display().to_string();
-        let measured = blocking::with_deadline("statfs", &about, STATFS_WITHIN, move || statfs::usage(&path));
+        let measured = blocking::with_deadline("statfs", about, STATFS_WITHIN, move || statfs::usage(&path));
         measured.await.ok()?.ok()
     }
 }

@@ -84,7 +84,7 @@ impl Disks {
         // What of these hangs must not take the place of another.
         let each = each.into_iter().map(async |busy| {
             let path = busy.ask.path.display().to_string();
-            with_deadline("statfs", &path, patience, move || look(busy)).await
+            with_deadline("statfs", path, patience, move || look(busy)).await
         });
         let quick = (!quick.is_empty())
             .then(|| with_deadline("statfs", NODE, patience, move || quick.into_iter().for_each(look)));
