@@ -385,6 +385,22 @@ async fn a_driver_that_hangs_holds_up_its_own_pods_alone_and_a_kill_loses_nothin
 }
 
 #[tokio::test]
+async fn however_many_pods_wait_for_a_driver_that_hangs_another_one_starts() {
+    let mut world = World::start().await;
+    world.register().await;
+    let _hang = world.driver.raise(Strike::new("NodeStageVolume", Moment::Before, Fault::Hang));
+    // With places that are held for 5 s, four at a time, these would hold up another one for a minute.
+    for index in 0..48 {
+        world.api.server.create(&by_claim(&format!("stuck-{index}"))).await;
+    }
+    world.asked("NodeStageVolume").await;
+    let waits = |why: &Value| why["waitingFor"].to_string().contains("volumes");
+    world.api.rig.until_why("stuck-47", "waits for volumes", waits).await;
+    world.api.server.create(&pod("free").container("app", &["run"])).await;
+    world.api.server.until_ready("free").await;
+}
+
+#[tokio::test]
 async fn a_driver_that_hangs_while_its_volume_is_taken_away_is_named() {
     let mut world = World::start().await;
     world.register().await;

@@ -193,7 +193,11 @@ async fn real_a_volume_that_hangs_holds_up_its_pod_alone() {
         let why = rig.until_why(name, |why| why["step"] == "Volumes").await;
         assert!(why["waitingFor"].to_string().contains("volume"), "{why:#}");
     }
-    rig.put("other", &pod("other").container("main", &FOREVER));
+    let other = pod("other")
+        .container("main", &FOREVER)
+        .with_spec(&json!({"volumes": [{"name": "v", "emptyDir": {}}]}))
+        .with_container("main", &json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+    rig.put("other", &other);
     let other = rig.until_ready("other").await;
     rig.remove("other");
     rig.until_gone("other", &uid(&other)).await;

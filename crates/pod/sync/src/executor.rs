@@ -33,6 +33,11 @@ use crate::userns::{UserNamespaces, UserNsError};
 /// How long the start of one pod counts against the number of parallel ones.
 const START_HOLD: Duration = Duration::from_secs(5);
 
+/// How many pods prepare their volumes at once, and how long each of them counts. Volumes hang more often than runtimes do, and
+/// cost next to nothing when they do not.
+const PREPARING: usize = 32;
+const PREPARING_HOLD: Duration = Duration::from_secs(1);
+
 /// Wait before the next round of a pod that found the runtime away.
 const RUNTIME_AWAY: Duration = Duration::from_secs(1);
 
@@ -194,6 +199,7 @@ pub struct Executor {
     pub(crate) settings: Settings,
     pub(crate) crash: CrashBackOff,
     pub(crate) starts: Slots,
+    pub(crate) preparing: Slots,
     pub(crate) under_way: UnderWay,
     /// Pods that a round has done something to that nobody has looked at since: what is known of them is from before.
     acted: Mutex<HashSet<PodUid>>,
@@ -215,6 +221,7 @@ impl Executor {
         Self {
             crash: CrashBackOff::new(settings.crash_delays),
             starts: Slots::new(settings.parallel_starts, START_HOLD),
+            preparing: Slots::new(PREPARING, PREPARING_HOLD),
             under_way: UnderWay::default(),
             acted: Mutex::default(),
             followed: Mutex::default(),

@@ -32,30 +32,42 @@ pub(crate) struct ReadySandbox {
     pub(crate) facts: Arc<NodeFacts>,
 }
 
-/// What was found for the pod before its start had a slot.
-#[derive(Clone, Copy)]
-pub(crate) struct Taken<'a> {
-    pub(crate) objects: &'a Arc<Objects>,
-    pub(crate) volumes: &'a FoundVolumes,
+/// What was prepared for the pod before its start had a slot.
+pub(crate) struct PreparedPod {
+    /// The parent of its cgroups, as the runtime is told of it.
+    parent: String,
+    volumes: Prepared,
 }
 
 impl Executor {
-    /// Prepares cgroup, directories and volumes, and makes the sandbox if the plan says so.
+    /// Prepares cgroup, directories and volumes.
     pub(crate) async fn prepare(
+        &self,
+        pod: &Arc<Pod>,
+        objects: &Arc<Objects>,
+        found: &FoundVolumes,
+        cell: &PodCell,
+    ) -> Result<PreparedPod, SyncError> {
+        let parent = self.ensure_cgroup(pod, cell).await?;
+        self.needs.volumes.paths(&cell.pod.uid)?.create()?;
+        cell.at(Step::Volumes, None, "volumes to be mounted");
+        let prepared = self.needs.volumes.prepare_found(pod, objects, found).await;
+        let volumes = prepared.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?;
+        self.tell_mount_failures(&volumes.behind, cell);
+        Ok(PreparedPod { parent, volumes })
+    }
+
+    /// Makes the sandbox if the plan says so.
+    pub(crate) async fn ready_sandbox(
         &self,
         pod: &Arc<Pod>,
         observed: &ObservedPod,
         plan: &Plan,
-        taken: Taken<'_>,
+        prepared: PreparedPod,
         cell: &PodCell,
     ) -> Result<ReadySandbox, SyncError> {
+        let PreparedPod { parent, volumes } = prepared;
         let facts = self.needs.facts.borrow().clone();
-        let parent = self.ensure_cgroup(pod, cell).await?;
-        self.needs.volumes.paths(&cell.pod.uid)?.create()?;
-        cell.at(Step::Volumes, None, "volumes to be mounted");
-        let prepared = self.needs.volumes.prepare_found(pod, taken.objects, taken.volumes).await;
-        let volumes = prepared.inspect_err(|error| self.tell_mount_failures(&error.failures, cell))?;
-        self.tell_mount_failures(&volumes.behind, cell);
         let attempt = match &plan.sandbox {
             Sandbox::Create { attempt } => *attempt,
             Sandbox::Keep(id) => observed.sandboxes.iter().find(|s| s.id == *id).map_or(0, |s| s.attempt),

@@ -24,7 +24,7 @@ use crate::executor::{Executor, SyncError, again_in};
 use crate::files;
 use crate::hooks::{self, HookContext};
 use crate::plan::{Kill, KillReason, Plan, Start};
-use crate::sandbox::{ReadySandbox, Taken, seen_for};
+use crate::sandbox::{ReadySandbox, seen_for};
 
 /// What became of the containers that were to be started.
 #[derive(Default)]
@@ -77,15 +77,18 @@ impl Executor {
         not_killed: &[ContainerId],
         cell: &PodCell,
     ) -> Result<Started, SyncError> {
-        // Before the slot: an API server that is away, and volumes that are yet to be attached, must not hold up pods that
-        // need nothing of them.
+        // Before the slot: an API server that is away, volumes that are yet to be attached, and those that hang must not hold
+        // up pods that need nothing of them.
         let volumes = self.find_volumes(pod, cell).await?;
         let objects = self.find(pod, &References::of_pod(pod), cell, Step::Volumes, None).await;
         let pull_secrets = self.pull_secrets(pod, &objects, cell);
+        cell.at(Step::Volumes, None, "volumes of other pods");
+        let place = self.preparing.acquire().await;
+        let prepared = self.prepare(pod, &objects, &volumes, cell).await?;
+        drop(place);
         cell.at(Step::StartSlot, None, "other pods to be started");
         let slot = self.starts.acquire().await;
-        let sandbox =
-            self.prepare(pod, observed, plan, Taken { objects: &objects, volumes: &volumes }, cell).await?;
+        let sandbox = self.ready_sandbox(pod, observed, plan, prepared, cell).await?;
         let starting =
             Starting { executor: self, pod, observed, sandbox: &sandbox, pull_secrets: &pull_secrets, cell };
         let mut started = Started::default();
