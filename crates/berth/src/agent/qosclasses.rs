@@ -17,8 +17,8 @@ pub(super) async fn cgroups_of(mut seen: watch::Receiver<PodCgroup>) -> Option<P
     }
 }
 
-/// Keeps the weights, until the table is dropped; for ever if there are no cgroups. A task of its own: nothing that hangs while other things are tidied up may
-/// hold up what pods get of the CPU.
+/// Keeps the weights, until the table is dropped; for ever if there are no cgroups. A task of its own: nothing that hangs while
+/// other things are tidied up may hold up what pods get of the CPU.
 pub(super) async fn run(mut table: watch::Receiver<Arc<Table>>, cgroups: watch::Receiver<PodCgroup>) {
     let Some(cgroups) = cgroups_of(cgroups).await else { return std::future::pending().await };
     let mut known: Option<BTreeSet<PodUid>> = None;
