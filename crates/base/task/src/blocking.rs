@@ -1,24 +1,33 @@
 //! Calls that may block for ever, such as a stat on a dead NFS server, made where they can be abandoned.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// What a call is about that is about nothing in particular: no volume, path or pod, but the node.
 pub const NODE: &str = "";
 
-/// How many calls of one name there may be at once about the node. A call that hangs keeps its thread until the kernel lets it
-/// go, so this bounds the memory that hanging calls take.
+/// How many calls of one name there may be at once about the node; others wait. A call that hangs keeps its thread until the
+/// kernel lets it go, so this bounds the memory that hanging calls take.
 pub const MAX_ABOUT_NODE: usize = 64;
 
 /// The same about anything else. It is counted for each thing alone, so that what hangs takes no place from what does not.
 pub const MAX_ABOUT_ONE: usize = 8;
 
-/// How many calls there are, by their name and what they are about. Threads are the process's, and so is their count.
-static CALLS: Mutex<BTreeMap<(&'static str, String), usize>> = Mutex::new(BTreeMap::new());
+/// The places for calls, by their name and what they are about. Threads are the process's, and so is their count.
+static PLACES: Mutex<BTreeMap<(&'static str, String), Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
+
+/// The places for calls named `what` about `about`.
+fn places(what: &'static str, about: &str) -> Arc<Semaphore> {
+    let mut all = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    // What nobody holds or waits for takes no memory.
+    all.retain(|_, places| Arc::strong_count(places) > 1);
+    let most = if about == NODE { MAX_ABOUT_NODE } else { MAX_ABOUT_ONE };
+    Arc::clone(all.entry((what, about.to_owned())).or_insert_with(|| Arc::new(Semaphore::new(most))))
+}
 
 /// Why a blocking call brought no result.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -31,7 +40,7 @@ pub enum Abandoned {
         /// What it was given.
         deadline: Duration,
     },
-    /// Too many such calls hang already; it was not made.
+    /// As many such calls as there may be are under way, and none of them ended in the time that it was given.
     #[error(
         "{what}{} was not tried because earlier attempts are still under way; look for a file system that hangs",
         of(about)
@@ -54,37 +63,8 @@ fn of(about: &str) -> String {
     if about == NODE { String::new() } else { format!(" ({about})") }
 }
 
-/// Counts one call, from before its thread starts until after it has ended.
-struct Call(&'static str, String);
-
-impl Call {
-    /// What it is about comes back if there are too many.
-    fn begin(what: &'static str, about: String) -> Result<Self, String> {
-        let most = if about == NODE { MAX_ABOUT_NODE } else { MAX_ABOUT_ONE };
-        let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = calls.entry((what, about.clone())).or_default();
-        if *count == most {
-            return Err(about);
-        }
-        *count += 1;
-        Ok(Self(what, about))
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = calls.entry((self.0, std::mem::take(&mut self.1))) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
-/// Runs `call` on a thread of its own and waits for it until `deadline` is over. `what` names it in errors and names the
-/// thread; `about` is what may hang in it, such as a path or a volume of a pod, or [`NODE`].
+/// Runs `call` on a thread of its own, once there is a place for it, and waits for it until `deadline` is over. `what` names it
+/// in errors and names the thread; `about` is what may hang in it, such as a path or a volume of a pod, or [`NODE`].
 ///
 /// Dropping the future abandons the call too.
 ///
@@ -100,19 +80,22 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let running = Call::begin(what, about.into()).map_err(|about| Abandoned::TooMany { what, about })?;
+    let (about, end) = (about.into(), Instant::now() + deadline);
+    let Ok(Ok(place)) = timeout_at(end, places(what, &about).acquire_owned()).await else {
+        return Err(Abandoned::TooMany { what, about });
+    };
     let (sender, result) = oneshot::channel();
     let body = move || {
         let value = call();
         // Whoever has the result may make the next call at once.
-        drop(running);
+        drop(place);
         // Nobody may be waiting any more.
         let _ = sender.send(value);
     };
     // The kernel shows 15 bytes of a thread's name. The handle is dropped: nobody joins a thread that may hang.
     let thread = std::thread::Builder::new().name(what.chars().take(15).collect());
     thread.spawn(body).map_err(|_| Abandoned::Failed { what })?;
-    match tokio::time::timeout(deadline, result).await {
+    match timeout_at(end, result).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err(Abandoned::Failed { what }),
         Err(_) => Err(Abandoned::Late { what, deadline }),
@@ -121,7 +104,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -167,7 +150,7 @@ mod tests {
             let late = with_deadline("look", "/dead", short, hang()).await;
             assert!(matches!(late, Err(Abandoned::Late { .. })), "{late:?}");
         }
-        let refused = with_deadline("look", "/dead", LONG, || ()).await.unwrap_err();
+        let refused = with_deadline("look", "/dead", short, || ()).await.unwrap_err();
         assert_eq!(
             refused.to_string(),
             "look (/dead) was not tried because earlier attempts are still under way; look for a file system that hangs"
@@ -179,5 +162,6 @@ mod tests {
         with_deadline("list", "/dead", LONG, || ()).await.unwrap();
         drop((release, ended));
         assert_eq!(ends.recv().await, None::<()>, "all have ended");
+        with_deadline("look", "/dead", LONG, || ()).await.unwrap();
     }
 }

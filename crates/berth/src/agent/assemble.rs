@@ -203,7 +203,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
     let ids_per_pod =
         u32::try_from(config.user_namespaces.ids_per_pod).context("userNamespaces.idsPerPod")?;
     let max_pods = usize::try_from(config.max_pods).unwrap_or(0);
-    let userns = UserNamespaces::load(&flags.root_dir, ids_per_pod, max_pods)?;
+    let userns = Arc::new(UserNamespaces::load(&flags.root_dir, ids_per_pod, max_pods)?);
     let statuses = StatusStore::default();
     let object_metrics = podobjects::Metrics::register(&registry);
     let objects = cluster.as_ref().map(|cluster| PodObjects::follow(cluster, &here.name));
@@ -213,7 +213,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
             pleg: pleg.clone(),
             images,
             volumes: volumes.clone(),
-            userns: Arc::new(userns),
+            userns: Arc::clone(&userns),
             objects: match &referred {
                 Some(referred) => Arc::new(referred.clone()) as Arc<dyn ApiObjects>,
                 None => Arc::new(WithoutApi),
@@ -291,7 +291,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         supervisor.spawn("objects of pods", referred.wake(changed, table.clone(), cluster.node.clone()));
     }
 
-    let in_use = ImagesInUse { runtime: runtime.clone(), pleg: pleg.clone(), table: table.clone() };
+    let in_use = ImagesInUse { runtime: runtime.clone(), table: table.clone() };
     supervisor.spawn("image collection", collector.run(in_use));
 
     supervisor.spawn("commands of volumes", wake_after_commands(all_drivers.mounted.clone(), table.clone()));
@@ -365,6 +365,7 @@ async fn start(loaded: &Loaded, log: LogHandle, supervisor: &mut Supervisor) -> 
         runtime: pleg.pods(),
         cgroups: cgroups_seen,
         volumes,
+        userns,
         drivers: registered,
         statuses,
         events,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cri::Runtime;
 use image::gc::{Disk, DiskError, Needs, image_disk};
-use pleg::Pleg;
 use tokio::sync::watch;
 use types::pod;
 use worker::Table;
@@ -13,20 +12,17 @@ use worker::Table;
 /// The images that containers and image volumes use.
 pub(super) struct ImagesInUse {
     pub(super) runtime: Runtime,
-    pub(super) pleg: Pleg,
     pub(super) table: watch::Receiver<Arc<Table>>,
 }
 
 impl Needs for ImagesInUse {
     async fn images_in_use(&self) -> Option<BTreeSet<String>> {
-        let pods = self.pleg.pods().borrow().clone()?;
+        // From the list: one pod that cannot be looked at must not keep all images.
+        let containers = self.runtime.list_containers(None).await.ok()?;
         let mut used = BTreeSet::new();
-        for pod in pods.iter() {
-            let observed = self.pleg.known(pod)?;
-            for container in &observed.containers {
-                let names = [&container.image, &container.image_ref, &container.image_id];
-                used.extend(names.into_iter().filter(|name| !name.is_empty()).cloned());
-            }
+        for (_, container) in containers {
+            let names = [container.image, container.image_ref, container.image_id];
+            used.extend(names.into_iter().filter(|name| !name.is_empty()));
         }
         let table = self.table.borrow().clone();
         for pod in table.pods.values().filter_map(|entry| entry.target.pod()) {

@@ -1,15 +1,17 @@
 //! What belongs to no pod any more: cgroups, directories, and projects of volumes. Looked for when the table of pods is
 //! first complete, whenever a pod has left it, and when a CSI driver comes, without which some directories could not be
-//! removed.
+//! removed; and again some time after something could not be removed.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cgroup::PodCgroups;
 use futures::future::join_all;
 use status::StatusStore;
-use sync::PodCgroup;
+use sync::{PodCgroup, UserNamespaces};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use types::{PodRef, PodUid};
 use volume::Volumes;
 use worker::Table;
@@ -18,12 +20,16 @@ use super::events::EventLog;
 use super::metrics::Metrics;
 use super::qosclasses;
 
+/// How soon what could not be removed is tried again at the earliest.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// What housekeeping works with.
 pub(super) struct Housekeeping {
     pub(super) table: watch::Receiver<Arc<Table>>,
     pub(super) runtime: watch::Receiver<Option<Arc<BTreeSet<PodRef>>>>,
     pub(super) cgroups: watch::Receiver<PodCgroup>,
     pub(super) volumes: Volumes,
+    pub(super) userns: Arc<UserNamespaces>,
     /// The CSI drivers; none without an API server.
     pub(super) drivers: Option<watch::Receiver<csi::Table>>,
     pub(super) statuses: StatusStore,
@@ -38,23 +44,25 @@ impl Housekeeping {
         self.settle_quotas().await;
         let cgroups = qosclasses::cgroups_of(self.cgroups.clone()).await;
         let mut known = None;
-        let mut driver_came = false;
+        let mut again = false;
+        let mut retry = None;
         loop {
             let table = self.table.borrow_and_update().clone();
             if table.complete {
                 let now: BTreeSet<PodUid> = table.pods.keys().cloned().collect();
                 let left = known.as_ref().is_none_or(|before: &BTreeSet<PodUid>| !before.is_subset(&now));
-                if left || driver_came {
-                    self.remove_orphans(cgroups.as_ref()).await;
+                if left || again {
+                    retry = self.remove_orphans(cgroups.as_ref()).await.map(|rest| Instant::now() + rest);
                 }
                 known = Some(now);
             }
             tokio::select! {
                 changed = self.table.changed() => match changed {
-                    Ok(()) => driver_came = false,
+                    Ok(()) => again = false,
                     Err(_) => return,
                 },
-                () = changed(&mut self.drivers) => driver_came = true,
+                () = changed(&mut self.drivers) => again = true,
+                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => again = true,
             }
         }
     }
@@ -72,13 +80,15 @@ impl Housekeeping {
         self.volumes.hold_orphan(uid, || self.is_known(uid))
     }
 
-    /// All at once: one that hangs holds up no other.
-    async fn remove_orphans(&self, cgroups: Option<&PodCgroups>) {
+    /// All at once: one that hangs holds up no other. Returns when to try again what could not be removed.
+    async fn remove_orphans(&self, cgroups: Option<&PodCgroups>) -> Option<Duration> {
+        let mut retry = Vec::new();
         self.events.retain(|uid| self.is_known(uid));
         if let Some(cgroups) = cgroups {
             match cgroups.list().await {
                 Ok(found) => {
-                    join_all(found.into_iter().map(|orphan| self.remove_cgroup(cgroups, orphan))).await;
+                    let all = found.into_iter().map(|orphan| self.remove_cgroup(cgroups, orphan));
+                    retry.extend(join_all(all).await.into_iter().flatten());
                 }
                 Err(error) => {
                     tracing::warn!(error = %telemetry::chain(&error), "The cgroups of pods could not be listed");
@@ -88,36 +98,45 @@ impl Housekeeping {
         match self.volumes.orphans(HashSet::new()).await {
             Ok(orphans) => {
                 let removed = join_all(orphans.iter().map(|uid| self.remove_directory(uid))).await;
-                let count =
-                    |was: bool| removed.iter().filter(|removed| **removed == Some(was)).count() as f64;
-                self.metrics.orphan_volumes.set(&[], count(true));
-                self.metrics.orphan_volume_errors.set(&[], count(false));
+                let (cleaned, failed): (Vec<_>, Vec<_>) =
+                    removed.into_iter().flatten().partition(Result::is_ok);
+                self.metrics.orphan_volumes.set(&[], cleaned.len() as f64);
+                self.metrics.orphan_volume_errors.set(&[], failed.len() as f64);
+                retry.extend(failed.into_iter().filter_map(Result::err));
             }
             Err(error) => {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
             }
         }
         self.settle_quotas().await;
+        retry.into_iter().min()
     }
 
-    async fn remove_cgroup(&self, cgroups: &PodCgroups, orphan: cgroup::PodCgroup) {
-        let Some(_held) = self.hold(&orphan.uid) else { return };
+    /// Returns when to try again if it could not be removed.
+    async fn remove_cgroup(&self, cgroups: &PodCgroups, orphan: cgroup::PodCgroup) -> Option<Duration> {
+        let _held = self.hold(&orphan.uid)?;
         tracing::info!(cgroup = %orphan.name, uid = %orphan.uid, "Removing the cgroup of a pod that is gone");
-        if let Err(error) = cgroups.remove_pod(&orphan.uid).await {
-            tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
-        }
+        let error = cgroups.remove_pod(&orphan.uid).await.err()?;
+        tracing::warn!(cgroup = %orphan.name, error = %telemetry::chain(&error), "An orphaned cgroup could not be removed");
+        Some(AGAIN)
     }
 
-    /// Whether it was removed; nothing if the pod is known.
-    async fn remove_directory(&self, uid: &PodUid) -> Option<bool> {
+    /// The error says when to try again; nothing if the pod is known.
+    async fn remove_directory(&self, uid: &PodUid) -> Option<Result<(), Duration>> {
         let _held = self.hold(uid)?;
         tracing::info!(%uid, "Removing the directory of a pod that is gone");
         self.statuses.remove(uid);
         let removed = self.volumes.remove_pod_dir(uid, &()).await;
-        if let Err(error) = &removed {
-            tracing::warn!(%uid, error = %telemetry::chain(error), "An orphaned pod directory could not be removed");
-        }
-        Some(removed.is_ok())
+        Some(match removed {
+            Ok(()) => {
+                self.userns.release(uid);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%uid, error = %telemetry::chain(&error), "An orphaned pod directory could not be removed");
+                Err(error.again_in.max(AGAIN))
+            }
+        })
     }
 
     async fn settle_quotas(&self) {

@@ -11,6 +11,7 @@ use status::{DeriveInput, Life, StatusStore, derive, is_over};
 use sync::{Executor, SyncError};
 use task::cell::{Phase, PodCell};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use types::reason::{event, pod as pod_reason};
 use types::{Ended, Event, ObservedPod, Pod, PodRef, Step, pod};
 use worker::{Job, Lifecycle, Round, RoundError, Verdict};
@@ -176,7 +177,8 @@ impl Lifecycle for PodLifecycle {
         let (Some(pod), cell) = (job.target.pod(), &job.cell) else {
             return Ok(Round { ended: true, again_in: None });
         };
-        if self.time_left(pod, &cell.pod.uid).is_some_and(|left| left.is_zero()) {
+        let left = self.time_left(pod, &cell.pod.uid);
+        if left.is_some_and(|left| left.is_zero()) {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();
             self.admission.recorder.record(Event::normal(
                 &cell.pod,
@@ -193,8 +195,19 @@ impl Lifecycle for PodLifecycle {
         if let Some(referred) = &self.referred {
             referred.register(pod);
         }
-        self.runtime_ready(pod, cell).await;
-        let synced = match self.executor.sync(pod, cell).await {
+        let sync = async {
+            self.runtime_ready(pod, cell).await;
+            self.executor.sync(pod, cell).await
+        };
+        let synced = match left {
+            // What it waits for may take longer than it has.
+            Some(left) => match timeout(left, sync).await {
+                Ok(synced) => synced,
+                Err(_) => return Ok(Round { ended: false, again_in: Some(Duration::ZERO) }),
+            },
+            None => sync.await,
+        };
+        let synced = match synced {
             Err(SyncError::Volume(error)) if error.rejection().is_some() => {
                 let rejection = error.rejection().map(|(reason, why)| Ended {
                     reason: reason.to_owned(),

@@ -103,6 +103,15 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_pod_whose_time_is_over_waits_for_no_volume() {
+    let world = World::attaching().await;
+    world.api.server.create(&by_claim("web").with_spec(&json!({"activeDeadlineSeconds": 1}))).await;
+    let failed = world.api.server.until_pod("web", "over", |pod| pod["status"]["phase"] == "Failed").await;
+    assert_eq!(failed["status"]["reason"], "DeadlineExceeded", "{failed}");
+    world.assert_unasked();
+}
+
+#[tokio::test]
 async fn a_volume_is_in_use_before_it_is_staged_and_until_it_is_unstaged() {
     let mut world = World::attaching().await;
     world.api.server.create(&by_claim("web")).await;

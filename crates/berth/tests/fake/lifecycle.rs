@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::fake::Script;
+use testkit::fake::{Code, Fault, Match, Script};
 use testkit::pod::pod;
 
 use crate::rig::{Rig, condition, container, full};
@@ -49,6 +49,22 @@ async fn containers_start_in_order() {
     }
     rig.until_why("web", "nothing", |why| why["step"] == "Running").await;
     rig.assert_proper();
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_created_leaves_no_files() {
+    let rig = Rig::start().await;
+    let fails = Fault::Fail(Code::Internal, "no such device".into());
+    let fails = rig.runtime.fault(Match::call("CreateContainer"), fails);
+    rig.put(&pod("web").container("app", &["run"]));
+    rig.until_why("web", "fails", |why| why.to_string().contains("CreateContainerError")).await;
+    let uid = rig.pod("web").await["metadata"]["uid"].as_str().unwrap().to_owned();
+    let dir = rig.root().join("pods").join(uid).join("containers/app");
+    let files = || std::fs::read_dir(&dir).unwrap().count();
+    assert_eq!(files(), 0, "for its termination message");
+    drop(fails);
+    rig.until_ready("web").await;
+    assert_eq!(files(), 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
+use types::PodUid;
 
 use crate::layout::VolumeId;
 use crate::place::Known;
@@ -70,6 +71,18 @@ impl Owners {
     /// Whether somebody wants `volume`.
     pub(crate) fn is_wanted(&self, volume: &VolumeId) -> bool {
         self.with(volume, |owner| Arc::strong_count(&owner.wanting) > 1)
+    }
+
+    /// What is known to be published to `pod`, or may be; of volumes that nobody works on now.
+    pub(crate) fn published_to(&self, pod: &PodUid) -> Vec<(VolumeId, Target)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        for (volume, owner) in all.iter() {
+            let Ok(memory) = owner.turns.try_lock() else { continue };
+            let targets = memory.published.keys().filter(|target| target.pod == *pod);
+            found.extend(targets.map(|target| (volume.clone(), target.clone())));
+        }
+        found
     }
 
     fn with<T>(&self, volume: &VolumeId, what: impl FnOnce(&Owner) -> T) -> T {

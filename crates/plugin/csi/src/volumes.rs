@@ -184,6 +184,11 @@ impl Volumes {
             let target = Target { pod: pod.clone(), mode, spec_name: String::new() };
             TakeDownError { pod: pod.clone(), failures: vec![(target, error)] }
         })?;
+        let mut found: BTreeMap<_, _> = found.into_iter().collect();
+        // Somebody may have removed what was on disk, and the driver still has it published.
+        for (volume, target) in self.owners.published_to(pod) {
+            found.entry(target).or_insert(Whose::Of(volume));
+        }
         let any = !found.is_empty();
         let leaving = found.into_iter().map(async |(target, whose)| {
             let left = match whose {
@@ -199,31 +204,25 @@ impl Volumes {
     /// Unstages the volumes that are or may be staged, are published to nobody, and are not among `wanted`: what a crash
     /// left. `wanted` has to be complete.
     ///
+    /// Returns which volumes could not be unstaged, and why.
+    ///
     /// # Errors
-    /// None: returns which volumes could not be unstaged, and why.
-    pub async fn reclaim(&self, wanted: &BTreeSet<VolumeId>) -> Vec<(VolumeId, VolumeError)> {
+    /// If it cannot be seen what is staged.
+    pub async fn reclaim(
+        &self,
+        wanted: &BTreeSet<VolumeId>,
+    ) -> Result<Vec<(VolumeId, VolumeError)>, HereError> {
         let layout = self.config.layout.clone();
         let staged = blocking::with_deadline("list staged", NODE, self.config.deadline, move || {
             MountTable::read().map_err(Into::into).and_then(|mounts| disk::staged(&layout, &mounts))
         });
-        let staged = match staged.await {
-            Ok(Ok(staged)) => staged,
-            Ok(Err(error)) => {
-                let error = telemetry::chain(&error);
-                tracing::warn!(error, "What is staged for nobody cannot be found");
-                return Vec::new();
-            }
-            Err(error) => {
-                tracing::warn!(%error, "What is staged for nobody cannot be found");
-                return Vec::new();
-            }
-        };
+        let staged = staged.await??;
         let unwanted = staged.into_iter().filter(|site| !wanted.contains(&site.volume)).map(async |site| {
             let volume = site.volume.clone();
             let left = self.unstage_unused(site).await;
             left.err().map(|error| (volume, error))
         });
-        futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+        Ok(futures::future::join_all(unwanted).await.into_iter().flatten().collect())
     }
 
     /// Which volumes are on the node, or may be.

@@ -28,6 +28,7 @@ mod nfs;
 mod options;
 mod owner;
 pub mod plan;
+mod portals;
 mod refs;
 mod run;
 mod spec;

@@ -93,7 +93,7 @@ impl CommandError {
 }
 
 /// What a command has said. Shown only if the command was told no secret, which it may have repeated.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Said {
     text: String,
     is_secret: bool,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linux::mountinfo::MountTable;
-use task::blocking;
+use task::blocking::{self, Abandoned};
 use task::events::Recorder;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use types::reason::event;
 use types::{Event, PodUid};
 use volume::Onlooker;
@@ -18,6 +19,7 @@ use crate::error::{TakeDownError, VolumeError};
 use crate::layout::{Device, Layout, Target};
 use crate::machine::Machine;
 use crate::owner::{Owners, Turn};
+use crate::portals::Portals;
 use crate::run::{Commands, Key};
 use crate::wanted::{Kind, Wanted};
 
@@ -61,6 +63,7 @@ pub struct Volumes {
     devices: Owners<Device>,
     /// Sessions with iSCSI targets, by the target's name.
     sessions: Owners<String>,
+    portals: Portals,
 }
 
 /// A volume that is there and whole.
@@ -102,6 +105,7 @@ impl Volumes {
             targets: Owners::default(),
             devices: Owners::default(),
             sessions: Owners::default(),
+            portals: Portals::default(),
         }
     }
 
@@ -187,26 +191,31 @@ impl Volumes {
 
     /// Releases the devices that are there for nobody: what a crash left.
     ///
+    /// Returns which devices could not be released, and why.
+    ///
     /// # Errors
-    /// None: returns which devices could not be released, and why.
-    pub async fn reclaim(&self) -> Vec<(Device, VolumeError)> {
+    /// If it cannot be seen which there are.
+    pub async fn reclaim(&self) -> Result<Vec<(Device, VolumeError)>, VolumeError> {
         let layout = self.config.layout.clone();
         let found =
             self.blocking("list devices", &"devices", Turns::none(), move || Ok(disk::devices(&layout)?));
-        let found = match found.await {
-            Ok((found, _)) => found,
-            Err(error) => {
-                let error = telemetry::chain(&error);
-                tracing::warn!(error, "The devices of volumes cannot be listed");
-                return Vec::new();
-            }
-        };
+        let (found, _) = found.await?;
         let unwanted = found.into_iter().map(async |device| {
-            let turn = Some(self.devices.turn(&device.key()).await);
-            let released = self.release(&device, None, Turns { device: turn, target: None }).await;
+            // A thread that hangs keeps its device, and must not hold up the others.
+            let (what, deadline) = ("release device", self.config.deadline);
+            let released = match timeout(deadline, self.devices.turn(&device.key())).await {
+                Ok(turn) => {
+                    let turns = Turns { device: Some(turn), target: None };
+                    self.release(&device, None, turns).await.map(drop)
+                }
+                Err(_) => {
+                    let source = Abandoned::Late { what, deadline };
+                    Err(VolumeError::Hung { target: device.to_string(), source })
+                }
+            };
             released.err().map(|error| (device, error))
         });
-        futures::future::join_all(unwanted).await.into_iter().flatten().collect()
+        Ok(futures::future::join_all(unwanted).await.into_iter().flatten().collect())
     }
 
     /// What is here of volumes that the control plane attaches.

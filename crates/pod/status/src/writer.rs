@@ -54,6 +54,8 @@ pub struct StatusWriter<A> {
     pods: HashMap<PodUid, Slot>,
     backoff: Backoff<PodUid>,
     writes: JoinSet<Done>,
+    /// The pod whose status was begun to be written last.
+    begun: Option<PodUid>,
     failures: watch::Sender<Arc<BTreeMap<PodUid, Failure>>>,
     sync_duration: Histogram,
 }
@@ -101,6 +103,7 @@ impl<A: StatusApi> StatusWriter<A> {
             pods: HashMap::new(),
             backoff: Backoff::new(DELAYS.0, DELAYS.1),
             writes: JoinSet::new(),
+            begun: None,
             failures: watch::Sender::default(),
             sync_duration: metrics.sync_duration.clone(),
         }
@@ -144,7 +147,11 @@ impl<A: StatusApi> StatusWriter<A> {
         self.tell(|failures| failures.retain(|uid, _| statuses.contains_key(uid)));
         let now = Instant::now();
         let mut next = None;
-        for (uid, latest) in statuses {
+        // Each gets its turn, however many there are of which the server does not take what it is told.
+        let (mut all, earlier): (Vec<_>, Vec<_>) =
+            statuses.into_iter().partition(|(uid, _)| self.begun.as_ref().is_none_or(|begun| uid > begun));
+        all.extend(earlier);
+        for (uid, latest) in all {
             let slot = self.pods.entry(uid).or_default();
             if slot.writing {
                 continue;
@@ -175,6 +182,7 @@ impl<A: StatusApi> StatusWriter<A> {
                 tracing::debug!(pod = %latest.pod, %patch, "Writing the status of a pod");
             }
             slot.writing = true;
+            self.begun = Some(latest.pod.uid.clone());
             let (api, object) = (Arc::clone(&self.api), PodRef::of(&object));
             self.writes.spawn(async move {
                 let outcome = match write {

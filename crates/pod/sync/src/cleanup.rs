@@ -107,9 +107,10 @@ impl Executor {
             cell.at(Step::Cleanup, None, "the pod's cgroup to be removed");
             cgroups.remove_pod(&pod.uid).await?;
         }
+        // Nothing of it runs, and nothing will.
+        self.needs.userns.release(&pod.uid);
         if removed {
             self.remove_all(cell).await?;
-            self.needs.userns.release(&pod.uid);
             cell.at(Step::Cleanup, None, "the pod's directory to be removed");
             self.needs.volumes.remove_pod_dir(&pod.uid, &watching).await?;
             files::remove_log_dir(&self.settings.pod_logs_dir, pod, &self.settings.container_logs_dir);

@@ -1,6 +1,6 @@
 //! Starting containers: image, configuration, creation, start, postStart hook.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use containerconfig::env::{EnvError, EnvFiles, EnvInput, environment, files_of};
 use containerconfig::mounts::ResolvedDevice;
 use containerconfig::security::{ImageUser, add_groups};
 use containerconfig::{ConfigError, ContainerInput, ResolvedMount, container_config, hosts, logpath, mounts};
-use cri::CriError;
+use cri::{CriError, CriErrorKind};
 use image::policy::PullPolicy;
 use image::{Ensured, Request};
 use task::cell::PodCell;
@@ -165,6 +165,11 @@ impl Executor {
     }
 }
 
+/// The container cannot be configured as it is.
+fn unusable(text: String) -> StartError {
+    StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text)
+}
+
 impl Starting<'_> {
     async fn start(&self, start: &Start) -> Result<(), StartError> {
         let Self { executor, pod, observed, sandbox, cell, .. } = *self;
@@ -177,12 +182,26 @@ impl Starting<'_> {
         let image = self.ensure_image(&start.name, kind, image_name, policy).await?;
 
         cell.at(Step::Create, Some(&start.name), "its configuration");
-        let config = self.configure(start, kind, &container, &image).await?;
+        let message = self.message_file(&container)?;
+        let config = self.configure(start, kind, &container, &image, message.as_deref()).await?;
+        if let Some(path) = &message {
+            files::make_dir(path.parent().unwrap_or(path), volume::paths::DIR_MODE)
+                .and_then(|()| files::make_writable_file(path))
+                .map_err(|error| unusable(telemetry::chain(&error)))?;
+        }
         let log_path = Path::new(&sandbox.config.log_directory).join(&config.log_path);
         cell.at(Step::Create, Some(&start.name), "CRI call CreateContainer");
         let id = runtime
             .create_container(&sandbox.id, config, sandbox.config.clone())
             .await
+            .inspect_err(|error| {
+                // Each try makes a file of its own. One that the runtime may yet use stays.
+                if error.kind == CriErrorKind::Other
+                    && let Some(path) = &message
+                {
+                    let _ = std::fs::remove_file(path);
+                }
+            })
             .map_err(|error| StartError::call(waiting::CREATE_CONTAINER_ERROR, &error))?;
         let tell = |reason, text: String| {
             executor.needs.recorder.record(Event::normal(&cell.pod, reason, text).about(kind, &start.name));
@@ -220,16 +239,27 @@ impl Starting<'_> {
         })
     }
 
+    /// Where the container's termination message will be, if it may have one.
+    fn message_file(&self, container: &Container) -> Result<Option<PathBuf>, StartError> {
+        let paths = self.executor.needs.volumes.paths(&self.cell.pod.uid);
+        let paths = paths.map_err(|error| unusable(error.to_string()))?;
+        let is_wanted = container.termination_message_path.as_deref().is_some_and(|path| !path.is_empty());
+        // A name of its own for each instance: the one before may still be read.
+        let run = types::hash::fnv1a_32(jiff::Timestamp::now().as_nanosecond().to_string().as_bytes());
+        Ok(is_wanted.then(|| paths.termination_log(&container.name, run)))
+    }
+
     async fn configure(
         &self,
         start: &Start,
         kind: ContainerKind,
         container: &Container,
         image: &Ensured,
+        termination_log: Option<&Path>,
     ) -> Result<cri::v1::ContainerConfig, StartError> {
         let Self { executor, pod, observed, sandbox, cell, .. } = *self;
-        let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
-        let paths = executor.needs.volumes.paths(&cell.pod.uid).map_err(|error| failed(error.to_string()))?;
+        let paths =
+            executor.needs.volumes.paths(&cell.pod.uid).map_err(|error| unusable(error.to_string()))?;
         let pod_ips: &[_] = if pod::host_network(pod) { &[] } else { &sandbox.ips };
         let mut references = References::default();
         references.add_environment(container);
@@ -256,21 +286,10 @@ impl Starting<'_> {
             let node_file = if pod::host_network(pod) { files::node_hosts() } else { String::new() };
             let hostname = containerconfig::hostname::Hostname::of(pod, &sandbox.facts.cluster_domain);
             let content = hosts::content(pod, pod_ips, &hostname, &node_file);
-            files::write_hosts(path, &content).map_err(|error| failed(telemetry::chain(&error)))?;
-        }
-        let message_path = container.termination_message_path.as_deref().unwrap_or_default();
-        let termination_log = (!message_path.is_empty()).then(|| {
-            // A name of its own for each instance: the one before may still be read.
-            let run = types::hash::fnv1a_32(jiff::Timestamp::now().as_nanosecond().to_string().as_bytes());
-            paths.termination_log(&container.name, run)
-        });
-        if let Some(path) = &termination_log {
-            let made = files::make_dir(&paths.container(&container.name), volume::paths::DIR_MODE)
-                .and_then(|()| files::make_writable_file(path));
-            made.map_err(|error| failed(telemetry::chain(&error)))?;
+            files::write_hosts(path, &content).map_err(|error| unusable(telemetry::chain(&error)))?;
         }
         let log_dir = Path::new(&sandbox.config.log_directory).join(&container.name);
-        files::make_dir(&log_dir, 0o755).map_err(|error| failed(telemetry::chain(&error)))?;
+        files::make_dir(&log_dir, 0o755).map_err(|error| unusable(telemetry::chain(&error)))?;
         let target = pod::ephemeral_containers(pod)
             .iter()
             .find(|ephemeral| ephemeral.name == container.name)
@@ -291,7 +310,7 @@ impl Starting<'_> {
             cdi_devices: &[],
             annotations: &containerconfig::labels::Map::default(),
             hosts_file: hosts_file.as_deref(),
-            termination_log: termination_log.as_deref(),
+            termination_log,
             target_container_id: target,
             userns: sandbox.userns.as_ref(),
             exclusive_cpus: false,
@@ -330,16 +349,15 @@ impl Starting<'_> {
         env: &[Variable],
     ) -> Result<Vec<ResolvedMount<'a>>, StartError> {
         let Self { executor, sandbox, cell, .. } = *self;
-        let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
         let mut resolved = Vec::new();
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
             let volume = sandbox.volumes.get(&mount.name).ok_or_else(|| {
-                failed(format!("volumeMount refers to volume {:?}, which the pod lacks", mount.name))
+                unusable(format!("volumeMount refers to volume {:?}, which the pod lacks", mount.name))
             })?;
             let sub_path = mounts::sub_path(mount, env).map_err(|error| StartError::config(&error.into()))?;
             let source = match &volume.source {
                 volume::MountSource::Device(_) => {
-                    return Err(failed(format!(
+                    return Err(unusable(format!(
                         "volume {:?} is a device: name it in volumeDevices, not in volumeMounts",
                         mount.name
                     )));
@@ -355,7 +373,7 @@ impl Starting<'_> {
                             path: sub_path,
                         };
                         let mounted = executor.needs.volumes.mount_subpath(&cell.pod.uid, part).await;
-                        mounted.map_err(|error| failed(telemetry::chain(&error)))?
+                        mounted.map_err(|error| unusable(telemetry::chain(&error)))?
                     }
                 }),
                 volume::MountSource::Image { reference, pull_policy } => {
@@ -388,15 +406,14 @@ impl Starting<'_> {
 
     /// The container's devices.
     fn resolve_devices(&self, container: &Container) -> Result<Vec<ResolvedDevice>, StartError> {
-        let failed = |text: String| StartError::new(waiting::CREATE_CONTAINER_CONFIG_ERROR, text);
         let resolved = container.volume_devices.iter().flatten().map(|device| {
             let name = &device.name;
             let volume = self.sandbox.volumes.get(name);
             let volume = volume.ok_or_else(|| {
-                failed(format!("volumeDevice refers to volume {name:?}, which the pod lacks"))
+                unusable(format!("volumeDevice refers to volume {name:?}, which the pod lacks"))
             })?;
             let volume::MountSource::Device(path) = &volume.source else {
-                return Err(failed(format!(
+                return Err(unusable(format!(
                     "volume {name:?} is no device: name it in volumeMounts, not in volumeDevices"
                 )));
             };

@@ -82,11 +82,15 @@ impl<K: Eq + Hash> BackOff<K> {
         self.0.retain(|key, _| !is_gone(key));
     }
 
-    /// The keys that are not to be tried yet, and the shortest time that one of them rests.
-    pub fn resting(&self, now: Instant) -> (Vec<&K>, Option<Duration>) {
-        let resting = self.0.keys().filter_map(|key| Some((key, self.rest(key, now)?.left)));
-        let (keys, left): (Vec<_>, Vec<_>) = resting.unzip();
-        (keys, left.into_iter().min())
+    /// The keys that are not to be tried yet.
+    pub fn resting(&self, now: Instant) -> impl Iterator<Item = &K> {
+        self.0.keys().filter(move |key| self.rest(key, now).is_some())
+    }
+
+    /// How long until the first of those that failed is to be tried: no time if one is due already, and nothing if none failed.
+    #[must_use]
+    pub fn due_in(&self, now: Instant) -> Option<Duration> {
+        self.0.values().map(|failure| (failure.at + failure.rest).saturating_duration_since(now)).min()
     }
 }
 
@@ -140,12 +144,14 @@ mod tests {
         back_off.failed("a", "no", [now, now], RESTS);
         back_off.failed("b", "no", [now, now], RESTS);
         back_off.failed("b", "no", [now, now], RESTS);
-        let (mut resting, left) = back_off.resting(now);
+        let mut resting: Vec<_> = back_off.resting(now).collect();
         resting.sort_unstable();
-        assert_eq!((resting, left), (vec![&"a", &"b"], Some(FIRST)));
-        assert_eq!(back_off.resting(now + FIRST), (vec![&"b"], Some(FIRST)));
+        assert_eq!((resting, back_off.due_in(now)), (vec![&"a", &"b"], Some(FIRST)));
+        let later = now + FIRST;
+        assert_eq!(back_off.resting(later).collect::<Vec<_>>(), [&"b"]);
+        assert_eq!(back_off.due_in(later), Some(Duration::ZERO), "one that was missed is due");
         back_off.forget(|key| *key == "b");
-        assert_eq!(back_off.resting(now), (vec![&"a"], Some(FIRST)));
+        assert_eq!(back_off.resting(now).collect::<Vec<_>>(), [&"a"]);
         back_off.failed("c", "no", [now + RESTS.longest() * 3; 2], RESTS);
         assert!(!back_off.has_failed(&"a"), "long ago");
     }

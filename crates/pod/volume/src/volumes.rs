@@ -309,16 +309,18 @@ impl Volumes {
         volume: &Volume,
         objects: &Arc<Objects>,
     ) -> Result<(Mounted, Option<Problem>), Problem> {
-        let path = match Kind::of(volume) {
-            Kind::HostPath(source) => source.path.clone(),
-            _ => self.config.root_dir.display().to_string(),
+        let (path, is_of_node) = match Kind::of(volume) {
+            Kind::HostPath(source) => (source.path.clone(), true),
+            _ => (self.config.root_dir.display().to_string(), false),
         };
         let key = (PodRef::of(pod).uid, volume.name.clone());
         let Some(busy) = self.begin(key) else { return Err(Problem::StillHung { path }) };
         let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
         let objects = Arc::clone(objects);
+        // A path of the node outlives the pods that name it, and so does what hangs there.
+        let about = if is_of_node { path.clone() } else { busy.about() };
         let prepared = self
-            .blocking("prepare volume", busy.about(), move || {
+            .blocking("prepare volume", about, move || {
                 let _busy = busy;
                 let VolumesConfig { root_dir, allocatable, quotas, .. } = &*config;
                 prepare(root_dir, allocatable, quotas.as_ref(), &pod, &volume, &objects)
@@ -341,7 +343,7 @@ impl Volumes {
         // No volume has a slash in its name.
         let key = (uid.clone(), format!("{}/{}/{}", part.volume, part.container, part.index));
         let busy = self.begin(key).ok_or(SubPathProblem::StillHung)?;
-        let about = busy.about();
+        let about = part.volume_path.display().to_string();
         let mount = move || {
             let _busy = busy;
             subpath::mount(&paths, &part)
@@ -364,7 +366,7 @@ impl Volumes {
         let key = (uid.clone(), format!("{volume}//{path}"));
         let busy = self.begin(key).ok_or(ReadError::StillHung)?;
         let (dir, path) = (dir.to_owned(), PathBuf::from(path));
-        let about = busy.about();
+        let about = dir.display().to_string();
         let read = move || {
             let _busy = busy;
             file::read(&dir, &path)

@@ -64,15 +64,21 @@ impl NodeDrivers {
             return;
         }
         loop {
-            let failed = self.mounted.reclaim().await;
-            for (device, error) in &failed {
-                let error = telemetry::chain(error);
-                tracing::debug!(%device, error, "A device that no pod has is still mounted");
+            match self.mounted.reclaim().await {
+                // Without a device that is left there is nothing to do.
+                Ok(failed) if failed.is_empty() => return std::future::pending().await,
+                Ok(failed) => {
+                    for (device, error) in &failed {
+                        let error = telemetry::chain(error);
+                        tracing::debug!(%device, error, "A device that no pod has is still mounted");
+                    }
+                }
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(error, "The devices of volumes cannot be listed");
+                }
             }
-            // Tried again when there is news; without a device that is left there is nothing to do.
-            if failed.is_empty() {
-                return std::future::pending().await;
-            }
+            // Tried again when there is news.
             if table.changed().await.is_err() {
                 return;
             }

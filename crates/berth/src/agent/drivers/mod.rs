@@ -207,8 +207,9 @@ impl ClusterDrivers {
         let mut registered = self.registered();
         registered.mark_changed();
         let mut failed = BackOff::default();
+        let mut unlisted = false;
         loop {
-            let (_, retry) = failed.resting(Instant::now());
+            let retry = if unlisted { Some(LOOK_AGAIN) } else { failed.due_in(Instant::now()) };
             tokio::select! {
                 changed = registered.changed() => {
                     if changed.is_err() {
@@ -222,8 +223,17 @@ impl ClusterDrivers {
             }
             // What a pod wants is published to it, or is about to be, and then its worker says so.
             let began = Instant::now();
-            let resting: BTreeSet<_> = failed.resting(began).0.into_iter().cloned().collect();
-            let left = self.volumes.reclaim(&resting).await;
+            let resting: BTreeSet<_> = failed.resting(began).cloned().collect();
+            let reclaimed = self.volumes.reclaim(&resting).await;
+            unlisted = reclaimed.is_err();
+            let left = match reclaimed {
+                Ok(left) => left,
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(error, "What is staged for nobody cannot be found");
+                    continue;
+                }
+            };
             failed.forget(|of| !resting.contains(of) && !left.iter().any(|(volume, _)| volume == of));
             for (volume, error) in left {
                 let is_awaited = matches!(error, csi::VolumeError::NotRegistered(_));

@@ -277,7 +277,7 @@ async fn what_a_crash_left_staged_is_unstaged_unless_wanted() {
     }
     world.restart();
     world.fake.forget_calls();
-    let failed = world.volumes.reclaim(&BTreeSet::from([wanted("a", "wanted").volume])).await;
+    let failed = world.volumes.reclaim(&BTreeSet::from([wanted("a", "wanted").volume])).await.unwrap();
     assert!(failed.is_empty(), "{failed:?}");
     let calls = world.fake.calls();
     let unstaged: Vec<_> = calls.iter().filter(|call| call.name == "NodeUnstageVolume").collect();
@@ -285,6 +285,25 @@ async fn what_a_crash_left_staged_is_unstaged_unless_wanted() {
     assert_eq!(unstaged[0].volume.as_deref(), Some("left"));
     assert_eq!(world.fake.staged().keys().collect::<Vec<_>>(), ["used", "wanted"]);
     assert_eq!(world.fake.damage(), Vec::<String>::new());
+}
+
+/// An operator has helped a pod go that hung.
+#[tokio::test]
+async fn what_was_removed_by_hand_is_unpublished_all_the_same() {
+    let world = World::start().await;
+    world.volumes.prepare(&wanted("a", "v")).await.unwrap();
+    let fail = Fault::Fail(Code::Internal, "it is in use".into());
+    let fails = world.fake.raise(Strike::new("NodeUnpublishVolume", Moment::Before, fail));
+    world.take_down("a").await.unwrap_err();
+    std::fs::remove_dir_all(world.root().join("pods/a/volumes/kubernetes.io~csi/pv-v")).unwrap();
+    drop(fails);
+    world.fake.forget_calls();
+    world.take_down("a").await.unwrap();
+    assert_eq!(world.fake.changes(), ["NodeUnpublishVolume", "NodeUnstageVolume"]);
+    let alone = Wanted { by_one_pod: true, ..wanted("b", "v") };
+    world.volumes.prepare(&alone).await.unwrap();
+    world.take_down("b").await.unwrap();
+    assert_eq!((world.left(), world.fake.damage()), (vec![], vec![]));
 }
 
 #[tokio::test]
@@ -333,7 +352,7 @@ async fn a_volume_that_hangs_is_not_waited_for_when_others_are_unstaged() {
     let volumes = Volumes { config: Arc::new(config), ..world.volumes.clone() };
     let id = wanted("a", "v").volume;
     let _hangs = volumes.owners.turn(&id).await;
-    let left = volumes.reclaim(&BTreeSet::new()).await;
+    let left = volumes.reclaim(&BTreeSet::new()).await.unwrap();
     let hung: Vec<_> = left.iter().filter(|(_, error)| matches!(error, VolumeError::Hung { .. })).collect();
     assert!(matches!(&hung[..], [(volume, _)] if *volume == id), "{left:?}");
     assert_eq!(world.fake.changes().last(), Some(&"NodeUnstageVolume"), "of the other one");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linux::mountinfo::MountTable;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use volume::claim::VolumeMode;
 
 use super::{Turns, Volumes};
@@ -330,6 +330,11 @@ fn tolerate(result: Result<String, CommandError>, what: &str) -> Result<(), Comm
     }
 }
 
+/// Whether what was tried with a portal has ended.
+fn is_an_answer(error: &VolumeError) -> bool {
+    !matches!(error, VolumeError::Command(error) if !matches!(error, CommandError::Failed { .. }))
+}
+
 impl Attaching<'_> {
     async fn run(&self, command: &Command) -> Result<String, CommandError> {
         self.volumes.commands.run(&self.key, command, self.volumes.config.deadline).await
@@ -392,16 +397,25 @@ impl Attaching<'_> {
     ) -> Result<(Vec<PathBuf>, Turns), VolumeError> {
         let mut paths = BTreeMap::new();
         let mut last = None;
-        for attempt in 1..=iscsi::MOST_ATTEMPTS {
-            for portal in &self.disk.portals {
-                if paths.contains_key(portal) {
+        let (away, iqn) = (&self.volumes.portals, &self.disk.iqn);
+        'enough: for attempt in 1..=iscsi::MOST_ATTEMPTS {
+            for portal in away.in_order(iqn, &self.disk.portals) {
+                if paths.contains_key(portal) || (!paths.is_empty() && away.is_away(iqn, portal)) {
                     continue;
                 }
                 let found;
                 (found, turns) = self.find_path(portal, iface, turns).await?;
                 match found {
                     Ok(path) => drop(paths.insert(portal.clone(), path)),
-                    Err(error) => last = Some(error),
+                    // What hangs keeps the target, and nothing else is tried with it.
+                    Err(error) if !is_an_answer(&error) && paths.is_empty() => return Err(error),
+                    Err(error) => {
+                        let hangs = !is_an_answer(&error);
+                        last = Some(error);
+                        if hangs {
+                            break 'enough;
+                        }
+                    }
                 }
             }
             let is_enough = paths.len() >= iscsi::ENOUGH_PATHS && attempt >= iscsi::ENOUGH_ATTEMPTS;
@@ -433,12 +447,11 @@ impl Attaching<'_> {
     ) -> Result<(Result<PathBuf, VolumeError>, Turns), VolumeError> {
         let (mut session, mut turns) = self.session(portal, turns).await?;
         if session.is_none() {
-            if let Err(error) = self.log_in(portal).await {
-                return match error {
-                    CommandError::Failed { .. } => Ok((Err(error.into()), turns)),
-                    // What hangs keeps the device, and nothing else is tried with it.
-                    error => Err(error.into()),
-                };
+            let began = Instant::now();
+            let logged_in = self.log_in(portal).await;
+            self.volumes.portals.tried(&self.disk.iqn, portal, began.elapsed(), &logged_in);
+            if let Err(error) = logged_in {
+                return Ok((Err(error.into()), turns));
             }
             (session, turns) = self.session(portal, turns).await?;
         }

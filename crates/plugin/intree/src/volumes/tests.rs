@@ -45,13 +45,18 @@ impl World {
     /// The node that is at `root` already, for a berth that starts anew.
     fn at(root: PathBuf) -> Self {
         fs::create_dir_all(root.join("bin")).unwrap();
-        let (volumes, events) = berth(&root);
+        let (volumes, events) = berth(&root, LONG);
         Self { root, volumes, events, _dir: None }
     }
 
     /// berth starts anew: what it knew is gone.
     fn restart(&mut self) {
-        (self.volumes, self.events) = berth(&self.root);
+        (self.volumes, self.events) = berth(&self.root, LONG);
+    }
+
+    /// The same for one that waits for nothing longer than `deadline`.
+    fn restart_impatient(&mut self, deadline: Duration) {
+        (self.volumes, self.events) = berth(&self.root, deadline);
     }
 
     /// A program that notes how it is called before it does what `script` says.
@@ -166,7 +171,7 @@ impl World {
     }
 }
 
-fn berth(root: &Path) -> (Volumes, mpsc::Receiver<Event>) {
+fn berth(root: &Path, deadline: Duration) -> (Volumes, mpsc::Receiver<Event>) {
     let (recorder, events) = Recorder::channel(16);
     let volumes = Volumes::new(VolumesConfig {
         layout: Layout::new(root.join("root")),
@@ -175,7 +180,7 @@ fn berth(root: &Path) -> (Volumes, mpsc::Receiver<Event>) {
         node: "node-1".into(),
         attaches: true,
         search_path: format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", root.join("bin").display()).into(),
-        deadline: LONG,
+        deadline,
         recorder,
     });
     (volumes, events)
@@ -234,7 +239,7 @@ async fn nothing_is_made_for_a_volume_that_is_not_there() {
     assert!(error.to_string().starts_with(&format!("there is nothing at {}", missing.display())), "{error}");
     assert!(!world.root.join("root").exists());
     world.take_down("a").await.unwrap();
-    assert_eq!(world.volumes.reclaim().await.len(), 0);
+    assert_eq!(world.volumes.reclaim().await.unwrap().len(), 0);
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn real_iscsi_of_two_targets() {
     fs::OpenOptions::new().write(true).open(&raw).unwrap().write_all(b"canary").unwrap();
     world.restart();
     assert!(world.volumes.shown(&"c".into(), "data").await.is_some());
-    assert!(world.volumes.reclaim().await.is_empty());
+    assert!(world.volumes.reclaim().await.unwrap().is_empty());
     world.take_down("a").await.unwrap();
     assert_eq!((canary(&seen), start(&raw)), ("kept".into(), "canary".into()));
     world.take_down("b").await.unwrap();

@@ -27,6 +27,11 @@ impl Server {
     async fn answer(&self, what: String, pod: &PodRef) -> Result<(), ApiError> {
         self.asked.send_modify(|asked| asked.push(what));
         self.slow.subscribe().wait_for(|slow| !slow).await.unwrap();
+        if pod.name.name.starts_with("hangs") {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let (kind, code) = (ApiErrorKind::Timeout, 0);
+            return Err(ApiError { kind, code, reason: String::new(), message: "no answer".into() });
+        }
         let failure = self.failures.lock().unwrap().get_mut(&*pod.name.name).and_then(VecDeque::pop_front);
         match failure {
             Some(kind) => Err(ApiError { kind, code: 0, reason: String::new(), message: "no".into() }),
@@ -206,6 +211,17 @@ async fn one_that_fails_is_tried_again_and_holds_up_nobody() {
     assert!(bed.failures.borrow().is_empty());
     assert_eq!(asked.iter().filter(|one| *one == "a Running").count(), 4);
     assert_eq!(asked.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_hang_each_gets_its_turn() {
+    let hanging: Vec<_> = (0..PARALLEL * 3).map(|index| format!("hangs-{index}")).collect();
+    let names: Vec<_> = hanging.iter().map(String::as_str).chain(["last"]).collect();
+    let mut bed = Bed::new(&names);
+    for name in &names {
+        bed.set(name, "Running");
+    }
+    bed.until(&["last Running"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,7 +69,7 @@ async fn a_crash_before_each_answer() {
             }
             world.take_down("a").await.unwrap();
             // Of a volume that no pod has any more, `reclaim` finds what is left.
-            assert!(world.volumes.reclaim(&BTreeSet::new()).await.is_empty());
+            assert!(world.volumes.reclaim(&BTreeSet::new()).await.unwrap().is_empty());
             let left = (known(&world), world.left(), world.fake.damage());
             assert_eq!(left, (vec![], vec![], vec![]), "{call}, {moment:?}");
         }

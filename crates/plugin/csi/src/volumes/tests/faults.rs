@@ -146,7 +146,7 @@ async fn what_nobody_waits_for_any_more_is_waited_for_by_who_comes_next() {
         drop(next);
         drop(up);
         world.take_down("a").await.unwrap();
-        let failed = world.volumes.reclaim(&BTreeSet::new()).await;
+        let failed = world.volumes.reclaim(&BTreeSet::new()).await.unwrap();
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!((world.left(), world.fake.damage()), (vec![], vec![]), "{call}");
         assert!(world.fake.staged().is_empty() && world.fake.published().is_empty());
@@ -175,7 +175,7 @@ async fn killed_in_the_middle_of_any_call() {
                 world.volumes.prepare(&wanted("a", "v")).await.unwrap();
             }
             world.take_down("a").await.unwrap();
-            let failed = world.volumes.reclaim(&BTreeSet::new()).await;
+            let failed = world.volumes.reclaim(&BTreeSet::new()).await.unwrap();
             assert!(failed.is_empty(), "{failed:?}");
             assert_eq!((world.left(), world.fake.damage()), (vec![], vec![]), "{call} {moment:?}");
             assert!(world.fake.staged().is_empty() && world.fake.published().is_empty());

@@ -54,7 +54,7 @@ impl Place {
         let left = self.world.take_down("a").await.err().map(|error| error.to_string()).unwrap_or_default();
         self.world.volumes.prepare(&wanted("b", "other")).await.unwrap();
         self.world.take_down("b").await.unwrap();
-        assert!(self.world.volumes.reclaim(&BTreeSet::new()).await.is_empty());
+        assert!(self.world.volumes.reclaim(&BTreeSet::new()).await.unwrap().is_empty());
         assert_eq!(content(&self.outside), before, "{left}");
         let other = |call: &testkit::plugin::Call| call.volume.as_deref().is_none_or(|name| name == "other");
         assert!(self.world.fake.calls().iter().all(other));
@@ -182,7 +182,7 @@ async fn what_a_crash_left_of_a_directory_to_stage_in_goes() {
     std::fs::write(staging("odd").join(NOTE), "{").unwrap();
     let other = staging("odd").parent().unwrap().join("another");
     std::fs::create_dir_all(&other).unwrap();
-    assert!(world.volumes.reclaim(&BTreeSet::new()).await.is_empty());
+    assert!(world.volumes.reclaim(&BTreeSet::new()).await.unwrap().is_empty());
     let there = ["bare", "half", "full", "odd"].map(|volume| staging(volume).exists());
     assert_eq!((there, other.exists()), ([false, false, true, true], true));
 }

@@ -61,7 +61,11 @@ async fn real_what_the_driver_leaves_mounted_is_never_removed() {
     let error = world.take_down("a").await.unwrap_err();
     assert!(error.to_string().contains("is mounted"), "{error}");
     assert!(path.join(CANARY).exists());
-    assert_eq!(world.volumes.reclaim(&BTreeSet::new()).await.len(), 0, "staged stays while it may be in use");
+    assert_eq!(
+        world.volumes.reclaim(&BTreeSet::new()).await.unwrap().len(),
+        0,
+        "staged stays while it may be in use"
+    );
     assert_eq!(world.fake.staged().len(), 1);
     for point in mounts_below(&world) {
         linux::mount::unmount(&point).unwrap();
@@ -99,7 +103,7 @@ async fn real_a_hundred_kills() {
         }
         world.take_down("a").await.unwrap();
         world.take_down("b").await.unwrap();
-        let failed = world.volumes.reclaim(&BTreeSet::new()).await;
+        let failed = world.volumes.reclaim(&BTreeSet::new()).await.unwrap();
         assert!(failed.is_empty(), "round {round}: {failed:?}");
         let left = (world.left(), world.fake.damage(), mounts_below(&world));
         assert_eq!(left, (vec![], vec![], vec![]), "round {round}: {call} {moment:?}");

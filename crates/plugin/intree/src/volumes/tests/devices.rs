@@ -51,7 +51,7 @@ async fn real_a_local_disk_for_two_pods() {
     world.restart();
     let shown = world.volumes.shown(&"a".into(), "the-raw").await.unwrap();
     assert_eq!((&shown.path, shown.target.mode), (&path, VolumeMode::Block));
-    assert!(world.volumes.reclaim().await.is_empty());
+    assert!(world.volumes.reclaim().await.unwrap().is_empty());
 
     // The machine was booted: what is called so may be another disk.
     let mark = world.root.join("root/pods/a/plugins/kubernetes.io~local-volume~volumeDevices/raw/ready");
@@ -96,7 +96,7 @@ async fn real_what_another_kubelet_holds_is_let_go_of() {
     }
     assert!(Process::new("losetup").arg("--find").arg(global.join("a")).status().unwrap().success());
     assert!(is_looped(&global.join("a")));
-    assert!(world.volumes.reclaim().await.is_empty());
+    assert!(world.volumes.reclaim().await.unwrap().is_empty());
     assert_eq!(mounts_below(&global).len(), 3, "pods have it");
     // One is taken over before it goes.
     assert_eq!(world.volumes.shown(&"a".into(), "the-raw").await, None);
@@ -112,7 +112,7 @@ async fn real_what_another_kubelet_holds_is_let_go_of() {
     fs::create_dir_all(&global).unwrap();
     fs::write(global.join("gone"), "").unwrap();
     linux::mount::bind(&disk.0, &global.join("gone")).unwrap();
-    let failed = world.volumes.reclaim().await;
+    let failed = world.volumes.reclaim().await.unwrap();
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!((world.left(), start(&disk.0).as_str()), (vec![], "canary"));
 }

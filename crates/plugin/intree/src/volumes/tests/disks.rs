@@ -41,6 +41,7 @@ pub(super) fn iscsiadm(world: &World, make_disk: &str) {
         *"-o show") printf 'iface.transport_name = tcp\niface.mtu = 1500\niface.initiatorname = <empty>\n' ;;
         *"-o show -I"*) [ ! -f W/record ] || cat W/record ;;
         *10.0.0.9*--login) echo "no route" >&2; exit 8 ;;
+        *10.0.0.8*--login) read x < W/gate; exit 8 ;;
         *--login)
             mkdir -p $session/iscsi_session/session1 $connection $session/target2:0:0/2:0:0:3/block/sdx
             echo IQN > $session/iscsi_session/session1/targetname
@@ -136,7 +137,7 @@ async fn a_session_that_is_being_ended_or_begun_is_waited_for() {
     }
     assert!(!world.called().iter().any(|line| line.starts_with("mount ")));
     fs::write(&gate, "\n").unwrap();
-    tokio::time::timeout(LONG, ends.changed()).await.unwrap().unwrap();
+    timeout(LONG, ends.changed()).await.unwrap().unwrap();
 
     tokio::select! {
         result = world.volumes.prepare(&b) => panic!("{result:?}"),
@@ -247,10 +248,44 @@ async fn real_a_target_that_is_away_leaves_nothing_but_what_is_taken_down() {
     // berth is killed before anybody could take it down, and the pod is gone.
     world.restart();
     fs::remove_dir_all(world.root.join("root/pods")).unwrap();
-    let failed = world.volumes.reclaim().await;
+    let failed = world.volumes.reclaim().await.unwrap();
     assert!(failed.is_empty(), "{failed:?}");
     assert!(world.called().iter().any(|line| line.contains("--logout")));
     assert_eq!(world.left(), Vec::<String>::new());
+}
+
+/// A portal that is away takes minutes, and whoever has another path need not wait for it.
+#[tokio::test]
+async fn real_a_portal_that_hangs_costs_no_pod_its_volume() {
+    let mut world = World::new();
+    let content = programs(&world);
+    iscsiadm(
+        &world,
+        ": > W/dev/sdx; mkdir -p W/sys/block/dm-0/slaves W/sys/block/dm-0/dm; : > W/dev/dm-0
+            : > W/sys/block/dm-0/slaves/sdx; echo mpath-3600 > W/sys/block/dm-0/dm/uuid",
+    );
+    let gate = fifo(&world, "gate");
+    world.restart_impatient(Duration::from_secs(5));
+    let mut two = on_target(&world, "a");
+    let Kind::Iscsi(disk) = &mut two.kind else { unreachable!() };
+    disk.portals.push("10.0.0.8:3260".into());
+    let mut ends = world.volumes.late_ends();
+    let path = world.volumes.prepare(&two).await.unwrap();
+    assert_eq!(canary(&path), "content");
+    let asks = |line: &String| line.contains("10.0.0.8") && line.contains("--login");
+    assert_eq!(world.called().iter().filter(|line| asks(line)).count(), 1);
+
+    // For a while it is not asked at all.
+    fs::write(&gate, "\n").unwrap();
+    timeout(LONG, ends.changed()).await.unwrap().unwrap();
+    world.program("multipath", "rm -r W/sys/block/dm-0".replace('W', world.root.to_str().unwrap()).as_str());
+    world.take_down("a").await.unwrap();
+    world.called();
+    let path = world.volumes.prepare(&two).await.unwrap();
+    assert_eq!(canary(&path), "content");
+    assert!(!world.called().iter().any(asks));
+    world.take_down("a").await.unwrap();
+    assert_eq!((world.left(), canary(&content).as_str()), (vec![], "content"));
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ async fn real_killed_between_any_two_steps() {
         assert_eq!(mounts_below(&world.root.join("root/pods/a")).len(), 3, "killed at step {steps}");
         take_down(&world, "a").await;
         take_down(&world, "b").await;
-        let failed = world.volumes.reclaim().await;
+        let failed = world.volumes.reclaim().await.unwrap();
         assert!(failed.is_empty(), "killed at step {steps}: {failed:?}");
         assert_eq!(world.left(), Vec::<String>::new(), "killed at step {steps}");
         assert_eq!((canary(&source).as_str(), canary(&export).as_str()), ("source", "export"));

@@ -6,7 +6,7 @@ use super::*;
 pub(super) async fn told(fifo: &Path) {
     use tokio::io::AsyncReadExt as _;
     let opened = tokio::net::unix::pipe::OpenOptions::new().read_write(true).open_receiver(fifo);
-    tokio::time::timeout(LONG, opened.unwrap().read_u8()).await.unwrap().unwrap();
+    timeout(LONG, opened.unwrap().read_u8()).await.unwrap().unwrap();
 }
 
 pub(super) fn fifo(world: &World, name: &str) -> PathBuf {
@@ -43,7 +43,7 @@ async fn real_a_local_directory_for_two_pods() {
     fs::rename(&source, world.root.join("moved")).unwrap();
     world.volumes.prepare(&world.local("a", &source)).await.unwrap();
     fs::rename(world.root.join("moved"), &source).unwrap();
-    assert_eq!(world.volumes.reclaim().await.len(), 0);
+    assert_eq!(world.volumes.reclaim().await.unwrap().len(), 0);
     world.take_down("a").await.unwrap();
     assert_eq!(canary(&other), "source");
     world.take_down("b").await.unwrap();
@@ -152,7 +152,7 @@ async fn real_a_local_disk_is_formatted_once() {
     world.restart();
     let other = world.volumes.prepare(&world.local("b", &disk.0)).await.unwrap();
     assert_eq!(canary(&other), "kept");
-    assert_eq!(world.volumes.reclaim().await.len(), 0);
+    assert_eq!(world.volumes.reclaim().await.unwrap().len(), 0);
     world.take_down("a").await.unwrap();
     assert_eq!(canary(&other), "kept");
     world.take_down("b").await.unwrap();
@@ -168,7 +168,7 @@ async fn real_a_local_disk_is_formatted_once() {
     assert!(MountTable::read().unwrap().is_mount_point(&global));
     linux::mount::unmount(&elsewhere).unwrap();
     world.restart();
-    let failed = world.volumes.reclaim().await;
+    let failed = world.volumes.reclaim().await.unwrap();
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(world.left(), Vec::<String>::new());
 
