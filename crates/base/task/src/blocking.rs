@@ -12,10 +12,10 @@ pub const NODE: &str = "";
 
 /// How many calls of one name there may be at once about the node; others wait. A call that hangs keeps its thread until the
 /// kernel lets it go, so this bounds the memory that hanging calls take.
-pub const MAX_ABOUT_NODE: usize = 64;
+const MAX_ABOUT_NODE: usize = 64;
 
 /// The same about anything else. It is counted for each thing alone, so that what hangs takes no place from what does not.
-pub const MAX_ABOUT_ONE: usize = 8;
+const MAX_ABOUT_ONE: usize = 8;
 
 /// The places for calls, by their name and what they are about. Threads are the process's, and so is their count.
 static PLACES: Mutex<BTreeMap<(&'static str, String), Arc<Semaphore>>> = Mutex::new(BTreeMap::new());

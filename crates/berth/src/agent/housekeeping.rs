@@ -92,6 +92,7 @@ impl Housekeeping {
                 }
                 Err(error) => {
                     tracing::warn!(error = %telemetry::chain(&error), "The cgroups of pods could not be listed");
+                    retry.push(AGAIN);
                 }
             }
         }
@@ -106,6 +107,7 @@ impl Housekeeping {
             }
             Err(error) => {
                 tracing::warn!(error = %telemetry::chain(&error), "The directories of pods could not be listed");
+                retry.push(AGAIN);
             }
         }
         self.settle_quotas().await;

@@ -227,11 +227,15 @@ fn from_file(
         problem,
     };
     let optional = selector.optional == Some(true);
-    let read = input.files.get(&place_of(selector)).cloned().unwrap_or(Ok(None));
-    let Some(text) = read.map_err(wrong)? else {
+    let text = match input.files.get(&place_of(selector)) {
+        Some(Err(problem)) => return Err(wrong(problem.clone())),
+        Some(Ok(text)) => text.as_deref(),
+        None => None,
+    };
+    let Some(text) = text else {
         return if optional { Ok(None) } else { Err(wrong("there is no such file".to_owned())) };
     };
-    let value = crate::envfile::value(&text, &selector.key).map_err(|error| wrong(error.to_string()))?;
+    let value = crate::envfile::value(text, &selector.key).map_err(|error| wrong(error.to_string()))?;
     if value.is_none() && !optional {
         return Err(wrong(format!("it does not set {:?}", selector.key)));
     }

@@ -309,16 +309,17 @@ impl Volumes {
         volume: &Volume,
         objects: &Arc<Objects>,
     ) -> Result<(Mounted, Option<Problem>), Problem> {
-        let (path, is_of_node) = match Kind::of(volume) {
-            Kind::HostPath(source) => (source.path.clone(), true),
-            _ => (self.config.root_dir.display().to_string(), false),
+        let of_node = match Kind::of(volume) {
+            Kind::HostPath(source) => Some(source.path.clone()),
+            _ => None,
         };
+        let path = of_node.clone().unwrap_or_else(|| self.config.root_dir.display().to_string());
         let key = (PodRef::of(pod).uid, volume.name.clone());
         let Some(busy) = self.begin(key) else { return Err(Problem::StillHung { path }) };
         let (config, pod, volume) = (Arc::clone(&self.config), Arc::clone(pod), volume.clone());
         let objects = Arc::clone(objects);
         // A path of the node outlives the pods that name it, and so does what hangs there.
-        let about = if is_of_node { path.clone() } else { busy.about() };
+        let about = of_node.unwrap_or_else(|| busy.about());
         let prepared = self
             .blocking("prepare volume", about, move || {
                 let _busy = busy;

@@ -234,9 +234,12 @@ impl ClusterDrivers {
                     continue;
                 }
             };
-            failed.forget(|of| !resting.contains(of) && !left.iter().any(|(volume, _)| volume == of));
+            let is_awaited = |error: &csi::VolumeError| matches!(error, csi::VolumeError::NotRegistered(_));
+            // One whose driver is gone is tried when that comes, and not because it is due.
+            let fails = |of: &_| left.iter().any(|(volume, error)| volume == of && !is_awaited(error));
+            failed.forget(|of| !resting.contains(of) && !fails(of));
             for (volume, error) in left {
-                let is_awaited = matches!(error, csi::VolumeError::NotRegistered(_));
+                let is_awaited = is_awaited(&error);
                 let error = telemetry::chain(&error);
                 tracing::debug!(%volume, error, "A volume that no pod has is still staged");
                 if !is_awaited {

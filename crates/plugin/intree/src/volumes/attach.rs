@@ -407,14 +407,12 @@ impl Attaching<'_> {
                 (found, turns) = self.find_path(portal, iface, turns).await?;
                 match found {
                     Ok(path) => drop(paths.insert(portal.clone(), path)),
+                    Err(error) if is_an_answer(&error) => last = Some(error),
                     // What hangs keeps the target, and nothing else is tried with it.
-                    Err(error) if !is_an_answer(&error) && paths.is_empty() => return Err(error),
+                    Err(error) if paths.is_empty() => return Err(error),
                     Err(error) => {
-                        let hangs = !is_an_answer(&error);
                         last = Some(error);
-                        if hangs {
-                            break 'enough;
-                        }
+                        break 'enough;
                     }
                 }
             }
